@@ -1,0 +1,62 @@
+# Shorthands used by every CMakeLists.txt of the tree.
+
+find_program(YOKE_CCACHE ccache)
+if(YOKE_CCACHE)
+  # Precompiled headers are cached only when ccache may ignore their time stamps.
+  set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+                                  CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${YOKE_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
+endif()
+
+# yoke_library(NAME SRCS a.cc ... DEPS targets... [TORCH])
+# A static library; without SRCS, a header-only one. TORCH reuses the LibTorch precompiled header.
+function(yoke_library name)
+  cmake_parse_arguments(A "TORCH" "" "SRCS;DEPS" ${ARGN})
+  if(A_SRCS)
+    add_library(${name} STATIC ${A_SRCS})
+    target_link_libraries(${name} PUBLIC ${A_DEPS})
+    if(A_TORCH)
+      target_link_libraries(${name} PUBLIC yoke_torch)
+      target_precompile_headers(${name} REUSE_FROM yoke_torch_pch)
+    endif()
+  else()
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE ${A_DEPS})
+  endif()
+endfunction()
+
+# yoke_program(NAME SRCS a.cc ... DEPS targets... [TORCH])
+function(yoke_program name)
+  cmake_parse_arguments(A "TORCH" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${A_SRCS})
+  target_link_libraries(${name} PRIVATE ${A_DEPS})
+  if(A_TORCH)
+    target_link_libraries(${name} PRIVATE yoke_torch)
+    target_precompile_headers(${name} REUSE_FROM yoke_torch_pch)
+  endif()
+endfunction()
+
+# yoke_test(NAME SRCS a_test.cc ... DEPS targets... [TORCH] [PROGRAMS yoked ...] [LABELS unit ...] [TIMEOUT seconds])
+# One GoogleTest program and one ctest entry of the same name. Programs are built before it and found
+# beside it in bin/. Labels: unit, numerics, integration, e2e, tidy; default unit.
+function(yoke_test name)
+  cmake_parse_arguments(A "TORCH" "TIMEOUT" "SRCS;DEPS;LABELS;PROGRAMS" ${ARGN})
+  if(NOT A_LABELS)
+    set(A_LABELS unit)
+  endif()
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${A_SRCS})
+  target_link_libraries(${name} PRIVATE ${A_DEPS} GTest::gmock GTest::gtest GTest::gtest_main)
+  if(A_TORCH)
+    target_link_libraries(${name} PRIVATE yoke_torch)
+    target_precompile_headers(${name} REUSE_FROM yoke_torch_pch)
+  endif()
+  if(A_PROGRAMS)
+    add_dependencies(${name} ${A_PROGRAMS})
+  endif()
+  add_test(NAME ${name} COMMAND ${name} --gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${name}.xml)
+  set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT}
+    ENVIRONMENT "YOKE_SOURCE_DIR=${CMAKE_SOURCE_DIR};YOKE_BIN_DIR=${CMAKE_BINARY_DIR}/bin")
+endfunction()

@@ -1,0 +1,37 @@
+// Decoding of images to 8-bit BGR, the same pixels the reference sees.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "opencv2/core/mat.hpp"
+
+namespace yoke::engine {
+
+// jpg, jpeg, png, bmp, webp, tif, tiff; lower or upper case.
+bool HasImageExtension(const std::string& path);
+
+// Decodes by magic bytes, not by extension; applies EXIF orientation; grey and alpha become BGR.
+// InvalidArgument with the reason (empty file, truncated, unsupported format, over `max_pixels`).
+absl::StatusOr<cv::Mat> DecodeImage(absl::Span<const uint8_t> bytes, int64_t max_pixels = 100'000'000);
+// NotFound if there is no such file; else as DecodeImage, the message starting with the path.
+absl::StatusOr<cv::Mat> ReadImage(const std::string& path);
+
+struct ImageSize { int width = 0, height = 0; };
+// From the header alone, EXIF orientation applied.
+absl::StatusOr<ImageSize> ProbeImageSize(const std::string& path);
+
+// The long side becomes `imgsz` (also upwards), bilinear, the other side min(ceil(side*r), imgsz).
+cv::Mat ResizeLongSide(const cv::Mat& bgr, int imgsz);
+
+struct Letterbox {
+  double gain = 1;            // resized / original
+  int left = 0, top = 0;      // padding, px
+  int width = 0, height = 0;  // of the padded image
+};
+// Centres `bgr` on a width x height canvas of value 114, shrinking (and growing if `scale_up`) to fit.
+cv::Mat ApplyLetterbox(const cv::Mat& bgr, int width, int height, bool scale_up, Letterbox* geometry);
+
+}  // namespace yoke::engine

@@ -1,0 +1,59 @@
+// YOLOv8 detection networks (scales n, s, m, l, x) for any class count.
+// Shapes: B batch, C channels, H/W pixels, A anchor points (all levels, P3 first, rows first),
+// K classes, R = 16 DFL bins. Images are RGB in [0, 1], sides multiples of 32.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "torch/nn/module.h"
+
+namespace yoke::engine {
+
+struct ModelSpec {
+  char scale = 'n';  // n s m l x
+  int class_count = 80;
+};
+
+inline constexpr int kRegMax = 16;
+
+// "yolov8n", "yolov8n.yaml", "yolov8x.pt" -> 'n', 'x'; nullopt-like '\0' for other names.
+char ScaleFromName(const std::string& name);
+
+// Module and parameter names equal the reference's state_dict ("model.0.conv.weight", ...).
+class DetectionModel : public torch::nn::Module {
+ public:
+  // Fresh weights: PyTorch's default initialisation, the head's bias initialisation of `recipe`
+  // ("classic": box bias 1.0; "modern": 2.0).
+  // `recipe` also decides fresh BatchNorm statistics (recipe: classic starts running_var at 0.9).
+  static absl::StatusOr<std::shared_ptr<DetectionModel>> Create(const ModelSpec& spec,
+                                                                const std::string& recipe = "classic");
+
+  // (B,3,H,W) -> three maps (B, 4*R + K, H/8.., W/8..), strides 8, 16, 32. Used in training.
+  std::vector<at::Tensor> Forward(const at::Tensor& images_BCHW);
+
+  // (B,3,H,W) -> (B, 4 + K, A): cx, cy, w, h in input pixels, then sigmoid scores.
+  at::Tensor Predict(const at::Tensor& images_BCHW);
+
+  // The same output from maps already computed, for validation (loss and detections from one pass).
+  at::Tensor Decode(const std::vector<at::Tensor>& maps) const;
+
+  // Folds every BatchNorm into its convolution. For inference only; not reversible.
+  void Fuse();
+
+  const ModelSpec& spec() const;
+  static constexpr int kStrides[3] = {8, 16, 32};
+  // Number of top-level layers (23), for `freeze`.
+  int layer_count() const;
+  // Parameters of layers [0, count) and of the DFL lose requires_grad.
+  void FreezeLayers(int count);
+
+ protected:
+  DetectionModel(const ModelSpec& spec, const std::string& recipe);
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace yoke::engine
