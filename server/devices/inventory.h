@@ -1,0 +1,48 @@
+// The devices of this machine and the strings by which people name them.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "yoke/v1/device.pb.h"
+
+namespace yoke::devices {
+
+struct DeviceSelection {
+  std::vector<v1::Device> devices;  // bound devices, in rank order; empty if the scheduler chooses
+  int gpus_wanted = 0;              // for "-1" (1 each) and "gpus:N"; 0 when bound
+  int world_size = 1;               // ranks
+  int threads_per_rank = 1;         // of CPU slots
+  bool cpu = false;                 // runs on CPU
+  std::string sentence;             // for people
+};
+
+// Thread-safe; answers from the latest sample and never blocks on the driver.
+class DeviceInventory {
+ public:
+  virtual ~DeviceInventory() = default;
+  // Without lease states: the caller adds holders from the store. GPUs by PCI order, then CPU slots.
+  virtual std::vector<v1::Device> Devices() const = 0;
+  // InvalidArgument with a payload-free message that starts with the sentence for people, e.g.
+  // "GPU 5 not available. Only 4 GPU(s) detected." ErrorReason() of the message's kind is in the
+  // status payload "yoke.reason" (DEVICE_NOT_AVAILABLE, DEVICE_STRING_INVALID, DEVICE_DUPLICATE).
+  virtual absl::StatusOr<DeviceSelection> Resolve(const std::string& device_string) const = 0;
+  // Called after each sample that changed something.
+  virtual void SetListener(std::function<void()> listener) = 0;
+  virtual std::vector<v1::DeviceChoice> Choices() const = 0;
+  virtual bool has_gpus() const = 0;
+  // Processes that use a GPU now, other than those bearing one of `run_ids`. Used before a device is freed and to
+  // see foreign use. CPU slots: empty.
+  virtual std::vector<int64_t> HolderPids(const std::string& uuid) const = 0;
+};
+
+struct InventoryOptions {
+  std::string nvml_library;  // empty: libnvidia-ml.so.1 by the loader's search; "none": no GPUs
+  int cpu_slots = 0;         // 0: one per core, at most 8
+};
+std::unique_ptr<DeviceInventory> MakeInventory(const InventoryOptions& options);
+
+}  // namespace yoke::devices

@@ -1,0 +1,33 @@
+// What the service may ask of the running daemon beyond reading the store. Implemented by the daemon's
+// composition of scheduler and launcher; faked in the service's tests.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/jobs/job_store.h"
+#include "yoke/v1/job.pb.h"
+
+namespace yoke::jobs {
+
+// What a short-lived `yoke-worker --prepare` says about a specification's files.
+struct PrepareAnswer {
+  std::vector<std::string> banner, warnings;
+};
+
+class JobControl {
+ public:
+  virtual ~JobControl() = default;
+  // Commits the intent to stop and carries it out in the background. Idempotent while the job is stopping.
+  // NotFound; FailedPrecondition if it has ended.
+  virtual absl::StatusOr<JobRecord> Cancel(const std::string& id, absl::Duration grace, const std::string& comment) = 0;
+  // Runs the prepare phase on a resolved spec without storing anything; its error is the user's answer.
+  virtual absl::StatusOr<PrepareAnswer> Prepare(const v1::JobSpec& resolved, const std::vector<std::string>& user_set) = 0;
+  // `yoke-worker --probe`: one JSON object.
+  virtual absl::StatusOr<std::string> ProbeWorker() = 0;
+  // Where the attempt folders of a job are: <jobs_root>/<id>/attempts/<n>.
+  virtual std::string AttemptDir(const std::string& id, int attempt) const = 0;
+};
+
+}  // namespace yoke::jobs

@@ -1,0 +1,90 @@
+// Where jobs, attempts, leases and the event sequence are kept. The implementation is SQLite (server/store);
+// everything else of the daemon knows only this interface.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "yoke/v1/job.pb.h"
+
+namespace yoke::jobs {
+
+// A job as it is stored: the API's message plus what the API does not show. `public_job.attempts` holds all
+// attempts, oldest first.
+struct JobRecord {
+  std::string id;            // without "jobs/"
+  int64_t sequence = 0;      // order of submission
+  v1::Job public_job;
+  std::vector<std::string> user_set;  // spec keys the user gave
+  std::string request_id, request_hash;
+  bool stop_requested = false;   // a stop is an intent, resumed after a crash
+  std::string stop_reason;
+  double stop_grace_seconds = 10;
+  int64_t uid = 0;               // whom the attempt folders belong to
+};
+
+struct Lease {
+  std::string device_uuid;
+  std::string job_id;
+  int attempt = 0;
+  bool quarantined = false;
+  std::string quarantine_reason;
+};
+
+struct JobFilter {
+  std::vector<v1::Job::State> states;   // empty: any
+  std::optional<std::string> owner, display_name;
+};
+
+struct Page {
+  std::vector<JobRecord> jobs;          // newest first
+  std::string next_page_token;          // empty: last
+  int64_t event_sequence = 0;           // of the last change contained
+};
+
+struct JobEvent {            // one change of one job
+  int64_t sequence = 0;
+  v1::Job job;               // as it was after the change
+};
+
+// Thread-safe. Every mutation is durable (committed with synchronous=FULL) when it returns OK.
+// ResourceExhausted: disk full. Aborted: `expected_etag` did not match. DataLoss: damaged.
+class JobStore {
+ public:
+  virtual ~JobStore() = default;
+
+  // Inserts a job (state QUEUED or HELD). AlreadyExists never: the same request_id and hash returns the stored
+  // job; another hash is InvalidArgument "REQUEST_ID_REUSED".
+  virtual absl::StatusOr<JobRecord> Create(JobRecord job) = 0;
+  // `id_or_prefix`: a full id or unique prefix. NotFound; InvalidArgument if ambiguous.
+  virtual absl::StatusOr<JobRecord> Get(const std::string& id_or_prefix) = 0;
+  virtual absl::StatusOr<Page> List(const JobFilter& filter, int page_size, const std::string& page_token) = 0;
+  // All jobs that have not ended, by sequence.
+  virtual absl::StatusOr<std::vector<JobRecord>> ListOpen() = 0;
+  // Reads, lets `change` edit, writes, in one transaction with an event. `change` may refuse with a status, and
+  // then nothing is written. Leases named in `release`/`take` change in the same transaction; a lease that is
+  // already held is FailedPrecondition.
+  struct LeaseChange {
+    std::vector<std::string> take;         // device UUIDs, for the job's newest attempt
+    std::vector<std::string> release;
+    std::vector<std::string> quarantine;   // stay leased to nobody, with the reason
+    std::string quarantine_reason;
+  };
+  virtual absl::StatusOr<JobRecord> Update(const std::string& id,
+                                           const std::function<absl::Status(JobRecord&, LeaseChange&)>& change) = 0;
+  virtual absl::StatusOr<std::vector<Lease>> ListLeases() = 0;
+
+  // Events after `sequence`, at most `limit`; blocks up to `wait` for the first one. OutOfRange if
+  // `sequence` is older than what is kept.
+  virtual absl::StatusOr<std::vector<JobEvent>> Events(int64_t sequence, int limit, absl::Duration wait) = 0;
+  virtual int64_t last_event_sequence() = 0;
+  // Called (from a thread of the store) after every commit that changed a job.
+  virtual void SetListener(std::function<void()> listener) = 0;
+};
+
+}  // namespace yoke::jobs

@@ -1,0 +1,36 @@
+// Resolving and checking job specifications against the Settings of their fields (proto/yoke/v1/setting.proto).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "yoke/v1/spec.pb.h"
+
+namespace yoke::jobs {
+
+struct Violation {
+  std::string field;        // "train.batch"
+  std::string description;  // what, why, what to do
+};
+
+struct ResolvedSpec {
+  v1::JobSpec spec;                   // nothing left to default
+  std::vector<std::string> user_set;  // "batch", "lr0" ...
+  std::vector<std::string> warnings;  // "imgsz=650 is rounded up to 672"
+  std::vector<Violation> violations;  // empty: usable
+};
+
+// Needs no file and no device: keys, ranges, choices, presets, required fields, roundings.
+ResolvedSpec Resolve(const v1::JobSpec& asked);
+
+// Checks that need the number of devices: batch divisible (naming the nearest batches), batch >= devices.
+std::vector<Violation> CheckForWorldSize(const v1::JobSpec& resolved, int world_size);
+
+// VRAM advice and similar, from a labelled table: "YOLOv8x, batch 64 on 4 GPUs: about 12 GB each".
+std::vector<std::string> Advice(const v1::JobSpec& resolved, int world_size, int64_t smallest_memory_bytes);
+
+// The lines shown before a training (devices, total batch, batch per device, method).
+std::vector<std::string> Banner(const v1::JobSpec& resolved, const std::vector<std::string>& device_words, bool gpus);
+
+}  // namespace yoke::jobs
