@@ -1,0 +1,87 @@
+"""Training: two ranks in one group, metrics while it runs, queueing on disjoint devices, cancel and resume."""
+
+import csv
+import json
+import pathlib
+import tempfile
+import unittest
+
+import harness
+
+
+class Train(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="yoke-data.")
+        cls.yaml = harness.shapes(cls.folder.name)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def keys(self, **more):
+        keys = {"data": self.yaml, "model": "yolov8n.yaml", "epochs": 2, "batch": 8, "imgsz": 64, "workers": 1, "optimizer": "AdamW"}
+        return [f"{key}={value}" for key, value in {**keys, **more}.items()]
+
+    def test_two_ranks_end_with_equal_weights_and_a_whole_run_folder(self):
+        with harness.Box() as box:
+            job = json.loads(box.yoke("train", *self.keys(device="0,1"), "--wait", "-o", "json").stdout)
+            self.assertEqual(job["state"], "SUCCEEDED")
+            result = job["result"]["train"]
+            self.assertEqual(result["worldSize"], 2)
+            self.assertEqual(result["batchPerRank"], 4)
+            self.assertEqual(result["epochs"], 2)
+            self.assertEqual(len(result["weightsChecksum"]), 2)
+            self.assertGreater(result["weightsChecksum"][0], 0)
+            self.assertEqual(result["weightsChecksum"][0], result["weightsChecksum"][1])
+            self.assertIn("DDP", "\n".join(job["banner"]))
+            run = pathlib.Path(result["runDir"])
+            for name in ("weights/best.pt", "weights/last.pt", "results.csv", "args.yaml"):
+                self.assertTrue((run / name).stat().st_size > 0, name)
+            rows = list(csv.DictReader(open(run / "results.csv"), skipinitialspace=True))
+            self.assertEqual([int(row["epoch"]) for row in rows], [1, 2])
+            events = [json.loads(line) for line in box.yoke("metrics", job["name"], "-o", "jsonl").stdout.splitlines()]
+            types = {event["type"] for event in events}
+            self.assertLessEqual({"banner", "step", "epoch", "checkpoint", "result"}, types)
+            epoch = [e for e in events if e["type"] == "epoch"][-1]["fields"]
+            self.assertAlmostEqual(epoch["map50"], float(rows[-1]["metrics/mAP50(B)"]), places=4)
+
+    def test_jobs_on_disjoint_devices_run_at_once_and_a_third_waits_saying_why(self):
+        with harness.Box() as box:
+            first = box.submit("train", *self.keys(device="0", epochs=30))
+            second = box.submit("train", *self.keys(device="1", epochs=2))
+            third = box.submit("train", *self.keys(device="1", epochs=1))
+            box.until(first, lambda job: job["state"] == "RUNNING")
+            waiting = box.job(third)
+            if waiting["state"] == "QUEUED":
+                self.assertEqual(waiting["reason"], "WAITING_FOR_DEVICES")
+                self.assertIn(second, waiting["message"])
+            else:
+                self.assertEqual(box.job(second)["state"], "SUCCEEDED")
+            box.wait(second)
+            self.assertEqual(box.job(first)["state"], "RUNNING")
+            box.wait(third)
+            box.yoke("job", "cancel", first)
+            box.wait(first, "CANCELLED")
+
+    def test_cancel_keeps_last_weights_and_resume_continues_at_the_next_epoch(self):
+        with harness.Box() as box:
+            job = box.submit("train", *self.keys(device="0", epochs=12))
+            box.until(job, lambda job: job.get("progress", {}).get("epoch", 0) >= 2)
+            box.yoke("job", "cancel", job)
+            self.assertEqual(box.yoke("job", "wait", job, check=False).returncode, 11)
+            cancelled = box.wait(job, "CANCELLED")
+            run = pathlib.Path(cancelled["runDir"])
+            self.assertGreater((run / "weights/last.pt").stat().st_size, 0)
+            done = len(list(csv.DictReader(open(run / "results.csv"))))
+            self.assertLess(done, 12)
+            resumed = json.loads(box.yoke("train", *self.keys(device="0", epochs=12), f"resume={job}", "--wait", "-o", "json").stdout)
+            self.assertEqual(resumed["parent"], "jobs/" + job)
+            epochs = [json.loads(line)["fields"]["epoch"] for line in box.yoke("metrics", resumed["name"], "-o", "jsonl").stdout.splitlines()
+                      if json.loads(line)["type"] == "epoch"]
+            self.assertEqual(epochs, list(range(done + 1, 13)))
+            self.assertEqual(box.attempt_processes(job), [])
+
+
+if __name__ == "__main__":
+    harness.main()
