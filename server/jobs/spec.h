@@ -24,6 +24,13 @@ struct ResolvedSpec {
 // Needs no file and no device: keys, ranges, choices, presets, required fields, roundings.
 ResolvedSpec Resolve(const v1::JobSpec& asked);
 
+// What a specification asks of the devices.
+const v1::TrainSpec* TrainPart(const v1::JobSpec& spec);  // of a train or process job; null: it trains nothing
+const char* TaskName(const v1::JobSpec& spec);            // "train", "validate", "label", "process", "selftest"
+
+// JSON with proto field names and every value present, as spec.json holds it.
+std::string SpecJson(const v1::JobSpec& resolved);
+
 // Checks that need the number of devices: batch divisible (naming the nearest batches), batch >= devices.
 std::vector<Violation> CheckForWorldSize(const v1::JobSpec& resolved, int world_size);
 
