@@ -38,7 +38,7 @@ struct ScanOptions {
   double fraction = 1.0;
   std::string cache_dir;      // label cache, keyed by content; empty: none
   int threads = 2;
-  std::function<void(int64_t done, int64_t total)> progress;
+  std::function<void(int64_t done, int64_t total)> progress;  // both called from the caller's thread only
   std::function<void(const std::string&)> warn;
 };
 
