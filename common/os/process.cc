@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "absl/strings/numbers.h"
@@ -109,19 +110,19 @@ absl::StatusOr<std::string> BootId() {
   return std::string(absl::StripAsciiWhitespace(id));
 }
 
+bool HasEnv(pid_t pid, std::string_view assignment) {
+  const absl::StatusOr<std::string> env = ReadFile(absl::StrCat("/proc/", pid, "/environ"));
+  if (!env.ok()) return false;
+  const std::vector<absl::string_view> entries = absl::StrSplit(*env, '\0');
+  return std::any_of(entries.begin(), entries.end(), [&](absl::string_view entry) {
+    return ToStd(entry) == assignment;
+  });
+}
+
 std::vector<pid_t> FindProcessesWithEnv(std::string_view assignment) {
-  std::vector<pid_t> found;
-  for (const pid_t pid : AllProcesses()) {
-    const absl::StatusOr<std::string> env = ReadFile(absl::StrCat("/proc/", pid, "/environ"));
-    if (!env.ok()) continue;
-    for (const absl::string_view entry : absl::StrSplit(*env, '\0')) {
-      if (ToStd(entry) == assignment) {
-        found.push_back(pid);
-        break;
-      }
-    }
-  }
-  return found;
+  std::vector<pid_t> pids = AllProcesses();
+  std::erase_if(pids, [&](pid_t pid) { return !HasEnv(pid, assignment); });
+  return pids;
 }
 
 std::vector<pid_t> ChildrenOf(pid_t parent) {

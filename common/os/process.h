@@ -68,6 +68,10 @@ absl::StatusOr<char> ProcessState(pid_t pid);
 // Names this boot of the machine.
 absl::StatusOr<std::string> BootId();
 
+// Whether the process was started with exactly `assignment` ("KEY=VALUE") in its environment. False for
+// zombies and for processes of other users, whose environment cannot be read.
+bool HasEnv(pid_t pid, std::string_view assignment);
+
 // Processes of this machine that carry exactly `assignment` ("YOKE_RUN_ID=…") in the environment they
 // were started with. Zombies and processes of other users are not seen.
 std::vector<pid_t> FindProcessesWithEnv(std::string_view assignment);

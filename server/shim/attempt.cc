@@ -1,0 +1,92 @@
+#include "server/shim/attempt.h"
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/os/clock.h"
+#include "server/shim/claim.h"
+#include "server/shim/commands.h"
+#include "server/shim/exit_writer.h"
+#include "server/shim/last_lines.h"
+#include "server/shim/oom.h"
+#include "server/shim/outcome.h"
+#include "server/shim/strays.h"
+
+namespace yoke::shim {
+namespace {
+
+constexpr size_t kLastLines = 50;
+constexpr double kStrayLimitSeconds = 30;
+constexpr double kDiskPatienceSeconds = 60;
+
+int Complain(int code, const absl::Status& status) {
+  std::fprintf(stderr, "yoke-shim: %s\n", std::string(status.message()).c_str());
+  return code;
+}
+
+absl::StatusOr<ipc::AttemptSpec> ReadSpec(const std::string& path) {
+  YOKE_ASSIGN_OR_RETURN(const nlohmann::json json, ipc::ReadJsonFile(path));
+  YOKE_ASSIGN_OR_RETURN(ipc::AttemptSpec spec, ipc::AttemptSpecFromJson(json));
+  if (spec.ranks.empty()) return absl::InvalidArgumentError(absl::StrCat(path, ": no ranks"));
+  return spec;
+}
+
+int ClaimFailureCode(const absl::Status& status) {
+  if (absl::IsFailedPrecondition(status)) return kLockHeld;
+  if (absl::IsAlreadyExists(status)) return kAlreadyStarted;
+  return kNotClaimed;
+}
+
+History RunPhases(const ipc::AttemptSpec& spec, Signals& signals, Stop& stop) {
+  History history;
+  const std::vector<std::string> env = os::CurrentEnv();
+  stop.Look(/*signalled=*/false);
+  if (spec.prepare && !stop.requested()) {
+    history.prepare = RunPhase({PrepareCommand(spec, env)}, spec.grace_seconds, signals, stop);
+  }
+  const bool prepared = !history.prepare || history.prepare->members[0].exit.ok();
+  if (prepared && !stop.requested()) {
+    history.ranks = RunPhase(RankCommands(spec, env), spec.grace_seconds, signals, stop);
+  }
+  history.strays = KillStrays(spec.run_id, kStrayLimitSeconds);
+  return history;
+}
+
+std::string LogOf(const ipc::AttemptSpec& spec, int rank) {
+  return absl::StrCat(spec.attempt_dir, "/", rank < 0 ? "prepare.log" : ipc::RankLogName(rank));
+}
+
+}  // namespace
+
+int RunAttempt(const std::string& spec_path) {
+  const double start_time = os::EpochSeconds();
+  const absl::StatusOr<ipc::AttemptSpec> spec = ReadSpec(spec_path);
+  if (!spec.ok()) return Complain(kUsage, spec.status());
+  // From here on a request to stop waits to be read instead of ending the shim.
+  absl::StatusOr<Signals> signals = Signals::Open();
+  if (!signals.ok()) return Complain(kNotClaimed, signals.status());
+  const absl::StatusOr<os::OfdLock> claim = ClaimAttempt(*spec);
+  if (!claim.ok()) return Complain(ClaimFailureCode(claim.status()), claim.status());
+
+  setsid();  // fails, rightly, if the daemon made the session already
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  SetOomScore(kShimOomScore);
+  ExitWriter writer(spec->attempt_dir);
+
+  Stop stop(absl::StrCat(spec->attempt_dir, "/stop.json"), spec->grace_seconds);
+  const History history = RunPhases(*spec, *signals, stop);
+  ipc::ExitRecord record = Judge(*spec, stop, history);
+  if (record.has_first_failure) {
+    record.last_lines = LastLines(LogOf(*spec, record.first_failure.rank), kLastLines);
+  }
+  record.start_time = start_time;
+  record.end_time = os::EpochSeconds();
+  const absl::Status written = writer.Write(record, kDiskPatienceSeconds);
+  return written.ok() ? kDone : Complain(kExitNotWritten, written);
+}
+
+}  // namespace yoke::shim

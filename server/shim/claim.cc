@@ -1,0 +1,48 @@
+#include "server/shim/claim.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/os/file.h"
+#include "common/os/process.h"
+
+namespace yoke::shim {
+namespace {
+
+absl::StatusOr<std::string> OwnStartRecord(const ipc::AttemptSpec& spec) {
+  ipc::StartRecord record;
+  record.pid = getpid();
+  YOKE_ASSIGN_OR_RETURN(record.start_ticks, os::StartTicks(getpid()));
+  YOKE_ASSIGN_OR_RETURN(record.boot_id, os::BootId());
+  record.run_id = spec.run_id;
+  return ipc::ToJson(record).dump(2) + "\n";
+}
+
+absl::Status Fill(int fd, const std::string& path, const std::string& folder,
+                  const std::string& text) {
+  YOKE_RETURN_IF_ERROR(os::WriteAll(fd, text, path));
+  YOKE_RETURN_IF_ERROR(os::SyncFile(fd, path));
+  return os::SyncFolder(folder);
+}
+
+}  // namespace
+
+absl::StatusOr<os::OfdLock> ClaimAttempt(const ipc::AttemptSpec& spec) {
+  YOKE_ASSIGN_OR_RETURN(os::OfdLock lock,
+                        os::OfdLock::Take(absl::StrCat(spec.attempt_dir, "/lock")));
+  YOKE_ASSIGN_OR_RETURN(const std::string text, OwnStartRecord(spec));
+  const std::string path = absl::StrCat(spec.attempt_dir, "/started");
+  YOKE_ASSIGN_OR_RETURN(const os::UniqueFd fd, os::Open(path, O_WRONLY | O_CREAT | O_EXCL));
+  const absl::Status filled = Fill(fd.get(), path, spec.attempt_dir, text);
+  if (!filled.ok()) {
+    os::RemoveFile(path).IgnoreError();
+    return filled;
+  }
+  return lock;
+}
+
+}  // namespace yoke::shim

@@ -1,0 +1,68 @@
+#include "server/shim/commands.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace yoke::shim {
+namespace {
+
+// Devices as CUDA takes them; CPU slots are none, so that a rank on them sees no GPU.
+std::string CudaDevices(const std::vector<std::string>& devices) {
+  std::vector<std::string> gpus;
+  for (const std::string& device : devices) {
+    if (!device.starts_with("cpu:")) gpus.push_back(device);
+  }
+  return absl::StrJoin(gpus, ",");
+}
+
+std::vector<std::string> CommonEnv(const ipc::AttemptSpec& spec, std::vector<std::string> env,
+                                   const std::vector<std::string>& devices, int threads) {
+  os::SetEnv(env, ipc::kRunIdVariable, spec.run_id);
+  os::SetEnv(env, ipc::kSpecVariable, absl::StrCat(spec.attempt_dir, "/spec.json"));
+  os::SetEnv(env, "CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+  os::SetEnv(env, "CUDA_VISIBLE_DEVICES", CudaDevices(devices));
+  os::SetEnv(env, "OMP_NUM_THREADS", absl::StrCat(threads));
+  // Ranks of one machine talk over loopback, whatever the host's name resolves to.
+  os::SetEnv(env, "GLOO_SOCKET_IFNAME", "lo");
+  os::SetEnv(env, "NCCL_SOCKET_IFNAME", "lo");
+  return env;
+}
+
+}  // namespace
+
+Command PrepareCommand(const ipc::AttemptSpec& spec, const std::vector<std::string>& base_env) {
+  std::vector<std::string> devices;
+  int threads = 0;
+  for (const ipc::RankSpec& rank : spec.ranks) {
+    devices.insert(devices.end(), rank.devices.begin(), rank.devices.end());
+    threads += rank.threads;
+  }
+  Command command;
+  command.rank = -1;
+  command.argv = {spec.worker, "--prepare", "--spec", absl::StrCat(spec.attempt_dir, "/spec.json")};
+  command.env = CommonEnv(spec, base_env, devices, threads);
+  command.cwd = spec.attempt_dir;
+  command.log = absl::StrCat(spec.attempt_dir, "/prepare.log");
+  return command;
+}
+
+std::vector<Command> RankCommands(const ipc::AttemptSpec& spec,
+                                  const std::vector<std::string>& base_env) {
+  std::vector<Command> commands;
+  for (size_t i = 0; i < spec.ranks.size(); ++i) {
+    const int rank = static_cast<int>(i);
+    Command command;
+    command.rank = rank;
+    command.argv = {spec.worker, "--spec", absl::StrCat(spec.attempt_dir, "/spec.json")};
+    command.env = CommonEnv(spec, base_env, spec.ranks[i].devices, spec.ranks[i].threads);
+    os::SetEnv(command.env, "RANK", absl::StrCat(rank));
+    os::SetEnv(command.env, "LOCAL_RANK", absl::StrCat(rank));
+    os::SetEnv(command.env, "WORLD_SIZE", absl::StrCat(spec.ranks.size()));
+    command.cwd = spec.attempt_dir;
+    command.log = absl::StrCat(spec.attempt_dir, "/", ipc::RankLogName(rank));
+    commands.push_back(std::move(command));
+  }
+  return commands;
+}
+
+}  // namespace yoke::shim

@@ -1,0 +1,12 @@
+// The end of a log, for a record that is read long after.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace yoke::shim {
+
+// The last lines of the file, at most `count` and 64 KiB; none if it cannot be read.
+std::vector<std::string> LastLines(const std::string& path, size_t count);
+
+}  // namespace yoke::shim

@@ -1,0 +1,181 @@
+#include "server/shim/phase.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/ipc/attempt_files.h"
+#include "common/os/clock.h"
+#include "common/os/file.h"
+#include "server/shim/exec_rank.h"
+
+namespace yoke::shim {
+namespace {
+
+// stop.json is looked for this often, should the signal that goes with it be lost.
+constexpr int64_t kTickMs = 1000;
+constexpr int64_t kStartRetryMs = 5000;
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
+absl::StatusOr<pid_t> StartOnce(const Command& command) {
+  YOKE_ASSIGN_OR_RETURN(const os::UniqueFd log,
+                        os::Open(command.log, O_WRONLY | O_CREAT | O_APPEND));
+  os::SpawnOptions options;
+  // Works even when the shim's file has been replaced since.
+  options.argv = {"/proc/self/exe", kExecRankFlag, absl::StrCat(getpid())};
+  options.argv.insert(options.argv.end(), command.argv.begin(), command.argv.end());
+  options.env = command.env;
+  options.cwd = command.cwd;
+  options.stdout_fd = log.get();
+  options.stderr_fd = log.get();
+  options.new_group = true;
+  return os::Spawn(options);
+}
+
+// A machine short of processes or memory gets a few seconds.
+absl::StatusOr<pid_t> Start(const Command& command) {
+  const int64_t deadline = os::BootMilliseconds() + kStartRetryMs;
+  for (useconds_t wait = 50'000;; wait *= 2) {
+    absl::StatusOr<pid_t> pid = StartOnce(command);
+    const bool passing = absl::IsUnavailable(pid.status()) ||
+                         absl::IsResourceExhausted(pid.status());
+    if (pid.ok() || !passing || os::BootMilliseconds() >= deadline) return pid;
+    usleep(wait);
+  }
+}
+
+// Of several that were found dead at once, how likely it is the one that took the others along: one
+// that was killed or crashed, then one that says why, then any other.
+int CauseRank(const os::ExitStatus& exit) {
+  if (exit.signal != 0 && exit.signal != SIGABRT && exit.signal != SIGTERM) return 0;
+  if (exit.exit_code >= ipc::kWorkerBadInput) return 1;
+  return 2;
+}
+
+class Gang {
+ public:
+  Gang(const std::vector<Command>& commands, double grace_seconds, Signals& signals, Stop& stop)
+      : commands_(commands),
+        grace_ms_(static_cast<int64_t>(grace_seconds * 1000)),
+        signals_(signals),
+        stop_(stop),
+        pids_(commands.size(), 0) {
+    for (const Command& command : commands) {
+      Ended member;
+      member.rank = command.rank;
+      result_.members.push_back(member);
+    }
+  }
+
+  PhaseResult Run() {
+    StartAll();
+    while (Running()) {
+      const int64_t deadline = EnforceStop();
+      const int64_t left = std::max<int64_t>(deadline - os::BootMilliseconds(), 0);
+      stop_.Look(signals_.Wait(static_cast<int>(std::min(left, kTickMs))));
+      Reap();
+    }
+    return std::move(result_);
+  }
+
+ private:
+  bool Running() const {
+    return std::any_of(pids_.begin(), pids_.end(), [](pid_t pid) { return pid != 0; });
+  }
+
+  void StartAll() {
+    for (size_t i = 0; i < commands_.size(); ++i) {
+      absl::StatusOr<pid_t> pid = Start(commands_[i]);
+      if (!pid.ok()) {
+        result_.start_error = std::string(pid.status().message());
+        result_.members[i].exit.exit_code = kExecFailed;
+        return Fail(i);
+      }
+      pids_[i] = *pid;
+      result_.members[i].started = true;
+    }
+  }
+
+  void Fail(size_t member) {
+    result_.first_failure = member;
+    failure_deadline_ms_ = os::BootMilliseconds() + grace_ms_;
+  }
+
+  // Sends what is due. Returns when to come back at the latest.
+  int64_t EnforceStop() {
+    if (!stop_.requested() && !result_.first_failure) return kNever;
+    if (!terminated_) SignalAll(SIGTERM);
+    terminated_ = true;
+    const int64_t deadline =
+        std::min(failure_deadline_ms_, stop_.requested() ? stop_.deadline_ms() : kNever);
+    if (os::BootMilliseconds() < deadline) return deadline;
+    SignalAll(SIGKILL);
+    return kNever;
+  }
+
+  // To the groups of the members that still run. A leader that is not reaped keeps its group's number
+  // from being given away.
+  void SignalAll(int signal) {
+    for (size_t i = 0; i < pids_.size(); ++i) {
+      if (pids_[i] == 0) continue;
+      kill(-pids_[i], signal);
+      if (signal == SIGKILL) result_.members[i].killed = true;
+    }
+  }
+
+  // Also reaps strays: the shim is their reaper.
+  void Reap() {
+    std::vector<size_t> failed;
+    for (;;) {
+      int status = 0;
+      struct rusage usage = {};
+      const pid_t pid = wait4(-1, &status, WNOHANG, &usage);
+      if (pid < 0 && errno == EINTR) continue;
+      if (pid <= 0) break;
+      const auto found = std::find(pids_.begin(), pids_.end(), pid);
+      if (found == pids_.end()) continue;
+      *found = 0;
+      const size_t index = static_cast<size_t>(found - pids_.begin());
+      os::ExitStatus& exit = result_.members[index].exit;
+      if (WIFSIGNALED(status)) {
+        exit.signal = WTERMSIG(status);
+      } else {
+        exit.exit_code = WEXITSTATUS(status);
+      }
+      exit.max_rss_bytes = int64_t{usage.ru_maxrss} * 1024;
+      // One that ended by itself while the kill was on its way was not killed by us.
+      if (exit.signal != SIGKILL) result_.members[index].killed = false;
+      if (!exit.ok()) failed.push_back(index);
+    }
+    if (failed.empty() || terminated_ || stop_.requested() || result_.first_failure) return;
+    Fail(*std::min_element(failed.begin(), failed.end(), [&](size_t a, size_t b) {
+      return CauseRank(result_.members[a].exit) < CauseRank(result_.members[b].exit);
+    }));
+  }
+
+  const std::vector<Command>& commands_;
+  const int64_t grace_ms_;
+  Signals& signals_;
+  Stop& stop_;
+  std::vector<pid_t> pids_;  // 0: has ended, or never started
+  PhaseResult result_;
+  bool terminated_ = false;
+  int64_t failure_deadline_ms_ = kNever;
+};
+
+}  // namespace
+
+PhaseResult RunPhase(const std::vector<Command>& commands, double grace_seconds, Signals& signals,
+                     Stop& stop) {
+  return Gang(commands, grace_seconds, signals, stop).Run();
+}
+
+}  // namespace yoke::shim

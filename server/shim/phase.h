@@ -1,0 +1,42 @@
+// One phase of an attempt: a gang of processes, started together and stopped together. The prepare
+// phase is a gang of one.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/os/process.h"
+#include "server/shim/signals.h"
+#include "server/shim/stop.h"
+
+namespace yoke::shim {
+
+struct Command {
+  int rank = 0;  // -1: prepare
+  std::vector<std::string> argv;
+  std::vector<std::string> env;
+  std::string cwd;
+  std::string log;  // stdout and stderr are appended here
+};
+
+struct Ended {
+  int rank = 0;
+  os::ExitStatus exit;
+  bool started = false;
+  bool killed = false;  // by us, after the grace
+};
+
+struct PhaseResult {
+  std::vector<Ended> members;           // in the order of the commands
+  std::optional<size_t> first_failure;  // index of the member that failed first, by itself
+  std::string start_error;              // why that member could not be started; empty if it was
+};
+
+// Starts every command, in a process group of its own, and waits until all have ended. The first
+// failure by itself, or a request to stop, sends SIGTERM to all that still run and SIGKILL after the
+// grace. Returns with no member running.
+PhaseResult RunPhase(const std::vector<Command>& commands, double grace_seconds, Signals& signals,
+                     Stop& stop);
+
+}  // namespace yoke::shim
