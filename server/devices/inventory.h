@@ -7,13 +7,14 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "yoke/v1/device.pb.h"
 
 namespace yoke::devices {
 
 struct DeviceSelection {
   std::vector<v1::Device> devices;  // bound devices, in rank order; empty if the scheduler chooses
-  int gpus_wanted = 0;              // for "-1" (1 each) and "gpus:N"; 0 when bound
+  int gpus_wanted = 0;              // for "-1" (1 each) and "gpus:N"; 0 when bound. With `cpu`: CPU slots wanted
   int world_size = 1;               // ranks
   int threads_per_rank = 1;         // of CPU slots
   bool cpu = false;                 // runs on CPU
@@ -34,15 +35,21 @@ class DeviceInventory {
   virtual void SetListener(std::function<void()> listener) = 0;
   virtual std::vector<v1::DeviceChoice> Choices() const = 0;
   virtual bool has_gpus() const = 0;
-  // Processes that use a GPU now, other than those bearing one of `run_ids`. Used before a device is freed and to
-  // see foreign use. CPU slots: empty.
+  // Processes that compute on a GPU now, ours and others'. Used before a device is freed. CPU slots: empty.
   virtual std::vector<int64_t> HolderPids(const std::string& uuid) const = 0;
+  // "550.54.14"; empty where no driver answers.
+  virtual std::string DriverVersion() const { return ""; }
+  // Why there are no GPUs or no fresh readings of them; empty while all is well.
+  virtual std::string DriverProblem() const { return ""; }
 };
 
 struct InventoryOptions {
   std::string nvml_library;  // empty: libnvidia-ml.so.1 by the loader's search; "none": no GPUs
   int cpu_slots = 0;         // 0: one per core, at most 8
+  absl::Duration sample_interval = absl::Seconds(1);
+  absl::Duration driver_timeout = absl::Seconds(5);  // a driver call that takes longer counts as hanging
 };
+// Waits for the first reading of the GPUs, at most `driver_timeout`.
 std::unique_ptr<DeviceInventory> MakeInventory(const InventoryOptions& options);
 
 }  // namespace yoke::devices

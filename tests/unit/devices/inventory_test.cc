@@ -1,0 +1,182 @@
+// The inventory over the scripted NVML library.
+
+#include "server/devices/inventory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <set>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+namespace yoke::devices {
+namespace {
+
+using ::testing::HasSubstr;
+
+class InventoryTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    script_ = absl::StrCat(::testing::TempDir(), "/fake_nvml.", getpid(), ".",
+                           ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    setenv("YOKE_FAKE_NVML", script_.c_str(), 1);
+  }
+  void TearDown() override { unlink(script_.c_str()); }
+
+  void Script(const std::string& text) {
+    const std::string fresh = script_ + ".new";
+    std::ofstream(fresh) << text;
+    ASSERT_EQ(rename(fresh.c_str(), script_.c_str()), 0);
+  }
+
+  std::unique_ptr<DeviceInventory> Make() {
+    InventoryOptions options;
+    const char* bin = std::getenv("YOKE_BIN_DIR");
+    options.nvml_library = absl::StrCat(bin == nullptr ? "build/dev-daemon/bin" : bin, "/../lib/fake/libnvidia-ml.so.1");
+    options.cpu_slots = 2;
+    options.sample_interval = absl::Milliseconds(20);
+    options.driver_timeout = absl::Milliseconds(300);
+    return MakeInventory(options);
+  }
+
+  // Waits until `what` holds, at most 5 s.
+  template <typename F>
+  static bool Eventually(F what) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(5);
+    while (!what()) {
+      if (absl::Now() > deadline) return false;
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    return true;
+  }
+
+  std::string script_;
+};
+
+TEST_F(InventoryTest, ShowsFourGpusThenCpuSlots) {
+  auto inventory = Make();
+  const auto devices = inventory->Devices();
+  ASSERT_EQ(devices.size(), 6u) << inventory->DriverProblem();
+  EXPECT_TRUE(inventory->has_gpus());
+  EXPECT_EQ(inventory->DriverVersion(), "550.54.14");
+  EXPECT_EQ(inventory->DriverProblem(), "");
+  std::set<std::string> uuids;
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(devices[i].name(), "NVIDIA GeForce RTX 4090");
+    EXPECT_EQ(devices[i].index(), i);
+    EXPECT_EQ(devices[i].memory_total_bytes(), int64_t{24} << 30);
+    EXPECT_EQ(devices[i].compute_capability(), "8.9");
+    EXPECT_EQ(devices[i].pci_bus_id(), absl::StrCat("00000000:0", i + 1, ":00.0"));
+    EXPECT_EQ(devices[i].state(), v1::Device::FREE);
+    EXPECT_GT(devices[i].power_watts(), 0);
+    EXPECT_GT(devices[i].temperature_celsius(), 0);
+    uuids.insert(devices[i].uuid());
+  }
+  EXPECT_EQ(uuids.size(), 4u);
+  EXPECT_EQ(devices[4].uuid(), "cpu:0");
+  EXPECT_EQ(devices[5].kind(), v1::Device::CPU_SLOT);
+  EXPECT_EQ(inventory->Resolve("auto")->devices.size(), 4u);
+  EXPECT_THAT(std::string(inventory->Resolve("5").status().message()),
+              HasSubstr("GPU 5 not available. Only 4 GPU(s) detected."));
+}
+
+TEST_F(InventoryTest, UtilizationMovesAndTheListenerHears) {
+  auto inventory = Make();
+  std::atomic<int> heard = 0;
+  inventory->SetListener([&] { ++heard; });
+  const double first = inventory->Devices()[0].utilization_percent();
+  EXPECT_TRUE(Eventually([&] { return inventory->Devices()[0].utilization_percent() != first; }));
+  EXPECT_TRUE(Eventually([&] { return heard > 2; }));
+}
+
+TEST_F(InventoryTest, ScriptNamesUuidsAndCount) {
+  Script("count 2\nname NVIDIA A100\nname @1 NVIDIA H100  # newer\nuuid @1 GPU-abc\nutilization 37\n");
+  const auto devices = Make()->Devices();
+  ASSERT_EQ(devices.size(), 4u);
+  EXPECT_EQ(devices[0].name(), "NVIDIA A100");
+  EXPECT_THAT(devices[1].name(), HasSubstr("NVIDIA H100"));
+  EXPECT_EQ(devices[1].uuid(), "GPU-abc");
+  EXPECT_EQ(devices[1].utilization_percent(), 37);
+}
+
+TEST_F(InventoryTest, ForeignProcessMakesAGpuBusy) {
+  unsetenv("YOKE_RUN_ID");
+  Script(absl::StrCat("process 2 ", getpid(), "\n"));
+  auto inventory = Make();
+  const auto devices = inventory->Devices();
+  EXPECT_EQ(devices[2].state(), v1::Device::BUSY_FOREIGN);
+  EXPECT_THAT(devices[2].message(), HasSubstr(absl::StrCat("process ", getpid())));
+  EXPECT_EQ(devices[1].state(), v1::Device::FREE);
+  EXPECT_THAT(inventory->HolderPids(devices[2].uuid()), ::testing::ElementsAre(getpid()));
+  EXPECT_THAT(inventory->HolderPids(devices[1].uuid()), ::testing::IsEmpty());
+}
+
+TEST_F(InventoryTest, ProcessOfAnAttemptIsNotForeign) {
+  // A child with the marker in its environment, as every process of an attempt has.
+  int out[2];
+  ASSERT_EQ(pipe(out), 0);
+  const char* const environment[] = {"YOKE_RUN_ID=x", "PATH=/bin:/usr/bin", nullptr};
+  const pid_t child = fork();
+  if (child == 0) {
+    dup2(out[1], 1);
+    execle("/bin/sh", "sh", "-c", "echo up; exec sleep 30", nullptr, environment);
+    _exit(1);
+  }
+  char byte;
+  ASSERT_EQ(read(out[0], &byte, 1), 1);
+  Script(absl::StrCat("process 0 ", child, "\n"));
+  EXPECT_EQ(Make()->Devices()[0].state(), v1::Device::FREE);
+  kill(child, SIGKILL);
+  close(out[0]);
+  close(out[1]);
+}
+
+TEST_F(InventoryTest, LostAndVanishedGpusStayListed) {
+  Script("lost 3\n");
+  auto inventory = Make();
+  EXPECT_EQ(inventory->Devices()[3].state(), v1::Device::LOST);
+  EXPECT_THAT(inventory->Devices()[3].message(), HasSubstr("GPU is lost"));
+  EXPECT_EQ(inventory->Resolve("auto")->devices.size(), 3u);
+  Script("count 2\n");
+  EXPECT_TRUE(Eventually([&] { return inventory->Devices()[2].state() == v1::Device::LOST; }));
+  EXPECT_EQ(inventory->Devices().size(), 6u);
+  Script("count 4\n");
+  EXPECT_TRUE(Eventually([&] { return inventory->Devices()[3].state() == v1::Device::FREE; }));
+}
+
+TEST_F(InventoryTest, HangingDriverBlocksNobody) {
+  auto inventory = Make();
+  Script("hang 3\n");
+  EXPECT_TRUE(Eventually([&] { return inventory->DriverProblem() != ""; }));
+  const absl::Time start = absl::Now();
+  const auto devices = inventory->Devices();
+  EXPECT_LT(absl::Now() - start, absl::Milliseconds(100));
+  EXPECT_EQ(devices[0].state(), v1::Device::LOST);
+  EXPECT_THAT(devices[0].message(), HasSubstr("has not answered"));
+  EXPECT_EQ(devices[4].state(), v1::Device::FREE);
+  const absl::Time end = absl::Now();
+  inventory.reset();
+  EXPECT_LT(absl::Now() - end, absl::Seconds(1));
+}
+
+TEST_F(InventoryTest, WithoutDriverThereAreCpuSlots) {
+  Script("no_driver\n");
+  auto inventory = Make();
+  EXPECT_FALSE(inventory->has_gpus());
+  EXPECT_EQ(inventory->Devices().size(), 2u);
+  EXPECT_THAT(inventory->DriverProblem(), HasSubstr("Driver Not Loaded"));
+  auto none = MakeInventory({.nvml_library = "/nowhere/libnvidia-ml.so.1", .cpu_slots = 3});
+  EXPECT_EQ(none->Devices().size(), 3u);
+  EXPECT_THAT(none->DriverProblem(), HasSubstr("no NVIDIA driver"));
+  EXPECT_TRUE(none->Resolve("auto")->cpu);
+}
+
+}  // namespace
+}  // namespace yoke::devices
