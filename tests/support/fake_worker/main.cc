@@ -1,0 +1,208 @@
+// fake_worker: stands in for yoke-worker in tests of everything around it. Same command line (--spec,
+// --prepare, --probe), same files, same exit codes; behaves as its script (script.h) says.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/ipc/events.h"
+#include "common/os/file.h"
+#include "common/os/process.h"
+#include "tests/support/fake_worker/script.h"
+
+namespace yoke::fake_worker {
+namespace {
+
+using nlohmann::json;
+
+volatile sig_atomic_t stop_asked = 0;
+
+void SleepFor(double seconds) {
+  timespec time = {static_cast<time_t>(seconds),
+                   static_cast<long>((seconds - static_cast<double>(static_cast<time_t>(seconds))) * 1e9)};
+  nanosleep(&time, nullptr);
+}
+
+class Worker {
+ public:
+  Worker(ipc::AttemptSpec spec, Script script, int rank)
+      : spec_(std::move(spec)), script_(std::move(script)), rank_(rank) {}
+
+  absl::StatusOr<int> Run() {
+    signal(SIGTERM, script_.ignore_term ? SIG_IGN : [](int) { stop_asked = 1; });
+    Witness(absl::StrCat("START ", spec_.job, " ", spec_.attempt, " ", spec_.run_id, " ", rank_, " ",
+                         getpid(), " ", os::StartTicks(getpid()).value_or(0)));
+    if (script_.events) {
+      YOKE_ASSIGN_OR_RETURN(
+          events_, ipc::EventWriter::Open(
+                       absl::StrCat(spec_.attempt_dir, "/", ipc::RankEventsName(rank_)), rank_));
+    }
+    for (const std::string& line : script_.lines) std::printf("%s\n", line.c_str());
+    std::fflush(stdout);
+    if (!script_.stray.empty()) YOKE_RETURN_IF_ERROR(LeaveStray());
+    YOKE_RETURN_IF_ERROR(Steps());
+    while (script_.hang && !stop_asked) SleepFor(0.05);
+    return stop_asked ? Stopped() : End();
+  }
+
+ private:
+  absl::Status Event(const char* type, json fields) {
+    return events_ == nullptr ? absl::OkStatus() : events_->Append(type, std::move(fields));
+  }
+
+  absl::Status Steps() {
+    if (rank_ == 0) {
+      YOKE_RETURN_IF_ERROR(Event("phase", {{"phase", "train"}}));
+      YOKE_RETURN_IF_ERROR(Event("banner", {{"lines", spec_.device_words}}));
+    }
+    const int steps = static_cast<int>(script_.run_for * script_.lines_per_second);
+    const int per_epoch = std::max(1, steps / std::max(1, script_.epochs));
+    for (int step = 1; step <= steps && !stop_asked; ++step) {
+      SleepFor(1 / script_.lines_per_second);
+      const int epoch = std::min(script_.epochs, (step - 1) / per_epoch + 1);
+      std::printf("rank %d epoch %d step %d\n", rank_, epoch, step);
+      std::fflush(stdout);
+      if (rank_ == 0) {
+        YOKE_RETURN_IF_ERROR(Event("step", {{"epoch", epoch},
+                                            {"iteration", (step - 1) % per_epoch + 1},
+                                            {"iterations", per_epoch},
+                                            {"boxLoss", 1.0 / step},
+                                            {"clsLoss", 2.0 / step},
+                                            {"dflLoss", 1.5 / step},
+                                            {"lr", 0.01},
+                                            {"imagesPerSecond", 100.0},
+                                            {"instances", 10},
+                                            {"imageSize", 640}}));
+        if (step % per_epoch == 0) YOKE_RETURN_IF_ERROR(EndEpoch(step / per_epoch));
+      }
+      if (step == script_.end_at_step) return absl::OkStatus();
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status EndEpoch(int epoch) {
+    YOKE_RETURN_IF_ERROR(Event("epoch", {{"epoch", epoch},
+                                         {"epochs", script_.epochs},
+                                         {"boxLoss", 1.0 / epoch},
+                                         {"clsLoss", 2.0 / epoch},
+                                         {"dflLoss", 1.5 / epoch},
+                                         {"map50", 0.85},
+                                         {"map5095", 0.6},
+                                         {"fitness", 0.625},
+                                         {"lr", {0.01}},
+                                         {"seconds", 1.0},
+                                         {"imagesPerSecond", 100.0}}));
+    return Save();
+  }
+
+  absl::Status Save() {
+    const std::string folder = spec_.run_dir + "/weights";
+    YOKE_RETURN_IF_ERROR(os::MakeDirs(folder));
+    YOKE_RETURN_IF_ERROR(os::AtomicWriteFile(folder + "/last.pt", "fake weights\n"));
+    return Event("checkpoint", {{"path", folder + "/last.pt"}, {"kind", "last"}});
+  }
+
+  absl::StatusOr<int> Stopped() {
+    if (rank_ == 0) YOKE_RETURN_IF_ERROR(Save());
+    std::printf("rank %d stopped as asked\n", rank_);
+    std::fflush(stdout);
+    Witness(EndLine(ipc::kWorkerStopped));
+    return ipc::kWorkerStopped;
+  }
+
+  absl::StatusOr<int> End() {
+    if (!script_.error_reason.empty()) {
+      YOKE_RETURN_IF_ERROR(Event("error", {{"reason", script_.error_reason},
+                                           {"message", script_.error_message}}));
+    }
+    if (script_.signal != 0) {
+      const rlimit no_core = {0, 0};
+      setrlimit(RLIMIT_CORE, &no_core);
+      signal(script_.signal, SIG_DFL);
+      raise(script_.signal);
+    }
+    if (rank_ == 0 && script_.exit_code == 0 && !script_.result.empty()) {
+      YOKE_RETURN_IF_ERROR(Event("result", script_.result));
+    }
+    Witness(EndLine(script_.exit_code));
+    return script_.exit_code;
+  }
+
+  std::string EndLine(int code) const {
+    return absl::StrCat("END ", spec_.job, " ", spec_.attempt, " ", spec_.run_id, " ", rank_, " ",
+                        code);
+  }
+
+  void Witness(const std::string& line) const {
+    if (script_.witness.empty()) return;
+    const auto fd = os::Open(script_.witness, O_WRONLY | O_CREAT | O_APPEND);
+    if (fd.ok()) os::WriteAll(fd->get(), line + "\n", script_.witness).IgnoreError();
+  }
+
+  // Forks twice, so that the stray is nobody's child, in a session of its own, its files closed.
+  absl::Status LeaveStray() const {
+    const pid_t child = fork();
+    if (child < 0) return os::ErrnoStatus(errno, "cannot fork");
+    if (child > 0) return os::Wait(child).status();
+    setsid();
+    if (fork() != 0) _exit(0);
+    os::AtomicWriteFile(spec_.run_dir + "/stray.pid", std::to_string(getpid())).IgnoreError();
+    for (int fd = 0; fd < 64; ++fd) close(fd);
+    if (script_.stray == "bare") {
+      char* const no_env[] = {nullptr};
+      execle("/bin/sleep", "sleep", "600", nullptr, no_env);
+    }
+    sleep(600);
+    _exit(0);
+  }
+
+  const ipc::AttemptSpec spec_;
+  const Script script_;
+  const int rank_;
+  std::unique_ptr<ipc::EventWriter> events_;
+};
+
+absl::StatusOr<int> RunFromSpec(const std::string& path, bool prepare) {
+  YOKE_ASSIGN_OR_RETURN(const json object, ipc::ReadJsonFile(path));
+  YOKE_ASSIGN_OR_RETURN(ipc::AttemptSpec spec, ipc::AttemptSpecFromJson(object));
+  const char* variable = std::getenv("RANK");
+  const int rank = prepare ? kPrepareRank : std::atoi(variable == nullptr ? "0" : variable);
+  YOKE_ASSIGN_OR_RETURN(Script script, ReadScript(spec, rank));
+  return Worker(std::move(spec), std::move(script), rank).Run();
+}
+
+int Main(int argc, char** argv) {
+  std::string spec;
+  bool prepare = false;
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--prepare") == 0) {
+      prepare = true;
+    } else if (std::strcmp(argv[i], "--spec") == 0 && i + 1 < argc) {
+      spec = argv[++i];
+    } else if (std::strcmp(argv[i], "--probe") == 0) {
+      std::puts(R"({"torch": "fake", "cuda": false, "devices": []})");
+      return 0;
+    } else {
+      std::fprintf(stderr, "fake_worker: what is '%s'?\n", argv[i]);
+      return ipc::kWorkerError;
+    }
+  }
+  const absl::StatusOr<int> code = RunFromSpec(spec, prepare);
+  if (code.ok()) return *code;
+  std::fprintf(stderr, "fake_worker: %s\n", std::string(code.status().message()).c_str());
+  return ipc::kWorkerError;
+}
+
+}  // namespace
+}  // namespace yoke::fake_worker
+
+int main(int argc, char** argv) { return yoke::fake_worker::Main(argc, argv); }

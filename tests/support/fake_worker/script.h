@@ -1,0 +1,56 @@
+// What a fake worker shall do: a JSON object, in the environment variable YOKE_FAKE_WORKER itself, in the
+// file it names, or else in RUN_DIR/fake.json. Everything has a default: one second of steps, a few log
+// lines and events, a result, exit code 0. Members:
+//   run_for           seconds of steps (1)
+//   lines_per_second  steps, each with a log line and an event (20)
+//   epochs            the steps are spread over (3)
+//   end_at_step       ends at this step instead (0: never)
+//   exit_code         at the end (0)
+//   signal            dies of it at the end, by its default action (0: none); 11 is a segmentation fault
+//   hang              sleeps for ever instead of ending (false); still heeds SIGTERM
+//   ignore_term       ignores SIGTERM (false); else SIGTERM saves and ends with 11
+//   stray             leaves a process in a session of its own: "marked" keeps the attempt's environment,
+//                     "bare" has an empty one (""); its pid goes to RUN_DIR/stray.pid
+//   lines             log lines written first, as they are ([])
+//   error             {"reason", "message"}: an event before the end (none)
+//   result            fields of the result event of rank 0; {} writes none
+//   events            writes events at all (true)
+//   witness           file outside the attempt that gets "START JOB ATTEMPT RUN_ID RANK PID TICKS" and
+//                     "END JOB ATTEMPT RUN_ID RANK CODE" (none)
+//   ranks             {"1": {…}}: members that replace the above for one rank
+//   prepare           {…}: members of the prepare phase, which otherwise does nothing and succeeds
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/ipc/attempt_files.h"
+
+namespace yoke::fake_worker {
+
+inline constexpr char kScriptVariable[] = "YOKE_FAKE_WORKER";
+inline constexpr int kPrepareRank = -1;
+
+struct Script {
+  double run_for = 1;
+  double lines_per_second = 20;
+  int epochs = 3;
+  int end_at_step = 0;
+  int exit_code = 0;
+  int signal = 0;
+  bool hang = false;
+  bool ignore_term = false;
+  std::string stray;
+  std::vector<std::string> lines;
+  std::string error_reason;
+  std::string error_message;
+  nlohmann::json result;
+  bool events = true;
+  std::string witness;
+};
+
+// The script of one rank, or of the prepare phase. InvalidArgument for a script that cannot be read.
+absl::StatusOr<Script> ReadScript(const ipc::AttemptSpec& spec, int rank);
+
+}  // namespace yoke::fake_worker
