@@ -1,0 +1,28 @@
+// How an answer is written to stdout.
+#pragma once
+
+#include <optional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "google/protobuf/message.h"
+
+namespace yoke::cli {
+
+enum class Format { kTable, kWide, kJson, kJsonLines, kYaml, kName };
+
+// table, wide, json, jsonl, yaml, name.
+std::optional<Format> ParseFormat(const std::string& word);
+const std::vector<std::string>& FormatWords();
+
+// Canonical protobuf JSON with zeros and empty lists; one line, or indented when `pretty`.
+std::string ToJson(const google::protobuf::Message& message, bool pretty);
+
+// The same as block YAML.
+std::string ToYaml(const google::protobuf::Message& message);
+
+// Writes `message` if `format` is JSON, JSON Lines or YAML, and returns whether it did.
+bool PrintMessage(std::ostream& out, Format format, const google::protobuf::Message& message);
+
+}  // namespace yoke::cli

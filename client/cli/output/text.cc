@@ -1,0 +1,241 @@
+#include "client/cli/output/text.h"
+
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "client/cli/output/table.h"
+#include "client/lib/client.h"
+
+namespace yoke::cli {
+namespace {
+
+std::string TaskWord(const v1::JobSpec& spec) {
+  switch (spec.task_case()) {
+    case v1::JobSpec::kTrain: return "train";
+    case v1::JobSpec::kValidate: return "val";
+    case v1::JobSpec::kLabel: return "label";
+    case v1::JobSpec::kProcess: return "process";
+    case v1::JobSpec::kSelftest: return "selftest";
+    case v1::JobSpec::TASK_NOT_SET: break;
+  }
+  return "";
+}
+
+std::string DataWord(const v1::JobSpec& spec) {
+  switch (spec.task_case()) {
+    case v1::JobSpec::kTrain: return spec.train().data();
+    case v1::JobSpec::kValidate: return spec.validate().data();
+    case v1::JobSpec::kLabel: return absl::StrJoin(spec.label().source(), ",");
+    case v1::JobSpec::kProcess: return spec.process().source();
+    default: return "";
+  }
+}
+
+std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+std::string TimeText(const google::protobuf::Timestamp& timestamp) {
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S", ToTime(timestamp), absl::LocalTimeZone());
+}
+
+// "exit code 1", "signal 9 (Killed)".
+std::string ExitText(const v1::JobError& error) {
+  if (error.signal() != 0) return absl::StrCat("signal ", error.signal(), " (", strsignal(error.signal()), ")");
+  return error.exit_code() != 0 ? absl::StrCat("exit code ", error.exit_code()) : "";
+}
+
+std::string MetricsText(const v1::DetectionMetrics& metrics) {
+  return absl::StrFormat("mAP50 %.4f  mAP50-95 %.4f  precision %.4f  recall %.4f", metrics.map50(), metrics.map5095(), metrics.precision(),
+                         metrics.recall());
+}
+
+void AddField(std::string& text, const std::string& name, const std::string& value) {
+  if (!value.empty()) absl::StrAppendFormat(&text, "%-12s %s\n", absl::StrCat(name, ":"), value);
+}
+
+std::string DevicesWord(const v1::Job& job) {
+  if (job.attempts_size() > 0 && job.attempts().rbegin()->device_uuids_size() > 0) return absl::StrJoin(job.attempts().rbegin()->device_uuids(), ",");
+  return absl::StrJoin(job.device_uuids(), ",");
+}
+
+}  // namespace
+
+std::string ShortDuration(absl::Duration duration) {
+  const int64_t seconds = std::max<int64_t>(0, absl::ToInt64Seconds(duration));
+  if (seconds < 120) return absl::StrCat(seconds, "s");
+  if (seconds < 120 * 60) return absl::StrCat(seconds / 60, "m");
+  if (seconds < 48 * 3600) return absl::StrCat(seconds / 3600, "h");
+  return absl::StrCat(seconds / 86400, "d");
+}
+
+std::string Bytes(int64_t bytes) {
+  if (bytes < int64_t{1} << 20) return absl::StrCat(bytes >> 10, " KiB");
+  if (bytes < int64_t{1} << 30) return absl::StrCat(bytes >> 20, " MiB");
+  return absl::StrFormat("%.1f GiB", static_cast<double>(bytes) / (1 << 30));
+}
+
+absl::Time ToTime(const google::protobuf::Timestamp& timestamp) {
+  return absl::FromUnixSeconds(timestamp.seconds()) + absl::Nanoseconds(timestamp.nanos());
+}
+
+std::string StateWord(const v1::Job& job) { return v1::Job::State_Name(job.state()); }
+
+std::string ProgressWord(const v1::Job& job) {
+  const v1::JobProgress& progress = job.progress();
+  if (progress.epochs() > 0) return absl::StrCat(progress.epoch(), "/", progress.epochs(), " epochs");
+  if (progress.total() > 0) return absl::StrCat(progress.done(), "/", progress.total(), " images");
+  return progress.phase();
+}
+
+std::string JobTable(const std::vector<v1::Job>& jobs, absl::Time now, bool wide, int width) {
+  std::vector<std::string> headers = {"ID", "NAME", "TASK", "STATE", "OWNER", "DEVICES", "PROGRESS", "AGE"};
+  if (wide) headers.insert(headers.end(), {"PRIORITY", "DATA", "RUN FOLDER"});
+  headers.push_back("MESSAGE");
+  Table table(headers);
+  for (const v1::Job& job : jobs) {
+    std::vector<std::string> row = {client::JobId(job.name()), job.display_name(), TaskWord(job.spec()), StateWord(job), job.owner(),
+                                    wide ? DevicesWord(job) : job.spec().device(), ProgressWord(job),
+                                    ShortDuration(now - ToTime(job.create_time()))};
+    if (wide) row.insert(row.end(), {absl::StrCat(job.priority()), DataWord(job.spec()), job.run_dir()});
+    row.push_back(FirstLine(job.message()));
+    table.Add(row);
+  }
+  return table.Format(width);
+}
+
+std::string FailureText(const v1::Job& job) {
+  std::string text;
+  const std::string id = client::JobId(job.name());
+  switch (job.state()) {
+    case v1::Job::FAILED:
+      text = absl::StrCat("job ", id, " failed (", v1::JobReason::Code_Name(job.reason()), "): ", job.message(), "\n");
+      break;
+    case v1::Job::CANCELLED:
+      return absl::StrCat("job ", id, " was cancelled", job.message().empty() ? "" : ": ", job.message(), "\n");
+    case v1::Job::TIMED_OUT:
+      text = absl::StrCat("job ", id, " ran out of time: ", job.message(), "\n");
+      break;
+    default:
+      return "";
+  }
+  if (!job.has_error()) return text;
+  const v1::JobError& error = job.error();
+  if (error.rank() >= 0 && !ExitText(error).empty()) absl::StrAppend(&text, "rank ", error.rank(), " ended first: ", ExitText(error), "\n");
+  if (error.last_lines_size() > 0) absl::StrAppend(&text, "its last lines:\n");
+  for (const std::string& line : error.last_lines()) absl::StrAppend(&text, "  ", line, "\n");
+  return text;
+}
+
+std::string ResultText(const v1::Job& job) {
+  std::string text;
+  const v1::JobResult& result = job.result();
+  if (result.has_process()) {
+    const v1::ProcessResult& made = result.process();
+    absl::StrAppend(&text, "data set of ", made.images(), " images (", made.train(), " train, ", made.val(), " val, ", made.test(), " test), ",
+                    made.boxes(), " boxes: ", made.data_yaml(), "\n");
+  }
+  if (result.has_train()) {
+    const v1::TrainResult& train = result.train();
+    absl::StrAppendFormat(&text, "%d epochs, best %d, %.1f images/s: %s\nweights: %s/weights/best.pt\n", train.epochs(), train.best_epoch(),
+                          train.images_per_second(), MetricsText(train.metrics()), train.run_dir());
+  }
+  if (result.has_val()) {
+    const v1::ValResult& val = result.val();
+    absl::StrAppendFormat(&text, "%d images, %d instances: %s\n", val.images(), val.instances(), MetricsText(val.metrics()));
+    if (val.per_class_size() > 0) {
+      Table table({"CLASS", "IMAGES", "INSTANCES", "P", "R", "MAP50", "MAP50-95"});
+      for (const v1::ClassMetrics& row : val.per_class()) {
+        table.Add({row.name(), absl::StrCat(row.images()), absl::StrCat(row.instances()), absl::StrFormat("%.3f", row.precision()),
+                   absl::StrFormat("%.3f", row.recall()), absl::StrFormat("%.3f", row.map50()), absl::StrFormat("%.3f", row.map5095())});
+      }
+      absl::StrAppend(&text, table.Format(1 << 20));
+    }
+  }
+  if (result.has_label()) {
+    const v1::LabelResult& label = result.label();
+    absl::StrAppendFormat(&text, "%d images: %d labelled, %d empty, %d kept, %d failed; %d boxes, %.1f images/s: %s\n", label.images(),
+                          label.labelled(), label.empty(), label.kept(), label.failed(), label.boxes(), label.images_per_second(), label.out_dir());
+    for (const std::string& failure : label.failures()) absl::StrAppend(&text, "  ", failure, "\n");
+  }
+  for (const std::string& check : result.selftest().checks()) absl::StrAppend(&text, "  ", check, "\n");
+  return text;
+}
+
+std::string JobDetails(const v1::Job& job) {
+  std::string text;
+  AddField(text, "id", client::JobId(job.name()));
+  AddField(text, "name", job.display_name());
+  AddField(text, "task", TaskWord(job.spec()));
+  AddField(text, "state", StateWord(job));
+  AddField(text, "reason", job.reason() == v1::JobReason::CODE_UNSPECIFIED ? "" : v1::JobReason::Code_Name(job.reason()));
+  AddField(text, "message", job.message());
+  AddField(text, "owner", job.owner());
+  if (job.priority() != 0) AddField(text, "priority", absl::StrCat(job.priority()));
+  AddField(text, "data", DataWord(job.spec()));
+  AddField(text, "device", job.spec().device());
+  AddField(text, "devices", DevicesWord(job));
+  AddField(text, "progress", ProgressWord(job));
+  AddField(text, "resumes", client::JobId(job.parent()));
+  if (job.has_create_time()) AddField(text, "created", TimeText(job.create_time()));
+  if (job.has_start_time()) AddField(text, "started", TimeText(job.start_time()));
+  if (job.has_end_time()) AddField(text, "ended", TimeText(job.end_time()));
+  AddField(text, "run folder", job.run_dir());
+  for (const std::string& warning : job.warnings()) AddField(text, "warning", warning);
+  for (const std::string& line : job.banner()) absl::StrAppend(&text, "  ", line, "\n");
+  for (const v1::Attempt& attempt : job.attempts()) {
+    std::string line = absl::StrCat("world size ", attempt.world_size());
+    if (attempt.has_start_time()) {
+      const absl::Time end = attempt.has_end_time() ? ToTime(attempt.end_time()) : absl::Now();
+      absl::StrAppend(&line, ", ", ShortDuration(end - ToTime(attempt.start_time())));
+    }
+    absl::StrAppend(&line, attempt.outcome() == v1::Attempt::OUTCOME_UNSPECIFIED ? "" : ", ",
+                    attempt.outcome() == v1::Attempt::OUTCOME_UNSPECIFIED ? "" : v1::Attempt::Outcome_Name(attempt.outcome()));
+    if (attempt.has_error() && !ExitText(attempt.error()).empty()) {
+      absl::StrAppend(&line, ", rank ", attempt.error().rank(), ": ", ExitText(attempt.error()));
+    }
+    AddField(text, absl::StrCat("attempt ", attempt.number()), line);
+  }
+  return absl::StrCat(text, ResultText(job), FailureText(job));
+}
+
+std::string DeviceTable(const std::vector<v1::Device>& devices, bool wide, int width) {
+  std::vector<std::string> headers = {"INDEX", "KIND", "NAME", "STATE", "HOLDER", "UTIL", "MEMORY", "TEMP"};
+  if (wide) headers.insert(headers.end(), {"POWER", "COMPUTE", "PCI", "UUID"});
+  headers.push_back("MESSAGE");
+  Table table(headers);
+  for (const v1::Device& device : devices) {
+    std::string memory;
+    if (device.memory_total_bytes() > 0) {
+      memory = absl::StrCat(device.memory_used_bytes() > 0 ? absl::StrCat(Bytes(device.memory_used_bytes()), " / ") : "",
+                            Bytes(device.memory_total_bytes()));
+    }
+    std::vector<std::string> row = {
+        absl::StrCat(device.index()),
+        device.kind() == v1::Device::GPU ? "GPU" : "CPU slot",
+        device.kind() == v1::Device::GPU || device.threads() == 0 ? device.name() : absl::StrCat(device.name(), " (", device.threads(), " threads)"),
+        v1::Device::State_Name(device.state()),
+        client::JobId(device.holder()),
+        device.has_utilization_percent() ? absl::StrFormat("%.0f %%", device.utilization_percent()) : "-",
+        memory.empty() ? "-" : memory,
+        device.has_temperature_celsius() ? absl::StrFormat("%.0f C", device.temperature_celsius()) : "-"};
+    if (wide) {
+      row.insert(row.end(), {device.has_power_watts() ? absl::StrFormat("%.0f W", device.power_watts()) : "-", device.compute_capability(),
+                             device.pci_bus_id(), device.uuid()});
+    }
+    row.push_back(device.message());
+    table.Add(row);
+  }
+  return table.Format(width);
+}
+
+std::string ChoiceTable(const v1::ListDevicesResponse& answer) {
+  Table table({"CHOICE", "WRITE"});
+  for (const v1::DeviceChoice& choice : answer.choices()) {
+    table.Add({choice.label(), choice.device().empty() ? "device=..." : absl::StrCat("device=", choice.device())});
+  }
+  return table.Format(1 << 20);
+}
+
+}  // namespace yoke::cli
