@@ -31,8 +31,12 @@ class FrameSource {
   // The next frame; waits up to `wait`. nullopt: nothing yet (the caller decides about bookmarks and cancellation).
   // After the End frame no further call is made.
   virtual absl::StatusOr<std::optional<Frame>> Next(absl::Duration wait) = 0;
+  // The position reached: what a bookmark carries.
+  virtual std::string ResumeToken() const = 0;
 };
 
+// Attempts are read in order, the ranks of one side by side; rank -1 is the prepare phase's output. End comes once
+// the job has ended and its files are read to their ends; without `follow`, at what is there now.
 // InvalidArgument: a token of another job or mangled. NotFound: no such job.
 absl::StatusOr<std::unique_ptr<FrameSource<v1::TailLogsResponse>>> OpenLogs(
     jobs::JobStore& store, const std::function<std::string(int attempt)>& attempt_dir, const SourceOptions& options);

@@ -1,0 +1,70 @@
+#include "server/streams/tailed_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/os/file.h"
+
+namespace yoke::streams {
+namespace {
+
+constexpr int64_t kBlockBytes = 64 * 1024;
+
+}  // namespace
+
+absl::Status TailedFile::OpenIfThere() {
+  if (fd_.valid()) return absl::OkStatus();
+  auto opened = os::Open(path_, O_RDONLY);
+  if (opened.ok()) {
+    fd_ = *std::move(opened);
+    return absl::OkStatus();
+  }
+  return absl::IsNotFound(opened.status()) ? absl::OkStatus() : opened.status();
+}
+
+absl::StatusOr<std::string> TailedFile::Read(int64_t offset, size_t limit) {
+  YOKE_RETURN_IF_ERROR(OpenIfThere());
+  std::string bytes;
+  if (!fd_.valid()) return bytes;
+  bytes.resize(limit);
+  ssize_t count = 0;
+  do {
+    count = pread(fd_.get(), bytes.data(), limit, offset);
+  } while (count < 0 && errno == EINTR);
+  if (count < 0) return os::ErrnoStatus(errno, absl::StrCat("cannot read ", path_));
+  bytes.resize(static_cast<size_t>(count));
+  return bytes;
+}
+
+absl::StatusOr<int64_t> TailedFile::Size() {
+  YOKE_RETURN_IF_ERROR(OpenIfThere());
+  if (!fd_.valid()) return 0;
+  struct stat info;
+  if (fstat(fd_.get(), &info) != 0) return os::ErrnoStatus(errno, absl::StrCat("cannot stat ", path_));
+  return info.st_size;
+}
+
+absl::StatusOr<int64_t> TailedFile::TailOffset(int64_t lines) {
+  YOKE_ASSIGN_OR_RETURN(const int64_t size, Size());
+  if (lines <= 0) return size;
+  int64_t found = 0;
+  for (int64_t end = size; end > 0;) {
+    const int64_t begin = std::max<int64_t>(0, end - kBlockBytes);
+    YOKE_ASSIGN_OR_RETURN(const std::string block, Read(begin, static_cast<size_t>(end - begin)));
+    for (size_t i = block.size(); i-- > 0;) {
+      // The newline that ends the file ends its last line; it does not begin another.
+      const int64_t at = begin + static_cast<int64_t>(i);
+      if (block[i] == '\n' && at + 1 < size && ++found == lines) return at + 1;
+    }
+    end = begin;
+  }
+  return 0;
+}
+
+}  // namespace yoke::streams
