@@ -129,11 +129,31 @@ absl::StatusOr<ImageHeader> ReadBmp(Bytes b) {
   return header;
 }
 
+// The EXIF chunk lies behind the pixels. False: not within `b`.
+bool ReadWebpExif(Bytes b, ImageHeader& header) {
+  for (size_t at = 12; at + 8 <= b.size();) {
+    const size_t length = Read32(b, at + 4, true);
+    if (Has(b, at, "EXIF")) {
+      if (at + 8 + length > b.size()) return false;
+      Bytes exif = b.subspan(at + 8, length);
+      if (Has(exif, 0, std::string_view("Exif\0\0", 6))) exif.remove_prefix(6);
+      Ifd ifd;
+      ReadIfd(exif, ifd);
+      header.orientation = static_cast<int>(ifd.orientation);
+      return true;
+    }
+    at += 8 + length + (length & 1);
+  }
+  return false;
+}
+
 absl::StatusOr<ImageHeader> ReadWebp(Bytes b) {
   if (b.size() < 30) return Short("WebP");
   ImageHeader header{.format = ImageFormat::kWebp};
   if (Has(b, 12, "VP8X")) {
     header.animated = b[20] & 2;
+    const bool has_exif = b[20] & 8;
+    if (has_exif && !ReadWebpExif(b, header) && b.size() < size_t{Read32(b, 4, true)} + 8) return Short("WebP");
     header.width = 1 + static_cast<int>(b[24] | b[25] << 8 | b[26] << 16);
     header.height = 1 + static_cast<int>(b[27] | b[28] << 8 | b[29] << 16);
   } else if (Has(b, 12, "VP8L")) {

@@ -24,7 +24,7 @@ const char* ImageFormatName(ImageFormat format);
 // Reads the header at the start of `bytes`, which may be the first part of a longer file.
 // InvalidArgument: empty, unknown format ("not a JPEG, PNG, BMP, WebP or TIFF image"), damaged header.
 // OutOfRange: `bytes` ends before the header does; pass more if the file is longer. A TIFF directory may lie
-// anywhere, so TIFF usually needs the whole file.
+// anywhere and WebP's EXIF lies at the end: these usually need the whole file.
 absl::StatusOr<ImageHeader> ReadImageHeader(absl::Span<const uint8_t> bytes);
 
 }  // namespace yoke::formats

@@ -76,7 +76,7 @@ absl::Status WriteShapes(const ShapesOptions& options) {
   }
   YOKE_RETURN_IF_ERROR(WriteSplit(options, "train", options.train, 0));
   YOKE_RETURN_IF_ERROR(WriteSplit(options, "val", options.val, static_cast<uint64_t>(kImagesMax)));
-  std::string yaml = "# Drawn shapes. Paths are relative to this file.\npath: .\ntrain: images/train\nval: images/val\nnames:\n";
+  std::string yaml = "# Drawn shapes. Paths are relative to this file.\ntrain: images/train\nval: images/val\nnames:\n";
   for (int i = 0; i < options.classes; ++i) absl::StrAppend(&yaml, "  ", i, ": ", kNames[i], "\n");
   return WriteFile(options.out + "/data.yaml", yaml.data(), yaml.size());
 }
