@@ -1,0 +1,295 @@
+#include "server/store/job_store_sqlite.h"
+
+#include <atomic>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/mutex.h"
+#include "common/base/status_macros.h"
+#include "server/jobs/ids.h"
+#include "server/jobs/state_machine.h"
+#include "server/store/readers.h"
+#include "server/store/rows.h"
+#include "server/store/schema.h"
+#include "server/store/writer.h"
+
+namespace yoke::store {
+namespace {
+
+using jobs::JobRecord;
+
+constexpr int kPageMax = 1000;
+constexpr int kTrimEvery = 256;
+
+// One job by id or unique prefix, on whichever connection.
+absl::StatusOr<JobRecord> FindJob(SQLite::Database& database, const std::string& prefix) {
+  SQLite::Statement query(database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE id >= ? AND id < ? LIMIT 2"));
+  query.bind(1, prefix);
+  query.bind(2, prefix + "\x7f");
+  if (!query.executeStep()) return absl::NotFoundError(absl::StrCat("There is no job ", prefix, "."));
+  YOKE_ASSIGN_OR_RETURN(JobRecord job, JobFromRow(query));
+  if (job.id != prefix && query.executeStep()) {
+    return absl::InvalidArgumentError(absl::StrCat("More than one job begins with ", prefix, ": give more characters of its id."));
+  }
+  return job;
+}
+
+absl::StatusOr<std::vector<JobRecord>> ReadJobs(SQLite::Statement& query) {
+  std::vector<JobRecord> jobs;
+  while (query.executeStep()) {
+    YOKE_ASSIGN_OR_RETURN(JobRecord job, JobFromRow(query));
+    jobs.push_back(std::move(job));
+  }
+  return jobs;
+}
+
+int64_t LastEvent(SQLite::Database& database) {
+  return database.execAndGet("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'").getInt64();
+}
+
+absl::StatusOr<std::string> HolderOf(SQLite::Database& database, const std::string& device_uuid) {
+  SQLite::Statement query(database, "SELECT job_id FROM lease WHERE device_uuid = ?");
+  query.bind(1, device_uuid);
+  if (!query.executeStep()) return absl::NotFoundError("free");
+  return query.getColumn(0).getString();
+}
+
+absl::Status ChangeLeases(SQLite::Database& database, const JobRecord& job, const jobs::JobStore::LeaseChange& change) {
+  for (const std::string& uuid : change.release) {
+    SQLite::Statement statement(database, "DELETE FROM lease WHERE device_uuid = ? AND job_id = ?");
+    statement.bind(1, uuid);
+    statement.bind(2, job.id);
+    statement.exec();
+  }
+  for (const std::string& uuid : change.quarantine) {
+    SQLite::Statement statement(database, "UPDATE lease SET quarantined = 1, quarantine_reason = ? WHERE device_uuid = ? AND job_id = ?");
+    statement.bind(1, change.quarantine_reason);
+    statement.bind(2, uuid);
+    statement.bind(3, job.id);
+    statement.exec();
+  }
+  for (const std::string& uuid : change.take) {
+    if (const auto holder = HolderOf(database, uuid); holder.ok()) {
+      return absl::FailedPreconditionError(absl::StrCat("device ", uuid, " is held by jobs/", *holder));
+    }
+    SQLite::Statement statement(database, "INSERT INTO lease (device_uuid, job_id, attempt, quarantined, quarantine_reason) VALUES (?, ?, ?, 0, '')");
+    statement.bind(1, uuid);
+    statement.bind(2, job.id);
+    statement.bind(3, job.public_job.attempts_size());
+    statement.exec();
+  }
+  return absl::OkStatus();
+}
+
+// The WHERE clause of a filter, and its values in order.
+struct Where {
+  std::string sql = "1";
+  std::vector<std::string> values;
+};
+
+Where ToWhere(const jobs::JobFilter& filter) {
+  Where where;
+  if (!filter.states.empty()) {
+    absl::StrAppend(&where.sql, " AND state IN (", absl::StrJoin(filter.states, ",", [](std::string* out, v1::Job::State state) {
+                      absl::StrAppend(out, static_cast<int>(state));
+                    }), ")");
+  }
+  if (filter.owner) {
+    absl::StrAppend(&where.sql, " AND owner = ?");
+    where.values.push_back(*filter.owner);
+  }
+  if (filter.display_name) {
+    absl::StrAppend(&where.sql, " AND display_name = ?");
+    where.values.push_back(*filter.display_name);
+  }
+  return where;
+}
+
+class SqliteJobStore : public jobs::JobStore {
+ public:
+  SqliteJobStore(const StoreOptions& options, std::unique_ptr<SQLite::Database> database)
+      : options_(options), last_event_(LastEvent(*database)), readers_(options.path), writer_(std::move(database), [this] { Committed(); }) {}
+
+  absl::StatusOr<JobRecord> Create(JobRecord job) override {
+    YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) -> absl::Status {
+      if (!job.request_id.empty()) {
+        SQLite::Statement query(database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE owner = ? AND request_id = ?"));
+        query.bind(1, job.public_job.owner());
+        query.bind(2, job.request_id);
+        if (query.executeStep()) {
+          YOKE_ASSIGN_OR_RETURN(JobRecord stored, JobFromRow(query));
+          if (stored.request_hash != job.request_hash) {
+            return absl::InvalidArgumentError("REQUEST_ID_REUSED: this request_id belongs to another request; make a new one for each request");
+          }
+          job = std::move(stored);
+          return absl::OkStatus();
+        }
+      }
+      job.sequence = database.execAndGet("SELECT coalesce(max(sequence), 0) + 1 FROM job").getInt64();
+      job.public_job.set_name(jobs::JobName(job.id));
+      Record(database, job);
+      InsertJob(database, job);
+      return absl::OkStatus();
+    }));
+    return job;
+  }
+
+  absl::StatusOr<JobRecord> Get(const std::string& id_or_prefix) override {
+    absl::StatusOr<JobRecord> found = absl::InternalError("not read");
+    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) {
+      found = FindJob(database, id_or_prefix);
+      return found.status();
+    }));
+    return found;
+  }
+
+  absl::StatusOr<jobs::Page> List(const jobs::JobFilter& filter, int page_size, const std::string& page_token) override {
+    int64_t before = INT64_MAX;
+    if (!page_token.empty() && !absl::SimpleAtoi(page_token, &before)) {
+      return absl::InvalidArgumentError("the page token is none of ours: list again from the first page");
+    }
+    const int size = std::min(std::max(page_size, 1), kPageMax);
+    jobs::Page page;
+    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) -> absl::Status {
+      const Where where = ToWhere(filter);
+      SQLite::Statement query(database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE ", where.sql,
+                                                     " AND sequence < ? ORDER BY sequence DESC LIMIT ?"));
+      int at = 0;
+      for (const std::string& value : where.values) query.bind(++at, value);
+      query.bind(++at, before);
+      query.bind(++at, size + 1);
+      YOKE_ASSIGN_OR_RETURN(page.jobs, ReadJobs(query));
+      page.event_sequence = LastEvent(database);
+      return absl::OkStatus();
+    }));
+    if (static_cast<int>(page.jobs.size()) > size) {
+      page.jobs.resize(size);
+      page.next_page_token = absl::StrCat(page.jobs.back().sequence);
+    }
+    return page;
+  }
+
+  absl::StatusOr<std::vector<JobRecord>> ListOpen() override {
+    std::vector<JobRecord> open;
+    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) -> absl::Status {
+      SQLite::Statement query(database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE state IN (", static_cast<int>(v1::Job::QUEUED), ",",
+                                                     static_cast<int>(v1::Job::HELD), ",", static_cast<int>(v1::Job::STARTING), ",",
+                                                     static_cast<int>(v1::Job::RUNNING), ",", static_cast<int>(v1::Job::STOPPING),
+                                                     ") ORDER BY sequence"));
+      YOKE_ASSIGN_OR_RETURN(open, ReadJobs(query));
+      return absl::OkStatus();
+    }));
+    return open;
+  }
+
+  absl::StatusOr<JobRecord> Update(const std::string& id, const std::function<absl::Status(JobRecord&, LeaseChange&)>& change) override {
+    absl::StatusOr<JobRecord> updated = absl::InternalError("not written");
+    YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) -> absl::Status {
+      YOKE_ASSIGN_OR_RETURN(JobRecord job, FindJob(database, id));
+      LeaseChange leases;
+      YOKE_RETURN_IF_ERROR(change(job, leases));
+      YOKE_RETURN_IF_ERROR(ChangeLeases(database, job, leases));
+      Record(database, job);
+      UpdateJob(database, job);
+      updated = std::move(job);
+      return absl::OkStatus();
+    }));
+    return updated;
+  }
+
+  absl::StatusOr<std::vector<jobs::Lease>> ListLeases() override {
+    std::vector<jobs::Lease> leases;
+    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) {
+      SQLite::Statement query(database, "SELECT device_uuid, job_id, attempt, quarantined, quarantine_reason FROM lease ORDER BY device_uuid");
+      while (query.executeStep()) {
+        leases.push_back({query.getColumn(0).getString(), query.getColumn(1).getString(), query.getColumn(2).getInt(),
+                          query.getColumn(3).getInt() != 0, query.getColumn(4).getString()});
+      }
+      return absl::OkStatus();
+    }));
+    return leases;
+  }
+
+  absl::StatusOr<std::vector<jobs::JobEvent>> Events(int64_t sequence, int limit, absl::Duration wait) override {
+    const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(std::min(wait, absl::Hours(1)));
+    {
+      MutexLock lock(mutex_);
+      while (last_event_.load() <= sequence && event_added_.WaitUntil(mutex_, deadline)) {
+      }
+    }
+    std::vector<jobs::JobEvent> events;
+    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) -> absl::Status {
+      const int64_t oldest = database.execAndGet("SELECT coalesce(min(sequence), 0) FROM event").getInt64();
+      if (sequence < 0 || sequence > LastEvent(database) || sequence + 1 < oldest) {
+        return absl::OutOfRangeError("that position is no longer kept: list the jobs again and watch from there");
+      }
+      SQLite::Statement query(database, "SELECT sequence, message FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?");
+      query.bind(1, sequence);
+      query.bind(2, limit);
+      while (query.executeStep()) {
+        jobs::JobEvent event;
+        event.sequence = query.getColumn(0).getInt64();
+        const SQLite::Column message = query.getColumn(1);
+        if (!event.job.ParseFromArray(message.getBlob(), message.getBytes())) return absl::DataLossError("a stored change is damaged");
+        events.push_back(std::move(event));
+      }
+      return absl::OkStatus();
+    }));
+    return events;
+  }
+
+  int64_t last_event_sequence() override { return last_event_.load(); }
+
+  void SetListener(std::function<void()> listener) override {
+    MutexLock lock(mutex_);
+    listener_ = std::move(listener);
+  }
+
+ private:
+  // On the writer's thread, before the row is written: the event fixes the etag, which the row carries too.
+  void Record(SQLite::Database& database, JobRecord& job) {
+    changed_ = true;
+    const int64_t sequence = AppendEvent(database, job);
+    if (sequence % kTrimEvery != 0) return;
+    SQLite::Statement trim(database, "DELETE FROM event WHERE sequence <= ?");
+    trim.bind(1, sequence - options_.events_kept);
+    trim.exec();
+  }
+
+  // On the writer's thread.
+  void Committed() {
+    if (!std::exchange(changed_, false)) return;
+    absl::Status read = readers_.Run([this](SQLite::Database& database) {
+      last_event_.store(LastEvent(database));
+      return absl::OkStatus();
+    });
+    std::function<void()> listener;
+    {
+      MutexLock lock(mutex_);
+      event_added_.NotifyAll();
+      listener = listener_;
+    }
+    if (read.ok() && listener) listener();
+  }
+
+  const StoreOptions options_;
+  std::atomic<int64_t> last_event_;
+  Mutex mutex_;
+  CondVar event_added_;
+  std::function<void()> listener_ YOKE_GUARDED_BY(mutex_);
+  bool changed_ = false;  // of the writer's thread: this group changed a job
+  Readers readers_;
+  Writer writer_;  // last: its thread uses the members above
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<jobs::JobStore>> OpenJobStore(const StoreOptions& options) {
+  YOKE_ASSIGN_OR_RETURN(std::unique_ptr<SQLite::Database> database, OpenDatabase(options.path, options.must_exist));
+  return std::make_unique<SqliteJobStore>(options, std::move(database));
+}
+
+}  // namespace yoke::store

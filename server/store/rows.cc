@@ -1,0 +1,80 @@
+#include "server/store/rows.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+namespace yoke::store {
+namespace {
+
+// Columns that both an insertion and an update write, bound by name.
+void BindJob(SQLite::Statement& statement, const jobs::JobRecord& job) {
+  const std::string message = job.public_job.SerializeAsString();
+  statement.bind(":id", job.id);
+  statement.bind(":owner", job.public_job.owner());
+  statement.bind(":state", static_cast<int>(job.public_job.state()));
+  statement.bind(":priority", job.public_job.priority());
+  statement.bind(":display_name", job.public_job.display_name());
+  statement.bind(":stop_requested", job.stop_requested ? 1 : 0);
+  statement.bind(":stop_reason", job.stop_reason);
+  statement.bind(":stop_grace_seconds", job.stop_grace_seconds);
+  statement.bind(":message", message.data(), static_cast<int>(message.size()));
+  statement.exec();
+}
+
+}  // namespace
+
+absl::StatusOr<jobs::JobRecord> JobFromRow(SQLite::Statement& row) {
+  jobs::JobRecord job;
+  job.id = row.getColumn(0).getString();
+  job.sequence = row.getColumn(1).getInt64();
+  job.request_id = row.getColumn(2).getString();
+  job.request_hash = row.getColumn(3).getString();
+  job.stop_requested = row.getColumn(4).getInt() != 0;
+  job.stop_reason = row.getColumn(5).getString();
+  job.stop_grace_seconds = row.getColumn(6).getDouble();
+  job.uid = row.getColumn(7).getInt64();
+  const std::string keys = row.getColumn(8).getString();
+  if (!keys.empty()) job.user_set = absl::StrSplit(keys, ' ');
+  const SQLite::Column message = row.getColumn(9);
+  if (!job.public_job.ParseFromArray(message.getBlob(), message.getBytes())) {
+    return absl::DataLossError(absl::StrCat("the record of job ", job.id, " is damaged"));
+  }
+  return job;
+}
+
+void InsertJob(SQLite::Database& database, const jobs::JobRecord& job) {
+  SQLite::Statement statement(database,
+                              "INSERT INTO job (id, sequence, owner, state, priority, display_name, request_id, request_hash, stop_requested, "
+                              "stop_reason, stop_grace_seconds, uid, user_set, message) VALUES (:id, :sequence, :owner, :state, :priority, "
+                              ":display_name, :request_id, :request_hash, :stop_requested, :stop_reason, :stop_grace_seconds, :uid, :user_set, "
+                              ":message)");
+  statement.bind(":sequence", job.sequence);
+  if (!job.request_id.empty()) statement.bind(":request_id", job.request_id);
+  statement.bind(":request_hash", job.request_hash);
+  statement.bind(":uid", job.uid);
+  statement.bind(":user_set", absl::StrJoin(job.user_set, " "));
+  BindJob(statement, job);
+}
+
+void UpdateJob(SQLite::Database& database, const jobs::JobRecord& job) {
+  SQLite::Statement statement(database,
+                              "UPDATE job SET owner = :owner, state = :state, priority = :priority, display_name = :display_name, stop_requested = "
+                              ":stop_requested, stop_reason = :stop_reason, stop_grace_seconds = :stop_grace_seconds, message = :message WHERE id = "
+                              ":id");
+  BindJob(statement, job);
+}
+
+int64_t AppendEvent(SQLite::Database& database, jobs::JobRecord& job) {
+  const int64_t sequence = database.execAndGet("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'event'").getInt64();
+  job.public_job.set_etag(absl::StrCat(sequence));
+  const std::string message = job.public_job.SerializeAsString();
+  SQLite::Statement statement(database, "INSERT INTO event (sequence, job_id, message) VALUES (?, ?, ?)");
+  statement.bind(1, sequence);
+  statement.bind(2, job.id);
+  statement.bind(3, message.data(), static_cast<int>(message.size()));
+  statement.exec();
+  return sequence;
+}
+
+}  // namespace yoke::store

@@ -1,0 +1,23 @@
+// Job records as rows.
+#pragma once
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/jobs/job_store.h"
+
+namespace yoke::store {
+
+// In the order JobFromRow expects them.
+inline constexpr char kJobColumns[] =
+    "id, sequence, request_id, request_hash, stop_requested, stop_reason, stop_grace_seconds, uid, user_set, message";
+
+absl::StatusOr<jobs::JobRecord> JobFromRow(SQLite::Statement& row);
+void InsertJob(SQLite::Database& database, const jobs::JobRecord& job);
+void UpdateJob(SQLite::Database& database, const jobs::JobRecord& job);
+// Gives the job the etag of this change and appends it to the changes; returns its sequence.
+int64_t AppendEvent(SQLite::Database& database, jobs::JobRecord& job);
+
+}  // namespace yoke::store

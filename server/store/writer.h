@@ -1,0 +1,47 @@
+// The one thread that writes. What is asked while it commits is committed together, so that many callers
+// share the cost of one durable commit.
+#pragma once
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/base/mutex.h"
+
+namespace yoke::store {
+
+class Writer {
+ public:
+  // `committed` is called on the writer's thread after each commit, before the callers return.
+  Writer(std::unique_ptr<SQLite::Database> database, std::function<void()> committed);
+  // Finishes what was asked before.
+  ~Writer();
+
+  // Runs `work` on the writer's thread in a transaction and waits for its durable commit. An error of `work`
+  // undoes what it wrote, and nothing else.
+  absl::Status Run(const std::function<absl::Status(SQLite::Database&)>& work);
+
+ private:
+  struct Request {
+    const std::function<absl::Status(SQLite::Database&)>* work;
+    absl::Status status;
+    bool done = false;
+  };
+
+  void Loop();
+  void Commit(const std::vector<Request*>& group);
+
+  const std::unique_ptr<SQLite::Database> database_;
+  const std::function<void()> committed_;
+  Mutex mutex_;
+  CondVar asked_, answered_;
+  std::vector<Request*> waiting_ YOKE_GUARDED_BY(mutex_);
+  bool stopping_ YOKE_GUARDED_BY(mutex_) = false;
+  std::thread thread_;  // last: it uses the members above
+};
+
+}  // namespace yoke::store
