@@ -47,9 +47,11 @@ target_precompile_headers(yoke_torch_pch PRIVATE
 
 if(EXISTS ${_torch}/torch/lib/libtorch_cuda.so AND EXISTS ${_torch}/nvidia/nccl/include/nccl.h)
   add_library(yoke_torch_cuda INTERFACE)
-  target_include_directories(yoke_torch_cuda SYSTEM INTERFACE ${_torch}/nvidia/cu13/include ${_torch}/nvidia/nccl/include)
+  target_include_directories(yoke_torch_cuda SYSTEM INTERFACE ${_torch}/nvidia/cu13/include ${_torch}/nvidia/nccl/include
+    ${CMAKE_SOURCE_DIR}/deploy/cmake/cuda_handles)
   target_compile_definitions(yoke_torch_cuda INTERFACE USE_C10D_NCCL)
-  target_link_libraries(yoke_torch_cuda INTERFACE yoke_torch ${_torch}/torch/lib/libtorch_cuda.so ${_torch}/torch/lib/libc10_cuda.so)
+  target_link_libraries(yoke_torch_cuda INTERFACE yoke_torch ${_torch}/torch/lib/libtorch_cuda.so ${_torch}/torch/lib/libc10_cuda.so
+    ${_torch}/nvidia/cu13/lib/libcudart.so.13)
   # cuDNN, cuBLAS and NCCL come with the driver side of an installation, not with a build.
   target_link_options(yoke_torch_cuda INTERFACE LINKER:--unresolved-symbols=ignore-in-shared-libs)
 endif()

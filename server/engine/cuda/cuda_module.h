@@ -1,0 +1,37 @@
+// What only CUDA machines can do lies in libyoke_cuda.so, which is loaded when it is first needed and only where
+// an NVIDIA driver is. Nothing else of the engine includes a CUDA header or links a CUDA library.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "torch/csrc/distributed/c10d/Backend.hpp"
+#include "torch/csrc/distributed/c10d/Store.hpp"
+
+namespace yoke::engine {
+
+struct CudaDeviceMemory {
+  int64_t free_bytes = 0, total_bytes = 0;
+};
+
+class CudaModule {
+ public:
+  // The module, loaded once per process. FailedPrecondition: no driver, no CUDA libraries or no module, with what
+  // to do about it.
+  static absl::StatusOr<CudaModule*> Load();
+
+  virtual ~CudaModule() = default;
+  virtual int DeviceCount() = 0;
+  virtual void SetDevice(int index) = 0;
+  virtual void Synchronize() = 0;
+  virtual CudaDeviceMemory Memory(int index) = 0;
+  // An NCCL backend of a process group. Throws c10::Error.
+  virtual c10::intrusive_ptr<c10d::Backend> MakeNccl(c10::intrusive_ptr<c10d::Store> store, int rank, int world_size, int timeout_seconds) = 0;
+};
+
+// What the module exports: returns its CudaModule, owned by the module.
+inline constexpr char kCudaModuleFactory[] = "yoke_cuda_module";
+using CudaModuleFactory = CudaModule* (*)();
+
+}  // namespace yoke::engine
