@@ -18,7 +18,8 @@
 //   witness           file outside the attempt that gets "START JOB ATTEMPT RUN_ID RANK PID TICKS" and
 //                     "END JOB ATTEMPT RUN_ID RANK CODE" (none)
 //   ranks             {"1": {…}}: members that replace the above for one rank
-//   prepare           {…}: members of the prepare phase, which otherwise does nothing and succeeds
+//   prepare           {…}: members of the prepare phase, which otherwise does nothing and succeeds;
+//                     none of the above hold for it, the witness neither
 #pragma once
 
 #include <string>
