@@ -1,0 +1,45 @@
+// Starts, adopts, watches and stops attempts. One thread; nothing in it waits for a process.
+//
+//   Launcher launcher(options, store, inventory);
+//   launcher.Begin();              // adopts what lives, finishes what ended, starts what was interrupted
+//   launcher.Start(job, uuids);    // commits the attempt and its leases, then starts it in the background
+//   ~Launcher                      // attempts go on
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/devices/inventory.h"
+#include "server/jobs/job_store.h"
+
+namespace yoke::launcher {
+
+struct LauncherOptions {
+  std::string state_dir;    // absolute
+  std::string worker_path;  // absolute
+  std::string shim_path;    // absolute
+  int attempts_max = 1;     // tries of a job whose attempt is lost
+  double grace_seconds = 10;
+};
+
+// Thread-safe. The store and the inventory must outlive it.
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+
+  // Looks at every attempt the store calls alive. Call once, before Start.
+  virtual absl::Status Begin() = 0;
+  // One transaction: attempt n+1, its leases, state STARTING; the rest follows in the background and shows in the
+  // job's state. FailedPrecondition: the job no longer waits, or a device was taken.
+  virtual absl::Status Start(const std::string& job_id, const std::vector<std::string>& device_uuids) = 0;
+  // Carries out a stop whose intent the store already holds.
+  virtual void CarryOutStop(const std::string& job_id) = 0;
+  // Devices have new readings: quarantined ones may be empty now. Cheap, from any thread.
+  virtual void DevicesChanged() = 0;
+};
+
+std::unique_ptr<Launcher> MakeLauncher(const LauncherOptions& options, jobs::JobStore& store, devices::DeviceInventory& inventory);
+
+}  // namespace yoke::launcher

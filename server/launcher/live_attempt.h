@@ -1,0 +1,54 @@
+// What the launcher's thread knows about one attempt that has not ended.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/os/unique_fd.h"
+#include "server/launcher/attempt_folder.h"
+#include "server/launcher/ending.h"
+#include "server/launcher/event_follower.h"
+
+namespace yoke::launcher {
+
+inline constexpr int64_t kNever = INT64_MAX;
+
+struct LiveAttempt {
+  LiveAttempt(std::string job, int attempt_number, std::string run, std::string dir)
+      : job_id(std::move(job)), number(attempt_number), run_id(std::move(run)), folder(std::move(dir)), events(folder.Path(ipc::RankEventsName(0))) {}
+
+  const std::string job_id;
+  const int number;
+  const std::string run_id;
+  const AttemptFolder folder;
+  EventFollower events;
+  std::vector<std::string> device_uuids;
+
+  // The shim. `child`: this daemon started it and reaps it.
+  pid_t shim_pid = 0;
+  bool child = false;
+  os::UniqueFd pidfd;
+  int spawns = 0;
+  std::string spawn_problem;  // how the last spawned shim ended
+
+  bool watched = false;  // by inotify
+  bool running_told = false;
+  bool pid_told = false;
+  std::optional<ipc::StopRequest> stop;
+  bool stop_sent = false;
+
+  bool report_dirty = false;    // events were read that the store does not show yet
+  int64_t report_due_ms = 0;    // not before
+  int64_t look_due_ms = kNever;  // look again, whatever happens
+
+  // Set once it is over: its processes are being swept.
+  std::optional<Observation> over;
+  std::optional<Ending> over_without_record;
+  int64_t sweep_deadline_ms = 0;
+};
+
+}  // namespace yoke::launcher

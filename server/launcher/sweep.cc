@@ -1,0 +1,54 @@
+#include "server/launcher/sweep.h"
+
+#include <signal.h>
+
+#include "absl/strings/str_cat.h"
+#include "common/ipc/attempt_files.h"
+#include "common/os/process.h"
+
+namespace yoke::launcher {
+namespace {
+
+bool IsAlive(int64_t pid) {
+  const absl::StatusOr<char> state = os::ProcessState(static_cast<pid_t>(pid));
+  return state.ok() && *state != 'Z' && *state != 'X';
+}
+
+}  // namespace
+
+std::vector<pid_t> KillMarked(const std::string& run_id) {
+  const std::string marker = absl::StrCat(ipc::kRunIdVariable, "=", run_id);
+  std::vector<pid_t> found = os::FindProcessesWithEnv(marker);
+  for (const pid_t pid : found) {
+    const absl::StatusOr<os::UniqueFd> pidfd = os::PidfdOpen(pid);
+    // Asked again through the descriptor's process: the number may be another's by now.
+    if (pidfd.ok() && os::HasEnv(pid, marker)) os::PidfdSignal(pidfd->get(), SIGKILL).IgnoreError();
+  }
+  return found;
+}
+
+Emptiness LookForHolders(const devices::DeviceInventory& inventory, const std::vector<std::string>& device_uuids, const std::vector<pid_t>& marked) {
+  Emptiness result;
+  for (const std::string& uuid : device_uuids) {
+    std::string why = marked.empty() ? "" : absl::StrCat("process ", marked[0], " of its last job cannot be ended");
+    for (const int64_t pid : inventory.HolderPids(uuid)) {
+      if (why.empty() && IsAlive(pid)) why = absl::StrCat("process ", pid, " still uses it after its last job");
+    }
+    (why.empty() ? result.free : result.held).push_back(uuid);
+    if (!why.empty()) result.why = why;
+  }
+  return result;
+}
+
+void ReadPrepareAnswer(const std::vector<std::string>& last_lines, Report& report) {
+  for (auto line = last_lines.rbegin(); line != last_lines.rend(); ++line) {
+    const nlohmann::json answer = nlohmann::json::parse(*line, nullptr, false);
+    if (!answer.is_object() || !answer.contains("ok")) continue;
+    const auto text = [&answer](const char* name) { return answer.contains(name) && answer[name].is_string() ? answer[name].get<std::string>() : ""; };
+    report.error_reason = text("reason");
+    report.error_message = text("message");
+    return;
+  }
+}
+
+}  // namespace yoke::launcher
