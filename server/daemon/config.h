@@ -1,0 +1,55 @@
+// The daemon's configuration: defaults, over them a YAML file, over it the environment, over it flags.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace yoke::daemon {
+
+struct Config {
+  std::string state;        // folder of jobs and database
+  std::string socket;       // unix socket
+  std::string listen;       // HOST:PORT on loopback; empty: no TCP
+  std::string nvml;         // library; empty: the system's; "none": no GPUs
+  int cpu_slots = 0;        // 0: one per core, at most 8
+  std::string worker_path;  // empty: yoke-worker beside this program
+  std::string shim_path;    // empty: yoke-shim beside this program
+  std::string log_level = "info";
+  int attempts_max = 1;            // tries of a job whose attempt is lost
+  int queue_length_max = 10000;    // open jobs
+  int grace_seconds = 10;          // between asking ranks to stop and killing them
+  int prepare_timeout_seconds = 120;
+};
+
+// One setting: `worker_path` in YAML, YOKE_WORKER_PATH, --worker-path.
+struct ConfigKey {
+  std::string name;
+  std::string help;
+  std::function<absl::Status(Config&, const std::string& value)> set;
+  std::function<std::string(const Config&)> get;
+  std::string Flag() const;      // "--worker-path"
+  std::string Variable() const;  // "YOKE_WORKER_PATH"
+};
+const std::vector<ConfigKey>& ConfigKeys();
+
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+
+// What a user gets without any setting. Needs the environment for the XDG folders.
+Config DefaultConfig(const Environment& environment, bool root);
+
+// InvalidArgument names file, key and what it takes; an unknown key names the nearest.
+absl::Status ApplyYaml(const std::string& path, Config& config);
+absl::Status ApplyEnvironment(const Environment& environment, Config& config);
+// By key name.
+absl::Status ApplyValue(const std::string& name, const std::string& value, Config& config);
+
+// YAML with every key.
+std::string PrintConfig(const Config& config);
+
+}  // namespace yoke::daemon

@@ -1,0 +1,194 @@
+#include "server/daemon/control.h"
+
+#include <stdlib.h>
+
+#include <filesystem>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "common/base/status_macros.h"
+#include "common/ipc/attempt_files.h"
+#include "common/os/file.h"
+#include "google/protobuf/util/time_util.h"
+#include "server/jobs/ids.h"
+#include "server/jobs/spec.h"
+#include "server/jobs/state_machine.h"
+#include "server/launcher/attempt_folder.h"
+#include "server/launcher/short_run.h"
+#include "server/launcher/start.h"
+
+namespace yoke::daemon {
+namespace {
+
+constexpr absl::Duration kGraceMax = absl::Hours(1);
+constexpr absl::Duration kProbeLimit = absl::Seconds(60);
+
+// A folder of this call's own, removed at its end.
+class ScratchFolder {
+ public:
+  static absl::StatusOr<std::unique_ptr<ScratchFolder>> Make(const std::string& state_dir) {
+    YOKE_RETURN_IF_ERROR(os::MakeDirs(state_dir + "/scratch"));
+    std::string path = state_dir + "/scratch/XXXXXX";
+    if (mkdtemp(path.data()) == nullptr) return os::ErrnoStatus(errno, absl::StrCat("cannot make a folder in ", state_dir, "/scratch"));
+    return std::make_unique<ScratchFolder>(std::move(path));
+  }
+  explicit ScratchFolder(std::string path) : path_(std::move(path)) {}
+  ~ScratchFolder() {
+    std::error_code ignored;  // what stays is only in the way of nobody
+    std::filesystem::remove_all(path_, ignored);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  const std::string path_;
+};
+
+// The last line of `output` that is a JSON object; null without one.
+nlohmann::json LastObject(const std::string& output) {
+  const std::vector<std::string> lines = absl::StrSplit(output, '\n');
+  for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
+    nlohmann::json json = nlohmann::json::parse(*line, nullptr, false);
+    if (json.is_object()) return json;
+  }
+  return nullptr;
+}
+
+std::string TextOf(const nlohmann::json& json, const char* name) {
+  return json.is_object() && json.contains(name) && json[name].is_string() ? json[name].get<std::string>() : "";
+}
+
+std::vector<std::string> LinesOf(const nlohmann::json& json, const char* name) {
+  std::vector<std::string> lines;
+  if (!json.is_object() || !json.contains(name) || !json[name].is_array()) return lines;
+  for (const nlohmann::json& line : json[name]) {
+    if (line.is_string()) lines.push_back(line.get<std::string>());
+  }
+  return lines;
+}
+
+// The worker refused: its own words, and its reason for scripts.
+absl::Status Refusal(const launcher::ShortRun& run, const nlohmann::json& answer) {
+  std::string message = TextOf(answer, "message");
+  const std::string reason = TextOf(answer, "reason");
+  if (message.empty()) {
+    message = run.signal != 0 ? absl::StrCat("the check of data and weights was killed by signal ", run.signal)
+                              : absl::StrCat("the check of data and weights ended with exit code ", run.exit_code);
+    if (!run.talk.empty()) absl::StrAppend(&message, ": ", absl::StripAsciiWhitespace(run.talk));
+  }
+  absl::Status status = run.exit_code == ipc::kWorkerBadInput          ? absl::InvalidArgumentError(message)
+                        : run.exit_code == ipc::kWorkerCudaUnavailable ? absl::FailedPreconditionError(message)
+                        : run.exit_code == ipc::kWorkerOutOfMemory || run.exit_code == ipc::kWorkerDiskFull
+                            ? absl::ResourceExhaustedError(message)
+                            : absl::InternalError(message);
+  if (!reason.empty()) status.SetPayload("yoke.reason", absl::Cord(reason));
+  return status;
+}
+
+class Control : public jobs::JobControl {
+ public:
+  Control(const ControlOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory, launcher::Launcher& launcher)
+      : options_(options), store_(store), inventory_(inventory), launcher_(launcher) {}
+
+  absl::StatusOr<jobs::JobRecord> Cancel(const std::string& id, absl::Duration grace, const std::string& comment) override {
+    const double seconds = absl::ToDoubleSeconds(std::clamp(grace, absl::ZeroDuration(), kGraceMax));
+    YOKE_ASSIGN_OR_RETURN(jobs::JobRecord job, store_.Update(id, [&](jobs::JobRecord& record, jobs::JobStore::LeaseChange&) {
+                            return IntendStop(record, seconds, comment);
+                          }));
+    if (jobs::HasLiveAttempt(job.public_job.state())) launcher_.CarryOutStop(job.id);
+    return job;
+  }
+
+  absl::StatusOr<jobs::PrepareAnswer> Prepare(const v1::JobSpec& resolved, const std::vector<std::string>& user_set) override {
+    YOKE_ASSIGN_OR_RETURN(const std::unique_ptr<ScratchFolder> folder, ScratchFolder::Make(options_.state_dir));
+    YOKE_ASSIGN_OR_RETURN(ipc::AttemptSpec spec, SpecFor(resolved, user_set, folder->path()));
+    const launcher::AttemptFolder attempt(spec.attempt_dir);
+    YOKE_RETURN_IF_ERROR(attempt.Create(spec));
+    YOKE_ASSIGN_OR_RETURN(const launcher::ShortRun run,
+                          launcher::RunShortly({options_.worker_path, "--prepare", "--spec", attempt.Path("spec.json")}, folder->path(), spec.run_id,
+                                               options_.prepare_timeout));
+    const nlohmann::json answer = LastObject(run.output);
+    if (run.exit_code != 0 || run.signal != 0) return Refusal(run, answer);
+    return jobs::PrepareAnswer{LinesOf(answer, "banner"), LinesOf(answer, "warnings")};
+  }
+
+  absl::StatusOr<std::string> ProbeWorker() override {
+    YOKE_ASSIGN_OR_RETURN(const std::unique_ptr<ScratchFolder> folder, ScratchFolder::Make(options_.state_dir));
+    YOKE_ASSIGN_OR_RETURN(const launcher::ShortRun run,
+                          launcher::RunShortly({options_.worker_path, "--probe"}, folder->path(), jobs::NewRunId(), kProbeLimit));
+    const nlohmann::json answer = LastObject(run.output);
+    if (run.exit_code == 0 && run.signal == 0 && answer.is_object()) return answer.dump();
+    return absl::InternalError(absl::StrCat(options_.worker_path, " --probe ended with ",
+                                            run.signal != 0 ? absl::StrCat("signal ", run.signal) : absl::StrCat("exit code ", run.exit_code),
+                                            run.talk.empty() ? "" : ": ", absl::StripAsciiWhitespace(run.talk)));
+  }
+
+  std::string AttemptDir(const std::string& id, int attempt) const override {
+    return launcher::AttemptDir(launcher::JobsRoot(options_.state_dir), id, attempt);
+  }
+
+ private:
+  static absl::Status IntendStop(jobs::JobRecord& record, double grace_seconds, const std::string& comment) {
+    v1::Job& job = record.public_job;
+    if (job.state() == v1::Job::STOPPING) {
+      record.stop_grace_seconds = std::min(record.stop_grace_seconds, grace_seconds);
+      return absl::OkStatus();
+    }
+    const auto next = jobs::Next(job.state(), jobs::JobEventKind::kStop);
+    if (!next.ok()) return absl::FailedPreconditionError(absl::StrCat("The job has ended already: ", v1::Job::State_Name(job.state()), "."));
+    job.set_state(*next);
+    record.stop_requested = true;
+    record.stop_reason = "cancel";
+    record.stop_grace_seconds = grace_seconds;
+    job.set_reason(v1::JobReason::CANCELLED_BY_USER);
+    job.set_message(jobs::IsTerminal(*next) ? "Cancelled before it started." : "Asked to stop; saves and ends.");
+    if (!comment.empty()) job.set_message(absl::StrCat(job.message(), " Comment: ", comment));
+    if (jobs::IsTerminal(*next)) {
+      *job.mutable_end_time() = google::protobuf::util::TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(absl::Now()));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<ipc::AttemptSpec> SpecFor(const v1::JobSpec& resolved, const std::vector<std::string>& user_set, const std::string& folder) const {
+    YOKE_ASSIGN_OR_RETURN(const devices::DeviceSelection selection, inventory_.Resolve(resolved.device()));
+    ipc::AttemptSpec spec;
+    spec.job = "jobs/check";
+    spec.run_id = jobs::NewRunId();
+    spec.attempt_dir = folder + "/attempt";
+    spec.run_dir = folder + "/run";
+    spec.cache_dir = options_.state_dir + "/cache";
+    spec.worker = options_.worker_path;
+    std::vector<v1::Device> devices = selection.devices;
+    // The scheduler will choose; the check needs their number only.
+    for (const v1::Device& device : inventory_.Devices()) {
+      const bool kind = (device.kind() == v1::Device::CPU_SLOT) == selection.cpu;
+      if (selection.devices.empty() && kind && static_cast<int>(devices.size()) < selection.world_size) devices.push_back(device);
+    }
+    if (devices.empty()) return absl::InvalidArgumentError(absl::StrCat("device=", resolved.device(), " names no device of this machine"));
+    launcher::RankLayout layout = launcher::LayOutRanks(resolved.device(), devices, launcher::ThisMachine(inventory_));
+    spec.backend = layout.gpu ? "nccl" : "gloo";
+    spec.ranks = std::move(layout.ranks);
+    spec.device_words = std::move(layout.device_words);
+    spec.user_set = user_set;
+    spec.spec = nlohmann::json::parse(jobs::SpecJson(resolved), nullptr, false);
+    return spec;
+  }
+
+  const ControlOptions options_;
+  jobs::JobStore& store_;
+  const devices::DeviceInventory& inventory_;
+  launcher::Launcher& launcher_;
+};
+
+}  // namespace
+
+std::unique_ptr<jobs::JobControl> MakeControl(const ControlOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory,
+                                              launcher::Launcher& launcher) {
+  return std::make_unique<Control>(options, store, inventory, launcher);
+}
+
+}  // namespace yoke::daemon

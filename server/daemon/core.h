@@ -1,0 +1,30 @@
+// Everything of yoked but the network: state folder, store, inventory, launcher, dispatcher, control.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "server/daemon/config.h"
+#include "server/devices/inventory.h"
+#include "server/jobs/job_control.h"
+#include "server/jobs/job_store.h"
+
+namespace yoke::daemon {
+
+class Core {
+ public:
+  // Takes the state folder and opens what is in it; starts nothing yet.
+  static absl::StatusOr<std::unique_ptr<Core>> Open(const Config& config);
+  virtual ~Core() = default;
+
+  // Takes up what the last daemon left and begins to schedule. The callbacks hear of every change, from any
+  // thread, until the Core is destroyed.
+  virtual absl::Status Begin(std::function<void()> jobs_changed, std::function<void()> devices_changed) = 0;
+
+  virtual jobs::JobStore& store() = 0;
+  virtual jobs::JobControl& control() = 0;
+  virtual devices::DeviceInventory& inventory() = 0;
+};
+
+}  // namespace yoke::daemon

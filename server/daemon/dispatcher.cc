@@ -1,0 +1,138 @@
+#include "server/daemon/dispatcher.h"
+
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "server/jobs/ids.h"
+#include "server/jobs/spec.h"
+#include "spdlog/spdlog.h"
+
+namespace yoke::daemon {
+namespace {
+
+constexpr std::chrono::seconds kRetryAfterError(1);
+
+scheduler::DeviceView ToView(const v1::Device& device) {
+  scheduler::DeviceView view;
+  view.uuid = device.uuid();
+  view.cpu = device.kind() == v1::Device::CPU_SLOT;
+  view.index = device.index();
+  if (device.state() == v1::Device::LOST) view.unusable = absl::StrCat("is lost: ", device.message());
+  if (device.state() == v1::Device::BUSY_FOREIGN) view.unusable = absl::StrCat("is busy: ", device.message());
+  return view;
+}
+
+scheduler::WaitingJob ToWaiting(const jobs::JobRecord& job, const devices::DeviceInventory& inventory) {
+  scheduler::WaitingJob waiting;
+  waiting.id = job.id;
+  waiting.priority = job.public_job.priority();
+  waiting.sequence = job.sequence;
+  waiting.bound.assign(job.public_job.device_uuids().begin(), job.public_job.device_uuids().end());
+  if (!waiting.bound.empty()) return waiting;
+  if (const auto selection = inventory.Resolve(job.public_job.spec().device()); selection.ok()) {
+    for (const v1::Device& device : selection->devices) waiting.bound.push_back(device.uuid());
+    waiting.wanted = selection->gpus_wanted;
+    waiting.cpu = selection->cpu;
+  } else {
+    // More than the machine shows now; it may come back. The plan says what it waits for.
+    waiting.wanted = INT32_MAX;
+  }
+  return waiting;
+}
+
+}  // namespace
+
+scheduler::Snapshot TakeSnapshot(const std::vector<jobs::JobRecord>& open, const std::vector<jobs::Lease>& leases,
+                                 const devices::DeviceInventory& inventory) {
+  std::map<std::string, std::string> tasks;
+  scheduler::Snapshot snapshot;
+  for (const jobs::JobRecord& job : open) {
+    tasks[job.id] = jobs::TaskName(job.public_job.spec());
+    if (job.public_job.state() == v1::Job::QUEUED) snapshot.jobs.push_back(ToWaiting(job, inventory));
+  }
+  std::map<std::string, const jobs::Lease*> held;
+  for (const jobs::Lease& lease : leases) held[lease.device_uuid] = &lease;
+  for (const v1::Device& device : inventory.Devices()) {
+    scheduler::DeviceView view = ToView(device);
+    if (const auto lease = held.find(view.uuid); lease != held.end()) {
+      if (lease->second->quarantined) {
+        view.unusable = absl::StrCat("is quarantined: ", lease->second->quarantine_reason);
+      } else {
+        const std::string& id = lease->second->job_id;
+        view.holder = absl::StrCat(jobs::JobName(id), tasks.contains(id) ? absl::StrCat(" (", tasks[id], ")") : "");
+      }
+    }
+    snapshot.devices.push_back(std::move(view));
+  }
+  return snapshot;
+}
+
+Dispatcher::Dispatcher(jobs::JobStore& store, devices::DeviceInventory& inventory, launcher::Launcher& launcher)
+    : store_(store), inventory_(inventory), launcher_(launcher), thread_([this] { Loop(); }) {}
+
+Dispatcher::~Dispatcher() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    woken_.NotifyAll();
+  }
+  thread_.join();
+}
+
+void Dispatcher::Wake() {
+  MutexLock lock(mutex_);
+  pending_ = true;
+  woken_.NotifyAll();
+}
+
+void Dispatcher::Loop() {
+  for (bool failed = false;;) {
+    {
+      MutexLock lock(mutex_);
+      const auto retry = std::chrono::steady_clock::now() + kRetryAfterError;
+      while (!pending_ && !stopping_) {
+        if (!failed) {
+          woken_.Wait(mutex_);
+        } else if (!woken_.WaitUntil(mutex_, retry)) {
+          break;
+        }
+      }
+      if (stopping_) return;
+      pending_ = false;
+    }
+    const absl::Status dispatched = Dispatch();
+    failed = !dispatched.ok();
+    if (failed) spdlog::error("scheduling: {}", dispatched.ToString());
+  }
+}
+
+absl::Status Dispatcher::Dispatch() {
+  YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::JobRecord> open, store_.ListOpen());
+  YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::Lease> leases, store_.ListLeases());
+  return CarryOut(scheduler::MakePlan(TakeSnapshot(open, leases, inventory_)), open);
+}
+
+absl::Status Dispatcher::CarryOut(const scheduler::Plan& plan, const std::vector<jobs::JobRecord>& open) {
+  for (const scheduler::Start& start : plan.starts) {
+    const absl::Status started = launcher_.Start(start.job_id, start.device_uuids);
+    // Cancelled or overtaken since the snapshot: the change that did it wakes us again.
+    if (!started.ok() && !absl::IsFailedPrecondition(started)) return started;
+  }
+  std::map<std::string, const v1::Job*> shown;
+  for (const jobs::JobRecord& job : open) shown[job.id] = &job.public_job;
+  for (const scheduler::Wait& wait : plan.waits) {
+    const v1::Job& now = *shown.at(wait.job_id);
+    if (now.reason() == wait.reason && now.message() == wait.sentence) continue;
+    const auto updated = store_.Update(wait.job_id, [&](jobs::JobRecord& job, jobs::JobStore::LeaseChange&) {
+      if (job.public_job.state() != v1::Job::QUEUED) return absl::FailedPreconditionError("no longer waits");
+      job.public_job.set_reason(wait.reason);
+      job.public_job.set_message(wait.sentence);
+      return absl::OkStatus();
+    });
+    if (!updated.ok() && !absl::IsFailedPrecondition(updated.status())) return updated.status();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace yoke::daemon

@@ -1,0 +1,43 @@
+// Joins the pure scheduler with the world: whenever jobs or devices change, it takes a snapshot, asks for a plan and
+// carries it out. One thread, no tick.
+#pragma once
+
+#include <thread>
+
+#include "common/base/mutex.h"
+#include "server/devices/inventory.h"
+#include "server/jobs/job_store.h"
+#include "server/launcher/launcher.h"
+#include "server/scheduler/plan.h"
+
+namespace yoke::daemon {
+
+// What the scheduler shall see. Pure.
+scheduler::Snapshot TakeSnapshot(const std::vector<jobs::JobRecord>& open, const std::vector<jobs::Lease>& leases,
+                                 const devices::DeviceInventory& inventory);
+
+// Thread-safe. Everything given must outlive it.
+class Dispatcher {
+ public:
+  Dispatcher(jobs::JobStore& store, devices::DeviceInventory& inventory, launcher::Launcher& launcher);
+  ~Dispatcher();
+
+  // Something changed. Cheap, from any thread.
+  void Wake();
+
+ private:
+  void Loop();
+  absl::Status Dispatch();
+  absl::Status CarryOut(const scheduler::Plan& plan, const std::vector<jobs::JobRecord>& open);
+
+  jobs::JobStore& store_;
+  devices::DeviceInventory& inventory_;
+  launcher::Launcher& launcher_;
+  Mutex mutex_;
+  CondVar woken_;
+  bool pending_ YOKE_GUARDED_BY(mutex_) = true;  // the first plan needs no cause
+  bool stopping_ YOKE_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace yoke::daemon
