@@ -33,10 +33,7 @@ class ComposedCore : public Core {
         launcher_(launcher::MakeLauncher(launching, *store_, *inventory_)),
         control_(MakeControl(controlling, *store_, *inventory_, *launcher_)) {}
 
-  ~ComposedCore() override {
-    inventory_->SetListener(nullptr);
-    store_->SetListener(nullptr);
-  }
+  ~ComposedCore() override { End(); }
 
   absl::Status Begin(std::function<void()> jobs_changed, std::function<void()> devices_changed) override {
     YOKE_RETURN_IF_ERROR(launcher_->Begin());
@@ -52,6 +49,12 @@ class ComposedCore : public Core {
     });
     dispatcher_->Wake();  // for what changed before the listeners were there
     return absl::OkStatus();
+  }
+
+  void End() override {
+    inventory_->SetListener(nullptr);
+    store_->SetListener(nullptr);
+    dispatcher_.reset();
   }
 
   jobs::JobStore& store() override { return *store_; }

@@ -19,8 +19,11 @@ class Core {
   virtual ~Core() = default;
 
   // Takes up what the last daemon left and begins to schedule. The callbacks hear of every change, from any
-  // thread, until the Core is destroyed.
+  // thread, until End.
   virtual absl::Status Begin(std::function<void()> jobs_changed, std::function<void()> devices_changed) = 0;
+
+  // Schedules no more and calls nobody back once it returns. What runs goes on. Idempotent.
+  virtual void End() = 0;
 
   virtual jobs::JobStore& store() = 0;
   virtual jobs::JobControl& control() = 0;

@@ -117,6 +117,7 @@ absl::Status Serve(const Config& config) {
   NotifyServiceManager("STOPPING=1");
   services->Shutdown();
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  core->End();  // before the services, which it calls, are gone
   return absl::OkStatus();
 }
 

@@ -244,7 +244,7 @@ class SqliteJobStore : public jobs::JobStore {
   int64_t last_event_sequence() override { return last_event_.load(); }
 
   void SetListener(std::function<void()> listener) override {
-    MutexLock lock(mutex_);
+    MutexLock lock(listener_mutex_);
     listener_ = std::move(listener);
   }
 
@@ -266,20 +266,21 @@ class SqliteJobStore : public jobs::JobStore {
       last_event_.store(LastEvent(database));
       return absl::OkStatus();
     });
-    std::function<void()> listener;
     {
       MutexLock lock(mutex_);
       event_added_.NotifyAll();
-      listener = listener_;
     }
-    if (read.ok() && listener) listener();
+    // Under its mutex: who takes the listener away waits for a call that is going on.
+    MutexLock lock(listener_mutex_);
+    if (read.ok() && listener_) listener_();
   }
 
   const StoreOptions options_;
   std::atomic<int64_t> last_event_;
   Mutex mutex_;
   CondVar event_added_;
-  std::function<void()> listener_ YOKE_GUARDED_BY(mutex_);
+  Mutex listener_mutex_;
+  std::function<void()> listener_ YOKE_GUARDED_BY(listener_mutex_);
   bool changed_ = false;  // of the writer's thread: this group changed a job
   Readers readers_;
   Writer writer_;  // last: its thread uses the members above

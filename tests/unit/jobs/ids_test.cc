@@ -1,0 +1,29 @@
+#include "server/jobs/ids.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace yoke::jobs {
+namespace {
+
+TEST(Ids, AreLongDistinctAndTheirOwnNames) {
+  std::set<std::string> seen;
+  for (int i = 0; i < 1000; ++i) {
+    const std::string id = NewJobId();
+    EXPECT_EQ(id.size(), kJobIdLength);
+    EXPECT_EQ(ParseJobName(JobName(id)).value_or(""), id);
+    seen.insert(id);
+  }
+  EXPECT_EQ(seen.size(), 1000u);
+}
+
+TEST(Ids, RefuseWhatCannotBeAnId) {
+  for (const char* bad : {"", "abc", "jobs/", "jobs/ab1c", "ABCD", "abcd/efgh", "abcdefghijklmnopqrstuvwxyz2"}) {
+    EXPECT_FALSE(ParseJobName(bad).ok()) << bad;
+  }
+  EXPECT_EQ(ParseJobName("abcd").value_or(""), "abcd");
+}
+
+}  // namespace
+}  // namespace yoke::jobs
