@@ -1,5 +1,5 @@
-// Matching and average precision. Two protocols: "8.4" (greedy one-to-one in input pixels, tightened AP
-// sentinel), reported as `metrics`; "8.1" as `metricsClassic`.
+// Matching and average precision. Two protocols: "8.4" (greedy one-to-one in input pixels,
+// tightened AP sentinel), reported as `metrics`; "8.1" as `metricsClassic`.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,8 @@ struct ImageResult {
 };
 
 // `scaled_*`: the same boxes in original-image px, clipped (the 8.1 protocol matches there).
-ImageResult MatchImage(const std::vector<Detection>& detections, const std::vector<GroundTruth>& truths,
+ImageResult MatchImage(const std::vector<Detection>& detections,
+                       const std::vector<GroundTruth>& truths,
                        const std::vector<Detection>& scaled_detections,
                        const std::vector<GroundTruth>& scaled_truths);
 

@@ -14,24 +14,23 @@
 namespace yoke::engine {
 
 struct ValidationResult {
-  EvalResult eval;               // the same on every rank
+  EvalResult eval;                                  // the same on every rank
   double box_loss = 0, cls_loss = 0, dfl_loss = 0;  // means over batches; 0 without a criterion
   double images_per_second = 0;
   bool stopped = false;
 };
 
-// `loader` is this rank's shard. `loss` may be null. The model is put in eval mode and left there.
-// Works under torch::NoGradGuard. Errors: those of the loader and of the group.
-absl::StatusOr<ValidationResult> Validate(DetectionModel& model, Loader& loader, const Split& split,
-                                          const std::vector<std::string>& names, const ValConfig& config,
-                                          const DetectionLoss* loss, at::Device device, Group& group,
-                                          Observer& observer, const StopSignal& stop);
+// `loader` is this rank's shard; it starts its epoch 0. `loss` may be null. The model is put in
+// eval mode and left there; no gradients. Errors: those of the loader and of the group.
+absl::StatusOr<ValidationResult> Validate(DetectionModel& model, Loader& loader,
+                                          const std::vector<std::string>& names,
+                                          const ValConfig& config, const DetectionLoss* loss,
+                                          at::Device device, Group& group, Observer& observer,
+                                          const StopSignal& stop);
 
-// The whole `val` task: weights, data set, loader, validation. Used by the worker.
-struct ValOutcome {
-  ValidationResult result;
-};
-absl::StatusOr<ValOutcome> RunValidation(const ValConfig& config, at::Device device, Group& group,
-                                         Observer& observer, const StopSignal& stop);
+// The whole `val` task: weights, data set, loader, validation.
+absl::StatusOr<ValidationResult> RunValidation(const ValConfig& config, at::Device device,
+                                               Group& group, Observer& observer,
+                                               const StopSignal& stop);
 
 }  // namespace yoke::engine

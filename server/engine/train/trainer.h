@@ -10,13 +10,13 @@
 namespace yoke::engine {
 
 struct TrainResult {
-  int epochs = 0;               // finished, over all attempts
-  int best_epoch = 0;           // 1-based
-  double images_per_second = 0; // training only, all ranks, mean after the first epoch
-  DetectionMetrics metrics;     // of best
-  bool stopped = false;         // StopSignal; last weights and state are saved
-  bool early_stopped = false;   // patience
-  double weights_checksum = 0;  // sum of |weights| of the live model, equal on all ranks
+  int epochs = 0;                // finished, over all attempts
+  int best_epoch = 0;            // 1-based
+  double images_per_second = 0;  // training only, all ranks, mean after the first epoch
+  DetectionMetrics metrics;      // of best
+  bool stopped = false;          // StopSignal; last weights and state are saved
+  bool early_stopped = false;    // patience
+  double weights_checksum = 0;   // sum of |weights| of the live model, equal on all ranks
 };
 
 absl::StatusOr<TrainResult> RunTraining(const TrainConfig& config, at::Device device, Group& group,

@@ -1,0 +1,39 @@
+// The run folder of a training, with the reference's file names: args.yaml, results.csv,
+// weights/{best,last,epochN}.pt. Every file is either whole or not there.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/engine/checkpoint/weights.h"
+#include "server/engine/config.h"
+#include "server/engine/observer.h"
+
+namespace yoke::engine {
+
+// The settings under the reference's key names, in its order.
+absl::Status WriteArgs(const TrainConfig& config);
+
+// Makes the run folder and its weights folder. PermissionDenied, naming the folder.
+absl::Status MakeRunFolder(const std::string& run_dir);
+
+// results.csv: one row an epoch, rewritten whole each time.
+class ResultsFile {
+ public:
+  explicit ResultsFile(const std::string& run_dir) : path_(run_dir + "/results.csv") {}
+
+  // Takes over the rows of epochs [1, epochs] of another run (or this one).
+  void Continue(const std::string& from_run_dir, int epochs);
+  absl::Status Append(const EpochReport& report);
+
+ private:
+  const std::string path_;
+  std::vector<std::string> rows_;
+};
+
+// The run folder that `resume` means: itself, or the one its file lies in
+// (RUN/weights/last.pt, RUN/checkpoints/a.ckpt).
+std::string RunFolderOf(const std::string& resume);
+
+}  // namespace yoke::engine

@@ -1,0 +1,51 @@
+// Learning rate, momentum and accumulation of every iteration, as pure functions of its number.
+// Two recipes: "classic" steps the rate at the end of an epoch, so that after warm-up an epoch
+// trains with the rate of the one before, and warms up for at least 100 iterations; "modern" does
+// neither.
+#pragma once
+
+#include <cstdint>
+
+namespace yoke::engine {
+
+struct ScheduleConfig {
+  int epochs = 100;
+  int64_t iterations = 1;  // per epoch and rank
+  double warmup_epochs = 3, warmup_momentum = 0.8, warmup_bias_lr = 0.1;
+  double lr0 = 0.01, lrf = 0.01, momentum = 0.937;
+  bool cos_lr = false;
+  int nbs = 64;
+  int64_t batch = 16;  // images per iteration over all ranks
+  bool modern = false;
+};
+
+struct IterationRates {
+  double lr = 0;       // of weights
+  double bias_lr = 0;  // of biases
+  double momentum = 0;
+  int accumulate = 1;  // iterations per optimiser step
+};
+
+class Schedule {
+ public:
+  explicit Schedule(const ScheduleConfig& config);
+
+  // `epoch` from 0; `iteration` from 0 over the whole run (epoch * iterations per epoch +
+  // position).
+  IterationRates At(int epoch, int64_t iteration) const;
+
+  // lr / lr0 of an epoch, from 1 to lrf.
+  double Factor(int epoch) const;
+
+  int64_t warmup_iterations() const { return warmup_; }  // -1: no warm-up
+
+  // Iterations per step after warm-up; what weight decay is scaled by.
+  int accumulate() const { return accumulate_; }
+
+ private:
+  ScheduleConfig config_;
+  int64_t warmup_;
+  int accumulate_;
+};
+
+}  // namespace yoke::engine
