@@ -1,0 +1,171 @@
+// Whole trainings on a few drawn images: what they leave behind, and that stopping changes nothing.
+#include "server/engine/train/trainer.h"
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "server/engine/checkpoint/weights.h"
+#include "server/engine/data/shapes/shapes.h"
+#include "tests/support/temp_folder.h"
+
+namespace yoke::engine {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class Recorder : public Observer {
+ public:
+  void OnStep(const StepReport& report) override { steps.push_back(report); }
+  void OnEpoch(const EpochReport& report) override { epochs.push_back(report); }
+  void OnLog(const std::string& line) override { log.push_back(line); }
+  std::vector<StepReport> steps;
+  std::vector<EpochReport> epochs;
+  std::vector<std::string> log;
+};
+
+// Asks to stop once `steps` iterations are done.
+class StopAfter : public StopSignal {
+ public:
+  StopAfter(const Recorder& recorder, size_t steps) : recorder_(recorder), steps_(steps) {}
+  bool requested() const override { return recorder_.steps.size() >= steps_; }
+
+ private:
+  const Recorder& recorder_;
+  const size_t steps_;
+};
+
+std::string Slurp(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const absl::Status drawn = WriteShapes(
+        {.out = folder_.path() + "/shapes", .train = 12, .val = 4, .size = 64, .classes = 2});
+    ASSERT_TRUE(drawn.ok()) << drawn;
+    group_ = *MakeGroup({});
+  }
+
+  TrainConfig Config(const std::string& run, int epochs) const {
+    TrainConfig config;
+    config.model = "yolov8n.yaml";
+    config.data = folder_.path() + "/shapes/data.yaml";
+    config.run_dir = absl::StrCat(folder_.path(), "/", run);
+    config.epochs = epochs;
+    config.batch = 4;
+    config.imgsz = 64;
+    config.workers = 2;
+    config.optimizer = "SGD";
+    config.nbs = 8;
+    return config;
+  }
+
+  absl::StatusOr<TrainResult> Train(const TrainConfig& config, const StopSignal& stop = {}) {
+    return RunTraining(config, at::kCPU, *group_, recorder_, stop);
+  }
+
+  TempFolder folder_;
+  std::shared_ptr<Group> group_;
+  Recorder recorder_;
+};
+
+TEST_F(TrainerTest, LeavesAWholeRunFolder) {
+  const TrainConfig config = Config("run", 2);
+  const absl::StatusOr<TrainResult> result = Train(config);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->epochs, 2);
+  EXPECT_FALSE(result->stopped);
+  EXPECT_EQ(recorder_.steps.size(), 6u);
+  EXPECT_GT(result->images_per_second, 0);
+
+  const std::vector<std::string> lines =
+      absl::StrSplit(Slurp(config.run_dir + "/results.csv"), '\n', absl::SkipEmpty());
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_THAT(lines[0], StartsWith("epoch,time,train/box_loss,"));
+  EXPECT_THAT(lines[2], StartsWith("2,"));
+  EXPECT_THAT(Slurp(config.run_dir + "/args.yaml"), HasSubstr("epochs: 2\n"));
+  for (const char* name : {"best.pt", "last.pt"}) {
+    const auto weights = ReadWeights(config.run_dir + "/weights/" + name);
+    ASSERT_TRUE(weights.ok()) << weights.status();
+    EXPECT_THAT(weights->names, ElementsAre("circle", "square"));
+  }
+}
+
+TEST_F(TrainerTest, StopAndResumeEndsWhereAnUninterruptedRunDoes) {
+  const absl::StatusOr<TrainResult> whole = Train(Config("whole", 3));
+  ASSERT_TRUE(whole.ok()) << whole.status();
+
+  recorder_.steps.clear();
+  TrainConfig config = Config("parts", 3);
+  // Three iterations an epoch: this is in the middle of the second.
+  const absl::StatusOr<TrainResult> stopped = Train(config, StopAfter(recorder_, 4));
+  ASSERT_TRUE(stopped.ok()) << stopped.status();
+  EXPECT_TRUE(stopped->stopped);
+  EXPECT_EQ(stopped->epochs, 1);
+  EXPECT_TRUE(std::filesystem::exists(config.run_dir + "/weights/last.pt"));
+
+  recorder_.epochs.clear();
+  config.resume = config.run_dir + "/weights/last.pt";
+  const absl::StatusOr<TrainResult> resumed = Train(config);
+  ASSERT_TRUE(resumed.ok()) << resumed.status();
+  ASSERT_EQ(recorder_.epochs.size(), 2u);
+  EXPECT_EQ(recorder_.epochs[0].epoch, 2);
+  EXPECT_EQ(resumed->epochs, 3);
+  EXPECT_EQ(resumed->weights_checksum, whole->weights_checksum);
+  const std::vector<std::string> rows =
+      absl::StrSplit(Slurp(config.run_dir + "/results.csv"), '\n', absl::SkipEmpty());
+  EXPECT_EQ(rows.size(), 4u);
+}
+
+TEST_F(TrainerTest, StoppedInItsFirstEpochItKeepsWhatItLearnt) {
+  TrainConfig config = Config("first", 2);
+  const absl::StatusOr<TrainResult> stopped = Train(config, StopAfter(recorder_, 1));
+  ASSERT_TRUE(stopped.ok()) << stopped.status();
+  EXPECT_EQ(stopped->epochs, 0);
+  config.resume = config.run_dir;
+  const absl::StatusOr<TrainResult> resumed = Train(config);
+  ASSERT_TRUE(resumed.ok()) << resumed.status();
+  EXPECT_EQ(resumed->epochs, 2);
+}
+
+TEST_F(TrainerTest, AResumeOfAFinishedRunIsRefused) {
+  TrainConfig config = Config("done", 1);
+  ASSERT_TRUE(Train(config).ok());
+  config.resume = config.run_dir;
+  EXPECT_THAT(Train(config).status().message(), HasSubstr("give epochs= more than that"));
+}
+
+TEST_F(TrainerTest, AResumeWithoutStateSaysWhatToDo) {
+  TrainConfig config = Config("none", 1);
+  config.resume = folder_.path() + "/shapes";
+  EXPECT_EQ(Train(config).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(TrainerTest, AnInfiniteRateIsAnErrorThatKeepsTheLastEpoch) {
+  TrainConfig config = Config("diverges", 30);
+  config.lr0 = 1e30;
+  config.warmup_epochs = 0;
+  const absl::StatusOr<TrainResult> result = Train(config);
+  ASSERT_FALSE(result.ok());
+  EXPECT_THAT(result.status().message(), HasSubstr("lower lr0"));
+}
+
+TEST_F(TrainerTest, AnUnknownModelNameNamesTheKnownOnes) {
+  TrainConfig config = Config("unknown", 1);
+  config.model = "yolov9c.yaml";
+  EXPECT_THAT(Train(config).status().message(), HasSubstr("yolov8n.yaml"));
+}
+
+}  // namespace
+}  // namespace yoke::engine
