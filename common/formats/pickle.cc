@@ -23,18 +23,35 @@ const PickleNode* PickleNode::Find(const std::string& key) const {
 
 const std::string& PickleNode::class_name() const {
   static const std::string kNoName;
-  return kind == Kind::kObject && callable != nullptr && callable->kind == Kind::kGlobal ? callable->text : kNoName;
+  return kind == Kind::kObject && callable != nullptr && callable->kind == Kind::kGlobal
+             ? callable->text
+             : kNoName;
 }
 
 bool IsAllowedGlobal(const std::string& global) {
-  static constexpr const char* kNames[] = {
-      "collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", "torch.Size", "torch.device", "torch.dtype",
-      "torch.nn.parameter.Parameter", "__builtin__.set", "builtins.set", "__builtin__.dict", "builtins.dict", "__builtin__.list", "builtins.list",
-      "_codecs.encode", "numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"};
-  static constexpr const char* kPrefixes[] = {"torch.nn.modules.", "ultralytics.nn.", "ultralytics.utils.", "ultralytics.yolo.", "models."};
+  static constexpr const char* kNames[] = {"collections.OrderedDict",
+                                           "torch._utils._rebuild_tensor_v2",
+                                           "torch._utils._rebuild_parameter",
+                                           "torch.Size",
+                                           "torch.device",
+                                           "torch.dtype",
+                                           "torch.nn.parameter.Parameter",
+                                           "__builtin__.set",
+                                           "builtins.set",
+                                           "__builtin__.dict",
+                                           "builtins.dict",
+                                           "__builtin__.list",
+                                           "builtins.list",
+                                           "_codecs.encode",
+                                           "numpy.dtype",
+                                           "numpy.core.multiarray.scalar",
+                                           "numpy._core.multiarray.scalar"};
+  static constexpr const char* kPrefixes[] = {"torch.nn.modules.", "ultralytics.nn.",
+                                              "ultralytics.utils.", "ultralytics.yolo.", "models."};
   static constexpr const char* kTorchSuffixes[] = {"Storage"};
-  static constexpr const char* kTorchTypes[] = {"torch.float16", "torch.float32", "torch.float64", "torch.bfloat16", "torch.int64", "torch.int32",
-                                                "torch.int16",   "torch.int8",    "torch.uint8",   "torch.bool"};
+  static constexpr const char* kTorchTypes[] = {
+      "torch.float16", "torch.float32", "torch.float64", "torch.bfloat16", "torch.int64",
+      "torch.int32",   "torch.int16",   "torch.int8",    "torch.uint8",    "torch.bool"};
   for (const char* name : kNames) {
     if (global == name) return true;
   }
@@ -50,7 +67,8 @@ bool IsAllowedGlobal(const std::string& global) {
   return absl::StartsWith(global, "pathlib.") && absl::EndsWith(global, "Path");
 }
 
-// Reads opcodes as documented in Python's pickletools; a stack, a stack of marks and a memo, and no more.
+// Reads opcodes as documented in Python's pickletools; a stack, a stack of marks and a memo, and no
+// more.
 class PickleMachine {
  public:
   explicit PickleMachine(absl::Span<const uint8_t> bytes) : bytes_(bytes) {}
@@ -61,19 +79,23 @@ class PickleMachine {
       if (!Has(1)) return Bad("breaks off");
       const uint8_t opcode = bytes_[at_++];
       if (opcode == '.') {
-        if (stack_.size() != 1 || !marks_.empty()) return Bad("ends with a stack that is not one value");
+        if (stack_.size() != 1 || !marks_.empty())
+          return Bad("ends with a stack that is not one value");
         tree_.root_ = stack_.back();
         return std::move(tree_);
       }
       YOKE_RETURN_IF_ERROR(Step(opcode));
-      if (tree_.nodes_->size() > kMaxNodes) return Bad("holds more than 5 million values");
+      if (tree_.nodes_->size() > kMaxNodes) return Bad("holds more than 2 million values");
     }
   }
 
  private:
-  static constexpr size_t kMaxBytes = 64 << 20, kMaxNodes = 5'000'000, kMaxMemo = 1'000'000, kMaxString = 16 << 20;
+  static constexpr size_t kMaxBytes = 64 << 20, kMaxNodes = 2'000'000, kMaxMemo = 1'000'000,
+                          kMaxString = 16 << 20;
 
-  absl::Status Bad(const std::string& what) const { return absl::InvalidArgumentError(absl::StrCat("its pickle ", what, " (byte ", at_, ")")); }
+  absl::Status Bad(const std::string& what) const {
+    return absl::InvalidArgumentError(absl::StrCat("its pickle ", what, " (byte ", at_, ")"));
+  }
   bool Has(uint64_t count) const { return count <= bytes_.size() - at_; }
 
   PickleNode* New(Kind kind) {
@@ -136,7 +158,9 @@ class PickleMachine {
   absl::Status PushGlobal(const std::string& module, const std::string& name) {
     const std::string global = absl::StrCat(module, ".", name);
     if (!IsAllowedGlobal(global)) {
-      return absl::InvalidArgumentError(absl::StrCat("it names ", absl::CEscape(global), ", which no weights need; it is refused and nothing in it was run"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("it names ", absl::CEscape(global),
+                       ", which no weights need; it is refused and nothing in it was run"));
     }
     PickleNode* node = New(Kind::kGlobal);
     node->text = global;
@@ -166,21 +190,24 @@ class PickleMachine {
   absl::Status Append(const std::vector<PickleNode*>& items) {
     if (Available() == 0) return Bad("appends to nothing");
     PickleNode* list = stack_.back();
-    if (list->kind != Kind::kList && list->kind != Kind::kSet && list->kind != Kind::kObject) return Bad("appends to something that is no list");
+    if (list->kind != Kind::kList && list->kind != Kind::kSet && list->kind != Kind::kObject)
+      return Bad("appends to something that is no list");
     list->items.insert(list->items.end(), items.begin(), items.end());
     return absl::OkStatus();
   }
   absl::Status SetItems(const std::vector<PickleNode*>& items) {
     if (Available() == 0 || items.size() % 2 != 0) return Bad("sets items without keys");
     PickleNode* dict = stack_.back();
-    if (dict->kind != Kind::kDict && dict->kind != Kind::kObject) return Bad("sets items of something that is no dict");
+    if (dict->kind != Kind::kDict && dict->kind != Kind::kObject)
+      return Bad("sets items of something that is no dict");
     for (size_t i = 0; i < items.size(); i += 2) dict->entries.emplace_back(items[i], items[i + 1]);
     return absl::OkStatus();
   }
   absl::Status MakeObject() {
     YOKE_ASSIGN_OR_RETURN(PickleNode * args, Pop());
     YOKE_ASSIGN_OR_RETURN(PickleNode * callable, Pop());
-    if (callable->kind != Kind::kGlobal || args->kind != Kind::kTuple) return Bad("calls something that is no name");
+    if (callable->kind != Kind::kGlobal || args->kind != Kind::kTuple)
+      return Bad("calls something that is no name");
     PickleNode* node = New(Kind::kObject);
     node->callable = callable;
     node->args = args;
@@ -189,7 +216,8 @@ class PickleMachine {
   }
   absl::Status Build() {
     YOKE_ASSIGN_OR_RETURN(PickleNode * state, Pop());
-    if (Available() == 0 || stack_.back()->kind != Kind::kObject) return Bad("gives a state to something that is no object");
+    if (Available() == 0 || stack_.back()->kind != Kind::kObject)
+      return Bad("gives a state to something that is no object");
     stack_.back()->state = state;
     return absl::OkStatus();
   }
@@ -197,7 +225,8 @@ class PickleMachine {
     if (size > 8 || !Has(size)) return Bad("holds an integer of more than 8 bytes");
     uint64_t value = 0;
     for (uint64_t i = 0; i < size; ++i) value |= uint64_t{bytes_[at_ + i]} << (8 * i);
-    if (size > 0 && size < 8 && (bytes_[at_ + size - 1] & 0x80)) value |= ~uint64_t{0} << (8 * size);
+    if (size > 0 && size < 8 && (bytes_[at_ + size - 1] & 0x80))
+      value |= ~uint64_t{0} << (8 * size);
     at_ += size;
     return PushInteger(static_cast<int64_t>(value));
   }
@@ -218,17 +247,37 @@ absl::Status PickleMachine::Step(uint8_t opcode) {
   switch (opcode) {
     case 0x80: {  // PROTO
       YOKE_NUMBER(protocol, uint8_t);
-      return protocol >= 2 && protocol <= 5 ? absl::OkStatus() : Bad(absl::StrCat("has protocol ", int{protocol}));
+      return protocol >= 2 && protocol <= 5 ? absl::OkStatus()
+                                            : Bad(absl::StrCat("has protocol ", int{protocol}));
     }
-    case 0x95: return Number<uint64_t>().status();  // FRAME
-    case '(': marks_.push_back(stack_.size()); return absl::OkStatus();
-    case 'N': Push(New(Kind::kNone)); return absl::OkStatus();
-    case 0x88: return PushInteger(1, Kind::kBool);
-    case 0x89: return PushInteger(0, Kind::kBool);
-    case 'K': { YOKE_NUMBER(value, uint8_t); return PushInteger(value); }
-    case 'M': { YOKE_NUMBER(value, uint16_t); return PushInteger(value); }
-    case 'J': { YOKE_NUMBER(value, int32_t); return PushInteger(value); }
-    case 0x8a: { YOKE_NUMBER(size, uint8_t); return PushLong(size); }
+    case 0x95:
+      return Number<uint64_t>().status();  // FRAME
+    case '(':
+      marks_.push_back(stack_.size());
+      return absl::OkStatus();
+    case 'N':
+      Push(New(Kind::kNone));
+      return absl::OkStatus();
+    case 0x88:
+      return PushInteger(1, Kind::kBool);
+    case 0x89:
+      return PushInteger(0, Kind::kBool);
+    case 'K': {
+      YOKE_NUMBER(value, uint8_t);
+      return PushInteger(value);
+    }
+    case 'M': {
+      YOKE_NUMBER(value, uint16_t);
+      return PushInteger(value);
+    }
+    case 'J': {
+      YOKE_NUMBER(value, int32_t);
+      return PushInteger(value);
+    }
+    case 0x8a: {
+      YOKE_NUMBER(size, uint8_t);
+      return PushLong(size);
+    }
     case 'G': {  // BINFLOAT, big-endian
       YOKE_NUMBER(bits, uint64_t);
       PickleNode* node = New(Kind::kFloat);
@@ -236,37 +285,81 @@ absl::Status PickleMachine::Step(uint8_t opcode) {
       Push(node);
       return absl::OkStatus();
     }
-    case 'X': { YOKE_NUMBER(size, uint32_t); return PushText(Kind::kString, size); }
-    case 0x8c: { YOKE_NUMBER(size, uint8_t); return PushText(Kind::kString, size); }
-    case 'C': { YOKE_NUMBER(size, uint8_t); return PushText(Kind::kBytes, size); }
-    case 'B': { YOKE_NUMBER(size, uint32_t); return PushText(Kind::kBytes, size); }
-    case ']': Push(New(Kind::kList)); return absl::OkStatus();
-    case '}': Push(New(Kind::kDict)); return absl::OkStatus();
-    case 0x8f: Push(New(Kind::kSet)); return absl::OkStatus();
-    case ')': return PushTuple(0);
-    case 0x85: return PushTuple(1);
-    case 0x86: return PushTuple(2);
-    case 0x87: return PushTuple(3);
+    case 'X': {
+      YOKE_NUMBER(size, uint32_t);
+      return PushText(Kind::kString, size);
+    }
+    case 0x8c: {
+      YOKE_NUMBER(size, uint8_t);
+      return PushText(Kind::kString, size);
+    }
+    case 'C': {
+      YOKE_NUMBER(size, uint8_t);
+      return PushText(Kind::kBytes, size);
+    }
+    case 'B': {
+      YOKE_NUMBER(size, uint32_t);
+      return PushText(Kind::kBytes, size);
+    }
+    case ']':
+      Push(New(Kind::kList));
+      return absl::OkStatus();
+    case '}':
+      Push(New(Kind::kDict));
+      return absl::OkStatus();
+    case 0x8f:
+      Push(New(Kind::kSet));
+      return absl::OkStatus();
+    case ')':
+      return PushTuple(0);
+    case 0x85:
+      return PushTuple(1);
+    case 0x86:
+      return PushTuple(2);
+    case 0x87:
+      return PushTuple(3);
     case 't': {
       if (marks_.empty()) return Bad("uses a mark that is not there");
       const size_t count = stack_.size() - marks_.back();
       marks_.pop_back();
       return PushTuple(count);
     }
-    case 'a': { YOKE_ASSIGN_OR_RETURN(PickleNode * item, Pop()); return Append({item}); }
+    case 'a': {
+      YOKE_ASSIGN_OR_RETURN(PickleNode * item, Pop());
+      return Append({item});
+    }
     case 'e':
-    case 0x90: { YOKE_ASSIGN_OR_RETURN(const auto items, PopToMark()); return Append(items); }
+    case 0x90: {
+      YOKE_ASSIGN_OR_RETURN(const auto items, PopToMark());
+      return Append(items);
+    }
     case 's': {
       YOKE_ASSIGN_OR_RETURN(PickleNode * value, Pop());
       YOKE_ASSIGN_OR_RETURN(PickleNode * key, Pop());
       return SetItems({key, value});
     }
-    case 'u': { YOKE_ASSIGN_OR_RETURN(const auto items, PopToMark()); return SetItems(items); }
-    case 'q': { YOKE_NUMBER(index, uint8_t); return Remember(index); }
-    case 'r': { YOKE_NUMBER(index, uint32_t); return Remember(index); }
-    case 0x94: return Remember(memo_.size());
-    case 'h': { YOKE_NUMBER(index, uint8_t); return Recall(index); }
-    case 'j': { YOKE_NUMBER(index, uint32_t); return Recall(index); }
+    case 'u': {
+      YOKE_ASSIGN_OR_RETURN(const auto items, PopToMark());
+      return SetItems(items);
+    }
+    case 'q': {
+      YOKE_NUMBER(index, uint8_t);
+      return Remember(index);
+    }
+    case 'r': {
+      YOKE_NUMBER(index, uint32_t);
+      return Remember(index);
+    }
+    case 0x94:
+      return Remember(memo_.size());
+    case 'h': {
+      YOKE_NUMBER(index, uint8_t);
+      return Recall(index);
+    }
+    case 'j': {
+      YOKE_NUMBER(index, uint32_t);
+      return Recall(index);
+    }
     case 'c': {
       YOKE_ASSIGN_OR_RETURN(const std::string module, Line());
       YOKE_ASSIGN_OR_RETURN(const std::string name, Line());
@@ -275,12 +368,15 @@ absl::Status PickleMachine::Step(uint8_t opcode) {
     case 0x93: {  // STACK_GLOBAL
       YOKE_ASSIGN_OR_RETURN(PickleNode * name, Pop());
       YOKE_ASSIGN_OR_RETURN(PickleNode * module, Pop());
-      if (name->kind != Kind::kString || module->kind != Kind::kString) return Bad("names something that is no text");
+      if (name->kind != Kind::kString || module->kind != Kind::kString)
+        return Bad("names something that is no text");
       return PushGlobal(module->text, name->text);
     }
     case 'R':
-    case 0x81: return MakeObject();  // REDUCE, NEWOBJ
-    case 'b': return Build();
+    case 0x81:
+      return MakeObject();  // REDUCE, NEWOBJ
+    case 'b':
+      return Build();
     case 'Q': {  // BINPERSID
       YOKE_ASSIGN_OR_RETURN(PickleNode * id, Pop());
       PickleNode* node = New(Kind::kPersistentId);
@@ -288,12 +384,16 @@ absl::Status PickleMachine::Step(uint8_t opcode) {
       Push(node);
       return absl::OkStatus();
     }
-    default: return Bad(absl::StrCat("uses the opcode 0x", absl::Hex(opcode, absl::kZeroPad2), ", which no weights need"));
+    default:
+      return Bad(absl::StrCat("uses the opcode 0x", absl::Hex(opcode, absl::kZeroPad2),
+                              ", which no weights need"));
   }
 }
 
 #undef YOKE_NUMBER
 
-absl::StatusOr<PickleTree> Unpickle(absl::Span<const uint8_t> bytes) { return PickleMachine(bytes).Run(); }
+absl::StatusOr<PickleTree> Unpickle(absl::Span<const uint8_t> bytes) {
+  return PickleMachine(bytes).Run();
+}
 
 }  // namespace yoke::formats

@@ -1,6 +1,6 @@
-// A restricted reader of Python pickles (protocols 0x80 2 to 5) that builds an inert tree and executes nothing.
-// Names of classes and functions are kept as text and must be on an allow-list; anything else refuses the file
-// and names it. Oracle: pickletools and torch.load.
+// A restricted reader of Python pickles (protocols 0x80 2 to 5) that builds an inert tree and
+// executes nothing. Names of classes and functions are kept as text and must be on an allow-list;
+// anything else refuses the file and names it. Oracle: pickletools and torch.load.
 #pragma once
 
 #include <cstdint>
@@ -18,17 +18,17 @@ namespace yoke::formats {
 struct PickleNode {
   enum class Kind {
     kNone,
-    kBool,          // integer 0 or 1
+    kBool,  // integer 0 or 1
     kInteger,
     kFloat,
-    kString,        // UTF-8
-    kBytes,         // text holds them
-    kList,          // items
-    kTuple,         // items
-    kSet,           // items
-    kDict,          // entries
-    kGlobal,        // text "module.name"
-    kObject,        // callable(*args), never called; state from BUILD; entries and items set afterwards
+    kString,  // UTF-8
+    kBytes,   // text holds them
+    kList,    // items
+    kTuple,   // items
+    kSet,     // items
+    kDict,    // entries
+    kGlobal,  // text "module.name"
+    kObject,  // callable(*args), never called; state from BUILD; entries and items set afterwards
     kPersistentId,  // args: what identifies it, e.g. a tensor's storage
   };
   Kind kind = Kind::kNone;
@@ -58,8 +58,8 @@ class PickleTree {
   const PickleNode* root_ = nullptr;
 };
 
-// InvalidArgument: truncated, an opcode or a global outside the allow-list (the message names it), or over a limit
-// (64 MiB, 5 million nodes, 1 million memo entries, strings of 16 MiB).
+// InvalidArgument: truncated, an opcode or a global outside the allow-list (the message names it),
+// or over a limit (64 MiB, 2 million nodes, 1 million memo entries, strings of 16 MiB).
 absl::StatusOr<PickleTree> Unpickle(absl::Span<const uint8_t> bytes);
 
 // Whether a pickle may name `global` ("module.name").

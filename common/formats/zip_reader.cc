@@ -12,8 +12,10 @@ namespace yoke::formats {
 namespace {
 
 // Signatures and sizes of PKWARE's APPNOTE 6.3.
-constexpr uint32_t kLocalHeader = 0x04034b50, kCentralHeader = 0x02014b50, kEnd = 0x06054b50, kEnd64 = 0x06064b50, kEnd64Locator = 0x07064b50;
-constexpr size_t kLocalHeaderSize = 30, kCentralHeaderSize = 46, kEndSize = 22, kEnd64Size = 56, kEnd64LocatorSize = 20;
+constexpr uint32_t kLocalHeader = 0x04034b50, kCentralHeader = 0x02014b50, kEnd = 0x06054b50,
+                   kEnd64 = 0x06064b50, kEnd64Locator = 0x07064b50;
+constexpr size_t kLocalHeaderSize = 30, kCentralHeaderSize = 46, kEndSize = 22, kEnd64Size = 56,
+                 kEnd64LocatorSize = 20;
 constexpr size_t kMaxComment = 65535;
 constexpr uint64_t kMaxEntries = 200000;
 constexpr uint16_t kZip64Extra = 1;
@@ -28,7 +30,9 @@ T Load(const uint8_t* at) {
 absl::Status Bad(const std::string& what) { return absl::InvalidArgumentError(what); }
 
 // Whether [offset, offset + size) lies inside `total` bytes, without overflow.
-bool Inside(uint64_t offset, uint64_t size, uint64_t total) { return offset <= total && size <= total - offset; }
+bool Inside(uint64_t offset, uint64_t size, uint64_t total) {
+  return offset <= total && size <= total - offset;
+}
 
 std::array<std::array<uint32_t, 256>, 8> MakeCrcTables() {
   std::array<std::array<uint32_t, 256>, 8> tables{};
@@ -38,21 +42,23 @@ std::array<std::array<uint32_t, 256>, 8> MakeCrcTables() {
     tables[0][i] = crc;
   }
   for (uint32_t i = 0; i < 256; ++i) {
-    for (int t = 1; t < 8; ++t) tables[t][i] = (tables[t - 1][i] >> 8) ^ tables[0][tables[t - 1][i] & 255];
+    for (int t = 1; t < 8; ++t)
+      tables[t][i] = (tables[t - 1][i] >> 8) ^ tables[0][tables[t - 1][i] & 255];
   }
   return tables;
 }
 
 }  // namespace
 
-uint32_t Crc32(absl::Span<const uint8_t> bytes) {
+uint32_t Crc32(absl::Span<const uint8_t> bytes, uint32_t before) {
   static const auto tables = MakeCrcTables();
-  uint32_t crc = ~0u;
+  uint32_t crc = ~before;
   size_t i = 0;
   for (; i + 8 <= bytes.size(); i += 8) {  // eight bytes at a time: "slicing by 8"
     const uint32_t low = Load<uint32_t>(&bytes[i]) ^ crc, high = Load<uint32_t>(&bytes[i + 4]);
-    crc = tables[7][low & 255] ^ tables[6][(low >> 8) & 255] ^ tables[5][(low >> 16) & 255] ^ tables[4][low >> 24] ^ tables[3][high & 255] ^
-          tables[2][(high >> 8) & 255] ^ tables[1][(high >> 16) & 255] ^ tables[0][high >> 24];
+    crc = tables[7][low & 255] ^ tables[6][(low >> 8) & 255] ^ tables[5][(low >> 16) & 255] ^
+          tables[4][low >> 24] ^ tables[3][high & 255] ^ tables[2][(high >> 8) & 255] ^
+          tables[1][(high >> 16) & 255] ^ tables[0][high >> 24];
   }
   for (; i < bytes.size(); ++i) crc = (crc >> 8) ^ tables[0][(crc ^ bytes[i]) & 255];
   return ~crc;
@@ -69,31 +75,42 @@ absl::StatusOr<ZipReader> ZipReader::Open(absl::Span<const uint8_t> bytes) {
     if (end == lowest) return Bad("a truncated zip archive (its directory is missing)");
     --end;
   }
-  uint64_t count = Load<uint16_t>(&bytes[end + 10]), size = Load<uint32_t>(&bytes[end + 12]), offset = Load<uint32_t>(&bytes[end + 16]);
+  uint64_t count = Load<uint16_t>(&bytes[end + 10]), size = Load<uint32_t>(&bytes[end + 12]),
+           offset = Load<uint32_t>(&bytes[end + 16]);
   uint64_t directory_end = end;
   if (count == 0xFFFF || size == 0xFFFFFFFF || offset == 0xFFFFFFFF) {
-    if (end < kEnd64LocatorSize || Load<uint32_t>(&bytes[end - kEnd64LocatorSize]) != kEnd64Locator) return Bad("a damaged zip archive (no zip64 locator)");
+    if (end < kEnd64LocatorSize || Load<uint32_t>(&bytes[end - kEnd64LocatorSize]) != kEnd64Locator)
+      return Bad("a damaged zip archive (no zip64 locator)");
     const uint64_t end64 = Load<uint64_t>(&bytes[end - kEnd64LocatorSize + 8]);
-    if (!Inside(end64, kEnd64Size, end) || Load<uint32_t>(&bytes[end64]) != kEnd64) return Bad("a damaged zip archive (no zip64 directory)");
+    if (!Inside(end64, kEnd64Size, end) || Load<uint32_t>(&bytes[end64]) != kEnd64)
+      return Bad("a damaged zip archive (no zip64 directory)");
     count = Load<uint64_t>(&bytes[end64 + 32]);
     size = Load<uint64_t>(&bytes[end64 + 40]);
     offset = Load<uint64_t>(&bytes[end64 + 48]);
     directory_end = end64;
   }
-  if (count > kMaxEntries) return Bad(absl::StrCat("a zip archive of ", count, " entries; at most ", kMaxEntries, " are read"));
-  if (!Inside(offset, size, directory_end)) return Bad("a truncated zip archive (its directory lies outside)");
+  if (count > kMaxEntries)
+    return Bad(
+        absl::StrCat("a zip archive of ", count, " entries; at most ", kMaxEntries, " are read"));
+  if (!Inside(offset, size, directory_end))
+    return Bad("a truncated zip archive (its directory lies outside)");
   YOKE_RETURN_IF_ERROR(reader.ReadDirectory(offset, count, offset + size));
   return reader;
 }
 
 absl::Status ZipReader::ReadDirectory(uint64_t at, uint64_t count, uint64_t end) {
   for (uint64_t i = 0; i < count; ++i) {
-    if (!Inside(at, kCentralHeaderSize, end) || Load<uint32_t>(&bytes_[at]) != kCentralHeader) return Bad("a damaged zip archive (its directory breaks off)");
+    if (!Inside(at, kCentralHeaderSize, end) || Load<uint32_t>(&bytes_[at]) != kCentralHeader)
+      return Bad("a damaged zip archive (its directory breaks off)");
     const uint8_t* header = &bytes_[at];
     const uint16_t flags = Load<uint16_t>(header + 8), method = Load<uint16_t>(header + 10);
-    const uint16_t name_size = Load<uint16_t>(header + 28), extra_size = Load<uint16_t>(header + 30), comment_size = Load<uint16_t>(header + 32);
-    uint64_t packed = Load<uint32_t>(header + 20), size = Load<uint32_t>(header + 24), local = Load<uint32_t>(header + 42);
-    if (!Inside(at + kCentralHeaderSize, uint64_t{name_size} + extra_size + comment_size, end)) return Bad("a damaged zip archive (its directory breaks off)");
+    const uint16_t name_size = Load<uint16_t>(header + 28),
+                   extra_size = Load<uint16_t>(header + 30),
+                   comment_size = Load<uint16_t>(header + 32);
+    uint64_t packed = Load<uint32_t>(header + 20), size = Load<uint32_t>(header + 24),
+             local = Load<uint32_t>(header + 42);
+    if (!Inside(at + kCentralHeaderSize, uint64_t{name_size} + extra_size + comment_size, end))
+      return Bad("a damaged zip archive (its directory breaks off)");
     const std::string name(reinterpret_cast<const char*>(header + kCentralHeaderSize), name_size);
     const uint8_t* extra = header + kCentralHeaderSize + name_size;
     for (size_t e = 0; e + 4 <= extra_size;) {
@@ -102,9 +119,12 @@ absl::Status ZipReader::ReadDirectory(uint64_t at, uint64_t count, uint64_t end)
       if (id == kZip64Extra) {
         size_t field = e + 4;
         const size_t field_end = field + length;
-        for (auto [value, marker] : {std::pair<uint64_t*, uint64_t>{&size, 0xFFFFFFFF}, {&packed, 0xFFFFFFFF}, {&local, 0xFFFFFFFF}}) {
+        for (auto [value, marker] : {std::pair<uint64_t*, uint64_t>{&size, 0xFFFFFFFF},
+                                     {&packed, 0xFFFFFFFF},
+                                     {&local, 0xFFFFFFFF}}) {
           if (*value != marker) continue;
-          if (field + 8 > field_end) return Bad(absl::StrCat("a damaged zip archive (sizes of ", name, ")"));
+          if (field + 8 > field_end)
+            return Bad(absl::StrCat("a damaged zip archive (sizes of ", name, ")"));
           *value = Load<uint64_t>(extra + field);
           field += 8;
         }
@@ -112,13 +132,20 @@ absl::Status ZipReader::ReadDirectory(uint64_t at, uint64_t count, uint64_t end)
       e += 4 + length;
     }
     if (flags & 1) return Bad(absl::StrCat("a zip archive with an encrypted entry (", name, ")"));
-    if (method != 0 || packed != size) return Bad(absl::StrCat("a zip archive with a compressed entry (", name, "); torch.save stores entries"));
-    if (name.empty() || name.find('\0') != std::string::npos) return Bad("a zip archive with an entry without a proper name");
-    if (!Inside(local, kLocalHeaderSize, bytes_.size()) || Load<uint32_t>(&bytes_[local]) != kLocalHeader)
+    if (method != 0 || packed != size)
+      return Bad(absl::StrCat("a zip archive with a compressed entry (", name,
+                              "); torch.save stores entries"));
+    if (name.empty() || name.find('\0') != std::string::npos)
+      return Bad("a zip archive with an entry without a proper name");
+    if (!Inside(local, kLocalHeaderSize, bytes_.size()) ||
+        Load<uint32_t>(&bytes_[local]) != kLocalHeader)
       return Bad(absl::StrCat("a damaged zip archive (no entry where ", name, " should be)"));
-    const uint64_t data = local + kLocalHeaderSize + Load<uint16_t>(&bytes_[local + 26]) + Load<uint16_t>(&bytes_[local + 28]);
-    if (!Inside(data, size, bytes_.size())) return Bad(absl::StrCat("a truncated zip archive (", name, " breaks off)"));
-    if (!entries_.emplace(name, Entry{data, size, Load<uint32_t>(header + 16)}).second) return Bad(absl::StrCat("a zip archive with two entries named ", name));
+    const uint64_t data = local + kLocalHeaderSize + Load<uint16_t>(&bytes_[local + 26]) +
+                          Load<uint16_t>(&bytes_[local + 28]);
+    if (!Inside(data, size, bytes_.size()))
+      return Bad(absl::StrCat("a truncated zip archive (", name, " breaks off)"));
+    if (!entries_.emplace(name, Entry{data, size, Load<uint32_t>(header + 16)}).second)
+      return Bad(absl::StrCat("a zip archive with two entries named ", name));
     names_.push_back(name);
     at += kCentralHeaderSize + name_size + extra_size + comment_size;
   }
@@ -127,9 +154,12 @@ absl::Status ZipReader::ReadDirectory(uint64_t at, uint64_t count, uint64_t end)
 
 absl::StatusOr<absl::Span<const uint8_t>> ZipReader::Read(const std::string& name) const {
   const auto found = entries_.find(name);
-  if (found == entries_.end()) return absl::NotFoundError(absl::StrCat("the archive has no entry ", name));
+  if (found == entries_.end())
+    return absl::NotFoundError(absl::StrCat("the archive has no entry ", name));
   const auto data = bytes_.subspan(found->second.offset, found->second.size);
-  if (Crc32(data) != found->second.crc) return absl::DataLossError(absl::StrCat("the entry ", name, " is damaged (its checksum differs)"));
+  if (Crc32(data) != found->second.crc)
+    return absl::DataLossError(
+        absl::StrCat("the entry ", name, " is damaged (its checksum differs)"));
   return data;
 }
 

@@ -1,5 +1,6 @@
-// Reads zip archives as torch.save writes them: stored (uncompressed) entries, zip64 where needed. Every offset
-// is checked against the bytes given; nothing is executed or written. Oracle: Python's zipfile.
+// Reads zip archives as torch.save writes them: stored (uncompressed) entries, zip64 where needed.
+// Every offset is checked against the bytes given; nothing is executed or written. Oracle: Python's
+// zipfile.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +39,7 @@ class ZipReader {
 };
 
 // CRC-32 as zip and PNG use it (polynomial 0xEDB88320).
-uint32_t Crc32(absl::Span<const uint8_t> bytes);
+// `before`: the result for what comes before these bytes, to go on from.
+uint32_t Crc32(absl::Span<const uint8_t> bytes, uint32_t before = 0);
 
 }  // namespace yoke::formats

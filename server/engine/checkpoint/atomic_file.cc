@@ -12,7 +12,7 @@
 
 namespace yoke::engine {
 
-AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(absl::StrCat(path_, ".tmp-", getpid())) {
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(path_ + ".tmp") {
   fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd_ < 0) Fail("create");
 }
@@ -25,7 +25,8 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::Fail(const char* action) {
-  if (status_.ok()) status_ = absl::ErrnoToStatus(errno, absl::StrCat("cannot ", action, " ", path_));
+  if (status_.ok())
+    status_ = absl::ErrnoToStatus(errno, absl::StrCat("cannot ", action, " ", path_));
 }
 
 void AtomicFile::Write(const void* data, size_t size) {
@@ -48,7 +49,8 @@ absl::Status AtomicFile::Commit() {
   }
   close(std::exchange(fd_, -1));
   const size_t slash = path_.rfind('/');
-  const int folder = open(slash == std::string::npos ? "." : path_.substr(0, slash + 1).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int folder = open(slash == std::string::npos ? "." : path_.substr(0, slash + 1).c_str(),
+                          O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0 || fsync(folder) != 0) Fail("sync the folder of");
   if (folder >= 0) close(folder);
   return status_;

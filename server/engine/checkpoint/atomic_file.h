@@ -1,4 +1,5 @@
-// A file that is either there whole or not at all: written beside its place, synced, renamed, folder synced.
+// A file that is either there whole or not at all: written beside its place, synced, renamed,
+// folder synced.
 #pragma once
 
 #include <string>
@@ -7,6 +8,7 @@
 
 namespace yoke::engine {
 
+// One writer per path: what a killed writer left beside it is overwritten by the next.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
@@ -16,7 +18,8 @@ class AtomicFile {
 
   // Errors are kept: later calls do nothing and Commit() returns the first one.
   void Write(const void* data, size_t size);
-  // ResourceExhausted: no space left. PermissionDenied, NotFound, Internal: the reason, with the path.
+  // ResourceExhausted: no space left. PermissionDenied, NotFound, Internal: the reason, with the
+  // path.
   absl::Status Commit();
 
  private:

@@ -1,12 +1,16 @@
-// File layout, little-endian: "YOKESTA1" | u64 header size | header (JSON) | tensors' bytes | u32 CRC-32 of all before.
+// File layout, little-endian: "YOKESTA1" | u64 header size | header (JSON) | tensors' bytes | u32
+// CRC-32 of all before.
 #include "server/engine/checkpoint/state.h"
 
 #include <sys/stat.h>
 
-#include <cstdio>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <optional>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -27,25 +31,55 @@ struct TypeName {
   at::ScalarType type;
   const char* name;
 };
-constexpr TypeName kTypes[] = {{at::kFloat, "float32"}, {at::kHalf, "float16"}, {at::kBFloat16, "bfloat16"}, {at::kDouble, "float64"},
-                               {at::kLong, "int64"},    {at::kInt, "int32"},    {at::kByte, "uint8"},        {at::kBool, "bool"}};
+constexpr TypeName kTypes[] = {{at::kFloat, "float32"},     {at::kHalf, "float16"},
+                               {at::kBFloat16, "bfloat16"}, {at::kDouble, "float64"},
+                               {at::kLong, "int64"},        {at::kInt, "int32"},
+                               {at::kByte, "uint8"},        {at::kBool, "bool"}};
 
 std::string ReadAll(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {});
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) return "";
+  std::string bytes(static_cast<size_t>(file.tellg()), '\0');
+  file.seekg(0).read(bytes.data(), bytes.size());
+  bytes.resize(file.gcount());
+  return bytes;
+}
+
+// JSON has no words for numbers that are not finite; they are kept as text.
+json FromNumbers(const std::map<std::string, double>& numbers) {
+  json result = json::object();
+  for (const auto& [name, value] : numbers) {
+    if (std::isfinite(value))
+      result[name] = value;
+    else
+      result[name] = std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+  }
+  return result;
+}
+
+std::map<std::string, double> ToNumbers(const json& numbers) {
+  std::map<std::string, double> result;
+  for (const auto& [name, value] : numbers.items()) {
+    result[name] = value.is_string() ? std::strtod(value.get<std::string>().c_str(), nullptr)
+                                     : value.get<double>();
+  }
+  return result;
 }
 
 // The header if the file verifies whole, else the reason.
 absl::StatusOr<json> Verify(const std::string& bytes) {
-  if (bytes.size() < kMagicSize + 12 || bytes.compare(0, kMagicSize, kMagic) != 0) return absl::DataLossError("it is no training state or truncated");
+  if (bytes.size() < kMagicSize + 12 || bytes.compare(0, kMagicSize, kMagic) != 0)
+    return absl::DataLossError("it is no training state or truncated");
   uint32_t stored;
   std::memcpy(&stored, bytes.data() + bytes.size() - 4, 4);
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
-  if (formats::Crc32(absl::MakeSpan(data, bytes.size() - 4)) != stored) return absl::DataLossError("its checksum differs");
+  if (formats::Crc32(absl::MakeSpan(data, bytes.size() - 4)) != stored)
+    return absl::DataLossError("its checksum differs");
   uint64_t size;
   std::memcpy(&size, bytes.data() + kMagicSize, 8);
   if (size > bytes.size() - kMagicSize - 12) return absl::DataLossError("its header is too long");
-  json header = json::parse(bytes.begin() + kMagicSize + 8, bytes.begin() + kMagicSize + 8 + size, nullptr, false);
+  json header = json::parse(bytes.begin() + kMagicSize + 8, bytes.begin() + kMagicSize + 8 + size,
+                            nullptr, false);
   if (!header.is_object()) return absl::DataLossError("its header is no JSON");
   return header;
 }
@@ -58,7 +92,7 @@ absl::StatusOr<TrainState> Decode(const std::string& bytes) {
   TrainState state;
   try {
     state.generation = header.at("generation").get<int64_t>();
-    state.numbers = header.at("numbers").get<std::map<std::string, double>>();
+    state.numbers = ToNumbers(header.at("numbers"));
     state.strings = header.at("strings").get<std::map<std::string, std::string>>();
     for (const json& entry : header.at("tensors")) {
       const std::string type_name = entry.at("type").get<std::string>();
@@ -67,9 +101,11 @@ absl::StatusOr<TrainState> Decode(const std::string& bytes) {
         if (type_name == known.name) type = &known;
       }
       if (type == nullptr) return absl::DataLossError("it has a tensor of an unknown type");
-      at::Tensor tensor = at::empty(entry.at("shape").get<std::vector<int64_t>>(), at::TensorOptions(type->type));
+      at::Tensor tensor =
+          at::empty(entry.at("shape").get<std::vector<int64_t>>(), at::TensorOptions(type->type));
       const uint64_t offset = entry.at("offset").get<uint64_t>();
-      if (offset > end - begin || tensor.nbytes() > end - begin - offset) return absl::DataLossError("it has a tensor outside the file");
+      if (offset > end - begin || tensor.nbytes() > end - begin - offset)
+        return absl::DataLossError("it has a tensor outside the file");
       std::memcpy(tensor.data_ptr(), bytes.data() + begin + offset, tensor.nbytes());
       state.tensors[entry.at("name").get<std::string>()] = tensor;
     }
@@ -96,58 +132,77 @@ int64_t PeekGeneration(const std::string& path) {
 }  // namespace
 
 absl::Status SaveState(const std::string& dir, TrainState& state) {
-  if (mkdir(dir.c_str(), 0755) != 0 && errno != EEXIST) return absl::ErrnoToStatus(errno, absl::StrCat("cannot create ", dir));
+  if (mkdir(dir.c_str(), 0755) != 0 && errno != EEXIST)
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot create ", dir));
   int64_t generations[2];
   for (int i = 0; i < 2; ++i) generations[i] = PeekGeneration(absl::StrCat(dir, "/", kNames[i]));
   const int older = generations[0] <= generations[1] ? 0 : 1;
   state.generation = std::max(generations[0], generations[1]) + 1;
 
   json tensors = json::array();
-  std::string data;
+  std::vector<at::Tensor> plain;
+  uint64_t offset = 0;
   for (const auto& [name, tensor] : state.tensors) {
-    const at::Tensor plain = tensor.detach().cpu().contiguous();
+    plain.push_back(tensor.detach().cpu().contiguous());
     const char* type = nullptr;
     for (const TypeName& known : kTypes) {
-      if (known.type == plain.scalar_type()) type = known.name;
+      if (known.type == tensor.scalar_type()) type = known.name;
     }
-    if (type == nullptr) return absl::InternalError(absl::StrCat("the state's tensor ", name, " is of an unknown type"));
-    tensors.push_back({{"name", name}, {"type", type}, {"shape", plain.sizes().vec()}, {"offset", data.size()}});
-    data.append(static_cast<const char*>(plain.data_ptr()), plain.nbytes());
+    if (type == nullptr)
+      return absl::InternalError(
+          absl::StrCat("the state's tensor ", name, " is of an unknown type"));
+    tensors.push_back(
+        {{"name", name}, {"type", type}, {"shape", tensor.sizes().vec()}, {"offset", offset}});
+    offset += plain.back().nbytes();
   }
-  const std::string header =
-      json{{"generation", state.generation}, {"numbers", state.numbers}, {"strings", state.strings}, {"tensors", tensors}}.dump();
-  const uint64_t header_size = header.size();
-  std::string bytes(kMagic, kMagicSize);
-  bytes.append(reinterpret_cast<const char*>(&header_size), 8);
-  bytes += header;
-  bytes += data;
-  const uint32_t crc = formats::Crc32(absl::MakeSpan(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+  const json header = {{"generation", state.generation},
+                       {"numbers", FromNumbers(state.numbers)},
+                       {"strings", state.strings},
+                       {"tensors", tensors}};
+  const std::string text = header.dump(-1, ' ', false, json::error_handler_t::replace);
+  const uint64_t text_size = text.size();
+
   AtomicFile file(absl::StrCat(dir, "/", kNames[older]));
-  file.Write(bytes.data(), bytes.size());
-  file.Write(&crc, 4);
+  uint32_t crc = 0;
+  const auto write = [&](const void* data, size_t size) {
+    crc = formats::Crc32(absl::MakeSpan(static_cast<const uint8_t*>(data), size), crc);
+    file.Write(data, size);
+  };
+  write(kMagic, kMagicSize);
+  write(&text_size, sizeof text_size);
+  write(text.data(), text.size());
+  for (const at::Tensor& tensor : plain) write(tensor.data_ptr(), tensor.nbytes());
+  file.Write(&crc, sizeof crc);
   return file.Commit();
 }
 
 absl::StatusOr<TrainState> LoadState(const std::string& dir, std::string* warning) {
-  std::optional<TrainState> best;
-  std::string damaged;
-  bool any = false;
+  std::vector<std::string> paths;
   for (const char* name : kNames) {
     const std::string path = absl::StrCat(dir, "/", name);
     struct stat info {};
-    if (stat(path.c_str(), &info) != 0) continue;
-    any = true;
+    if (stat(path.c_str(), &info) == 0) paths.push_back(path);
+  }
+  if (paths.empty())
+    return absl::NotFoundError(absl::StrCat(dir, ": no training state there (a.ckpt, b.ckpt)"));
+  // A header is trusted for the order of reading only: generations count once their file verifies.
+  if (paths.size() == 2 && PeekGeneration(paths[1]) > PeekGeneration(paths[0]))
+    std::swap(paths[0], paths[1]);
+  std::string damaged;
+  for (const std::string& path : paths) {
     auto state = Decode(ReadAll(path));
     if (!state.ok()) {
       absl::StrAppend(&damaged, damaged.empty() ? "" : "; ", path, ": ", state.status().message());
-    } else if (!best || state->generation > best->generation) {
-      best = *std::move(state);
+      continue;
     }
+    if (damaged.empty() && path == paths[0] && paths.size() == 2 && PeekGeneration(paths[1]) == 0) {
+      damaged = absl::StrCat(paths[1], ": it has no readable header");
+    }
+    if (warning != nullptr && !damaged.empty())
+      *warning = absl::StrCat("a damaged training state is passed over: ", damaged);
+    return state;
   }
-  if (!any) return absl::NotFoundError(absl::StrCat(dir, ": no training state there (a.ckpt, b.ckpt)"));
-  if (!best) return absl::DataLossError(absl::StrCat("no training state verifies: ", damaged));
-  if (warning != nullptr && !damaged.empty()) *warning = absl::StrCat("a damaged training state is passed over: ", damaged);
-  return *std::move(best);
+  return absl::DataLossError(absl::StrCat("no training state verifies: ", damaged));
 }
 
 }  // namespace yoke::engine

@@ -1,4 +1,5 @@
-// The full training state for resume: checkpoints/a.ckpt and b.ckpt, written in turn, each with a CRC.
+// The full training state for resume: checkpoints/a.ckpt and b.ckpt, written in turn, each with a
+// CRC.
 #pragma once
 
 #include <map>
@@ -10,8 +11,8 @@
 namespace yoke::engine {
 
 struct TrainState {
-  std::map<std::string, at::Tensor> tensors;   // "model.…", "ema.…", "optimizer.…": any dtype, CPU
-  std::map<std::string, double> numbers;       // epoch, best_fitness, ema_updates ...
+  std::map<std::string, at::Tensor> tensors;  // "model.…", "ema.…", "optimizer.…": any dtype, CPU
+  std::map<std::string, double> numbers;      // epoch, best_fitness, ema_updates ...
   std::map<std::string, std::string> strings;  // names as JSON, data hash, recipe ...
   int64_t generation = 0;                      // grows by one with each save
 };
@@ -20,8 +21,8 @@ struct TrainState {
 // ResourceExhausted: disk full (nothing is lost). Internal: other I/O errors.
 absl::Status SaveState(const std::string& dir, TrainState& state);
 
-// The newest generation whose CRC verifies. `warning` names a damaged newer one. NotFound: none at all.
-// DataLoss: files are there and none verifies.
+// The newest generation whose CRC verifies. `warning` names a damaged newer one. NotFound: none at
+// all. DataLoss: files are there and none verifies.
 absl::StatusOr<TrainState> LoadState(const std::string& dir, std::string* warning);
 
 }  // namespace yoke::engine

@@ -14,7 +14,9 @@ class PickleWriter {
   PickleWriter() { text_ = "\x80\x02"; }
 
   void Opcode(char opcode) { text_ += opcode; }
-  void Global(const char* module, const char* name) { absl::StrAppend(&text_, "c", module, "\n", name, "\n"); }
+  void Global(const char* module, const char* name) {
+    absl::StrAppend(&text_, "c", module, "\n", name, "\n");
+  }
   void Integer(int64_t value) {
     text_ += "\x8a\x08";
     Raw(value);
@@ -58,9 +60,12 @@ class PickleWriter {
   }
   static const char* StorageName(at::ScalarType type) {
     switch (type) {
-      case at::kHalf: return "HalfStorage";
-      case at::kLong: return "LongStorage";
-      default: return "FloatStorage";
+      case at::kHalf:
+        return "HalfStorage";
+      case at::kLong:
+        return "LongStorage";
+      default:
+        return "FloatStorage";
     }
   }
   std::string text_;
@@ -68,7 +73,8 @@ class PickleWriter {
 
 }  // namespace
 
-absl::Status WriteTorchDict(const std::string& path, const std::vector<std::pair<std::string, TorchValue>>& values) {
+absl::Status WriteTorchDict(const std::string& path,
+                            const std::vector<std::pair<std::string, TorchValue>>& values) {
   PickleWriter pickle;
   std::vector<at::Tensor> storages;
   pickle.Opcode('}');
@@ -78,7 +84,10 @@ absl::Status WriteTorchDict(const std::string& path, const std::vector<std::pair
       pickle.Opcode('}');
       for (const auto& [key, tensor] : value.tensors) {
         const at::ScalarType type = tensor.scalar_type();
-        const at::Tensor plain = (type == at::kHalf || type == at::kLong ? tensor : tensor.to(at::kFloat)).cpu().contiguous();
+        const at::Tensor plain =
+            (type == at::kHalf || type == at::kLong ? tensor : tensor.to(at::kFloat))
+                .cpu()
+                .contiguous();
         pickle.Text(key);
         pickle.Tensor(plain, absl::StrCat(storages.size()));
         pickle.Opcode('s');

@@ -26,14 +26,15 @@ struct Weights {
 absl::StatusOr<Weights> ReadWeights(const std::string& path);
 
 struct TransferReport {
-  int copied = 0, total = 0;          // state_dict entries
-  std::vector<std::string> skipped;   // names whose shape differed or that are missing
+  int copied = 0, total = 0;         // state_dict entries
+  std::vector<std::string> skipped;  // names whose shape differed or that are missing
 };
 // Copies every entry whose name and shape match, BN statistics included.
 TransferReport Transfer(const Weights& from, DetectionModel& to);
 
-// Writes {model: {name: fp16 tensor}, names, scale, nc, train_args, epoch, date, version, ...} so that
-// torch.load(path, weights_only=True) returns it. Atomic: temp, fsync, rename, fsync of the folder.
+// Writes {model: {name: fp16 tensor}, names, scale, nc, train_args, epoch, date, version, ...} so
+// that torch.load(path, weights_only=True) returns it. Atomic: temp, fsync, rename, fsync of the
+// folder.
 absl::Status WriteWeights(const std::string& path, const Weights& weights);
 
 }  // namespace yoke::engine

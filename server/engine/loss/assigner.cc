@@ -41,7 +41,8 @@ PaddedTargets PadTargets(const Targets& targets, int64_t batch, int64_t width, i
     const at::Tensor centre = targets.boxes_xywh_N4.narrow(1, 0, 2) * scale;
     const at::Tensor half = targets.boxes_xywh_N4.narrow(1, 2, 2) * scale / 2;
     padded.class_BM.index_put_({image, column}, targets.class_N);
-    padded.boxes_xyxy_px_BM4.index_put_({image, column}, at::cat({centre - half, centre + half}, 1));
+    padded.boxes_xyxy_px_BM4.index_put_({image, column},
+                                        at::cat({centre - half, centre + half}, 1));
   }
   padded.valid_BM = padded.boxes_xyxy_px_BM4.sum(2) > 0;
   return padded;
@@ -51,7 +52,8 @@ Assignment AssignTargets(const LossConfig& config, const at::Tensor& logits_BAK,
                          const at::Tensor& boxes_BA4, const at::Tensor& points_A2,
                          const PaddedTargets& targets) {
   at::NoGradGuard no_grad;
-  const int64_t batch = logits_BAK.size(0), anchors = logits_BAK.size(1), classes = logits_BAK.size(2);
+  const int64_t batch = logits_BAK.size(0), anchors = logits_BAK.size(1),
+                classes = logits_BAK.size(2);
   const int64_t most = targets.class_BM.size(1);
   Assignment result;
   if (most == 0) {
@@ -69,14 +71,15 @@ Assignment AssignTargets(const LossConfig& config, const at::Tensor& logits_BAK,
   at::Tensor overlap = at::zeros_like(metric);
   const at::Tensor pairs = inside.nonzero();
   const at::Tensor b = pairs.select(1, 0), m = pairs.select(1, 1), a = pairs.select(1, 2);
-  const at::Tensor iou = CompleteIou(targets.boxes_xyxy_px_BM4.index({b, m}), boxes_BA4.index({b, a}))
-                             .clamp_min_(0);
+  const at::Tensor iou =
+      CompleteIou(targets.boxes_xyxy_px_BM4.index({b, m}), boxes_BA4.index({b, a})).clamp_min_(0);
   const at::Tensor score = logits_BAK.index({b, a, targets.class_BM.index({b, m})}).sigmoid();
   overlap.index_put_({b, m, a}, iou);
   metric.index_put_({b, m, a}, score.pow(config.alpha) * iou.pow(config.beta));
 
   const at::Tensor best = std::get<1>(metric.topk(std::min<int64_t>(config.topk, anchors), 2));
-  at::Tensor claimed = at::zeros({batch, most, anchors}, inside.options()).scatter_(2, best, true) & inside;
+  at::Tensor claimed =
+      at::zeros({batch, most, anchors}, inside.options()).scatter_(2, best, true) & inside;
 
   // A point claimed by several goes to the ground truth it overlaps most, claimant or not.
   const at::Tensor contested = claimed.sum(1, true) > 1;
@@ -85,8 +88,8 @@ Assignment AssignTargets(const LossConfig& config, const at::Tensor& logits_BAK,
 
   result.foreground_BA = claimed.any(1);
   result.target_gt_BA = claimed.to(at::kByte).argmax(1);
-  result.target_boxes_BA4 =
-      targets.boxes_xyxy_px_BM4.gather(1, result.target_gt_BA.unsqueeze(2).expand({batch, anchors, 4}));
+  result.target_boxes_BA4 = targets.boxes_xyxy_px_BM4.gather(
+      1, result.target_gt_BA.unsqueeze(2).expand({batch, anchors, 4}));
 
   metric.mul_(claimed);
   overlap.mul_(claimed);

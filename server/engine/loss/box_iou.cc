@@ -21,8 +21,8 @@ at::Tensor CompleteIou(const at::Tensor& a, const at::Tensor& b) {
   const at::Tensor diagonal2 = enclosing_w.pow(2) + enclosing_h.pow(2) + kEps;
   const at::Tensor distance2 =
       ((bx1 + bx2 - ax1 - ax2).pow(2) + (by1 + by2 - ay1 - ay2).pow(2)) / 4;
-  const at::Tensor v = (at::atan(bw / bh) - at::atan(aw / ah)).pow(2) *
-                       (4 / (std::numbers::pi * std::numbers::pi));
+  const at::Tensor v =
+      (at::atan(bw / bh) - at::atan(aw / ah)).pow(2) * (4 / (std::numbers::pi * std::numbers::pi));
   at::Tensor alpha;
   {
     at::NoGradGuard no_grad;

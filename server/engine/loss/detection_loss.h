@@ -20,9 +20,9 @@ struct LossConfig {
 
 // Ground truth of a batch, on the maps' device.
 struct Targets {
-  at::Tensor image_index_N;   // int64, ascending
-  at::Tensor class_N;         // int64
-  at::Tensor boxes_xywh_N4;   // float32, norm (fractions of the network's input)
+  at::Tensor image_index_N;  // int64, ascending
+  at::Tensor class_N;        // int64
+  at::Tensor boxes_xywh_N4;  // float32, norm (fractions of the network's input)
 };
 
 struct LossOutput {
@@ -30,11 +30,11 @@ struct LossOutput {
   at::Tensor items_3;  // detached float32: box, cls, dfl after gains, not times batch
 };
 
-struct Assignment {        // what the assigner decided; returned for tests
-  at::Tensor foreground_BA;     // bool
-  at::Tensor target_boxes_BA4;  // xyxy, input px
-  at::Tensor target_scores_BAK; // float32
-  at::Tensor target_gt_BA;      // int64, index into the image's padded ground truths
+struct Assignment {              // what the assigner decided; returned for tests
+  at::Tensor foreground_BA;      // bool
+  at::Tensor target_boxes_BA4;   // xyxy, input px
+  at::Tensor target_scores_BAK;  // float32
+  at::Tensor target_gt_BA;       // int64, index into the image's padded ground truths
 };
 
 // Every parameter that made `maps` always receives a gradient, with and without objects.

@@ -11,12 +11,14 @@
 namespace yoke::engine {
 namespace {
 
-// Registers an unnamed container module, as the reference's Sequential and ModuleList are in its names.
+// Registers an unnamed container module, as the reference's Sequential and ModuleList are in its
+// names.
 class Container : public torch::nn::Module {};
 
 }  // namespace
 
-Conv2d::Conv2d(int in, int out, int kernel, int stride_in, bool with_bias) : stride(stride_in), padding(kernel / 2) {
+Conv2d::Conv2d(int in, int out, int kernel, int stride_in, bool with_bias)
+    : stride(stride_in), padding(kernel / 2) {
   weight = register_parameter("weight", torch::empty({out, in, kernel, kernel}));
   torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
   if (with_bias) {
@@ -34,10 +36,12 @@ BatchNorm2d::BatchNorm2d(int channels, double fresh_var, int64_t batches_tracked
   bias = register_parameter("bias", torch::zeros({channels}));
   running_mean = register_buffer("running_mean", torch::zeros({channels}));
   running_var = register_buffer("running_var", torch::full({channels}, fresh_var));
-  num_batches_tracked = register_buffer("num_batches_tracked", torch::tensor(batches_tracked, torch::kLong));
+  num_batches_tracked =
+      register_buffer("num_batches_tracked", torch::tensor(batches_tracked, torch::kLong));
 }
 
-ConvBlock::ConvBlock(int in, int out, int kernel, int stride, double fresh_var, int64_t batches_tracked) {
+ConvBlock::ConvBlock(int in, int out, int kernel, int stride, double fresh_var,
+                     int64_t batches_tracked) {
   conv = register_module("conv", std::make_shared<Conv2d>(in, out, kernel, stride, false));
   bn = register_module("bn", std::make_shared<BatchNorm2d>(out, fresh_var, batches_tracked));
 }
@@ -46,13 +50,15 @@ at::Tensor ConvBlock::Forward(const at::Tensor& x) {
   at::Tensor y = conv->Forward(x);
   if (folded) return at::silu_(y);
   if (!is_training()) {
-    return at::silu(at::batch_norm(y, bn->weight, bn->bias, bn->running_mean, bn->running_var, false, kBatchNormMomentum, kBatchNormEps, false));
+    return at::silu(at::batch_norm(y, bn->weight, bn->bias, bn->running_mean, bn->running_var,
+                                   false, kBatchNormMomentum, kBatchNormEps, false));
   }
   {
     at::NoGradGuard no_grad;
     bn->num_batches_tracked.add_(1);
   }
-  return BatchNormSilu(y, bn->weight, bn->bias, bn->running_mean, bn->running_var, kBatchNormMomentum, kBatchNormEps);
+  return BatchNormSilu(y, bn->weight, bn->bias, bn->running_mean, bn->running_var,
+                       kBatchNormMomentum, kBatchNormEps);
 }
 
 void ConvBlock::Fold() {
@@ -60,15 +66,19 @@ void ConvBlock::Fold() {
   at::NoGradGuard no_grad;
   const at::Tensor factor = bn->weight / (bn->running_var + kBatchNormEps).sqrt();
   conv->weight.mul_(factor.reshape({-1, 1, 1, 1}));
-  conv->bias = conv->register_parameter("bias", (bn->bias - bn->running_mean * factor).clone(), false);
+  conv->bias =
+      conv->register_parameter("bias", (bn->bias - bn->running_mean * factor).clone(), false);
   unregister_module("bn");
   bn.reset();
   folded = true;
 }
 
-Bottleneck::Bottleneck(int channels, bool with_shortcut, FreshStatistics f) : shortcut(with_shortcut) {
-  cv1 = register_module("cv1", std::make_shared<ConvBlock>(channels, channels, 3, 1, f.running_var, f.batches_tracked));
-  cv2 = register_module("cv2", std::make_shared<ConvBlock>(channels, channels, 3, 1, f.running_var, f.batches_tracked));
+Bottleneck::Bottleneck(int channels, bool with_shortcut, FreshStatistics f)
+    : shortcut(with_shortcut) {
+  cv1 = register_module("cv1", std::make_shared<ConvBlock>(channels, channels, 3, 1, f.running_var,
+                                                           f.batches_tracked));
+  cv2 = register_module("cv2", std::make_shared<ConvBlock>(channels, channels, 3, 1, f.running_var,
+                                                           f.batches_tracked));
 }
 
 at::Tensor Bottleneck::Forward(const at::Tensor& x) {
@@ -78,11 +88,14 @@ at::Tensor Bottleneck::Forward(const at::Tensor& x) {
 
 C2f::C2f(int in, int out, int repeats, bool shortcut, FreshStatistics f) {
   const int hidden = out / 2;
-  cv1 = register_module("cv1", std::make_shared<ConvBlock>(in, 2 * hidden, 1, 1, f.running_var, f.batches_tracked));
-  cv2 = register_module("cv2", std::make_shared<ConvBlock>((2 + repeats) * hidden, out, 1, 1, f.running_var, f.batches_tracked));
+  cv1 = register_module(
+      "cv1", std::make_shared<ConvBlock>(in, 2 * hidden, 1, 1, f.running_var, f.batches_tracked));
+  cv2 = register_module("cv2", std::make_shared<ConvBlock>((2 + repeats) * hidden, out, 1, 1,
+                                                           f.running_var, f.batches_tracked));
   auto list = register_module("m", std::make_shared<Container>());
   for (int i = 0; i < repeats; ++i) {
-    m.push_back(list->register_module(std::to_string(i), std::make_shared<Bottleneck>(hidden, shortcut, f)));
+    m.push_back(list->register_module(std::to_string(i),
+                                      std::make_shared<Bottleneck>(hidden, shortcut, f)));
   }
 }
 
@@ -93,8 +106,10 @@ at::Tensor C2f::Forward(const at::Tensor& x) {
 }
 
 Sppf::Sppf(int in, int out, FreshStatistics f) {
-  cv1 = register_module("cv1", std::make_shared<ConvBlock>(in, in / 2, 1, 1, f.running_var, f.batches_tracked));
-  cv2 = register_module("cv2", std::make_shared<ConvBlock>(in / 2 * 4, out, 1, 1, f.running_var, f.batches_tracked));
+  cv1 = register_module(
+      "cv1", std::make_shared<ConvBlock>(in, in / 2, 1, 1, f.running_var, f.batches_tracked));
+  cv2 = register_module(
+      "cv2", std::make_shared<ConvBlock>(in / 2 * 4, out, 1, 1, f.running_var, f.batches_tracked));
 }
 
 at::Tensor Sppf::Forward(const at::Tensor& x) {
@@ -103,7 +118,8 @@ at::Tensor Sppf::Forward(const at::Tensor& x) {
   return cv2->Forward(at::cat(parts, 1));
 }
 
-Detect::Detect(const std::vector<int>& channels, int class_count, double box_bias, FreshStatistics f) {
+Detect::Detect(const std::vector<int>& channels, int class_count, double box_bias,
+               FreshStatistics f) {
   const int box_width = std::max({16, channels[0] / 4, kRegMax * 4});
   const int class_width = std::max(channels[0], std::min(class_count, 100));
   const auto build = [&](const char* name, int width, int outputs) {
@@ -112,8 +128,11 @@ Detect::Detect(const std::vector<int>& channels, int class_count, double box_bia
     for (size_t i = 0; i < channels.size(); ++i) {
       auto sequence = list->register_module(std::to_string(i), std::make_shared<Container>());
       Branch b;
-      b.first = sequence->register_module("0", std::make_shared<ConvBlock>(channels[i], width, 3, 1, f.running_var, f.batches_tracked));
-      b.second = sequence->register_module("1", std::make_shared<ConvBlock>(width, width, 3, 1, f.running_var, f.batches_tracked));
+      b.first = sequence->register_module(
+          "0",
+          std::make_shared<ConvBlock>(channels[i], width, 3, 1, f.running_var, f.batches_tracked));
+      b.second = sequence->register_module(
+          "1", std::make_shared<ConvBlock>(width, width, 3, 1, f.running_var, f.batches_tracked));
       b.last = sequence->register_module("2", std::make_shared<Conv2d>(width, outputs, 1, 1, true));
       branches.push_back(b);
     }
@@ -137,7 +156,8 @@ Detect::Detect(const std::vector<int>& channels, int class_count, double box_bia
 std::vector<at::Tensor> Detect::Forward(const std::vector<at::Tensor>& levels) {
   std::vector<at::Tensor> maps;
   for (size_t i = 0; i < levels.size(); ++i) {
-    maps.push_back(at::cat({box_branches[i].Forward(levels[i]), class_branches[i].Forward(levels[i])}, 1));
+    maps.push_back(
+        at::cat({box_branches[i].Forward(levels[i]), class_branches[i].Forward(levels[i])}, 1));
   }
   return maps;
 }

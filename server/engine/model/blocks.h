@@ -1,6 +1,6 @@
-// The building blocks of the network. Each registers its parameters under the names of the reference's
-// state_dict, so that weights are exchanged by name.
-// Shapes: B batch, C channels, H/W pixels of the map.
+// The building blocks of the network. Each registers its parameters under the names of the
+// reference's state_dict, so that weights are exchanged by name. Shapes: B batch, C channels, H/W
+// pixels of the map.
 #pragma once
 
 #include <memory>
@@ -13,8 +13,8 @@ namespace yoke::engine {
 inline constexpr double kBatchNormEps = 1e-3;
 inline constexpr double kBatchNormMomentum = 0.03;
 
-// A bare convolution: parameters "weight" and, if asked for, "bias". PyTorch's default initialisation
-// (Kaiming uniform, a = sqrt(5)).
+// A bare convolution: parameters "weight" and, if asked for, "bias". PyTorch's default
+// initialisation (Kaiming uniform, a = sqrt(5)).
 class Conv2d : public torch::nn::Module {
  public:
   Conv2d(int in, int out, int kernel, int stride, bool bias);
@@ -86,7 +86,9 @@ class Detect : public torch::nn::Module {
   struct Branch {
     std::shared_ptr<ConvBlock> first, second;
     std::shared_ptr<Conv2d> last;
-    at::Tensor Forward(const at::Tensor& x) { return last->Forward(second->Forward(first->Forward(x))); }
+    at::Tensor Forward(const at::Tensor& x) {
+      return last->Forward(second->Forward(first->Forward(x)));
+    }
   };
   std::vector<Branch> box_branches, class_branches;
   std::shared_ptr<Conv2d> dfl;  // weight arange(16), never trained

@@ -14,7 +14,11 @@ struct Scale {
   double depth, width;
   int max_channels;
 };
-constexpr Scale kScales[] = {{'n', 0.33, 0.25, 1024}, {'s', 0.33, 0.50, 1024}, {'m', 0.67, 0.75, 768}, {'l', 1.0, 1.0, 512}, {'x', 1.0, 1.25, 512}};
+constexpr Scale kScales[] = {{'n', 0.33, 0.25, 1024},
+                             {'s', 0.33, 0.50, 1024},
+                             {'m', 0.67, 0.75, 768},
+                             {'l', 1.0, 1.0, 512},
+                             {'x', 1.0, 1.25, 512}};
 
 const Scale* FindScale(char name) {
   for (const Scale& scale : kScales) {
@@ -35,25 +39,34 @@ char ScaleFromName(const std::string& name) {
   return plain && FindScale(name[at + 6]) != nullptr ? name[at + 6] : '\0';
 }
 
-// Layers by index as the reference numbers them; concatenations and upsamplings have no parameters and no entry.
+// Layers by index as the reference numbers them; concatenations and upsamplings have no parameters
+// and no entry.
 struct DetectionModel::Impl {
   ModelSpec spec;
   std::shared_ptr<ConvBlock> down0, down1, down3, down5, down7, down16, down19;
   std::shared_ptr<C2f> c2f2, c2f4, c2f6, c2f8, c2f12, c2f15, c2f18, c2f21;
   std::shared_ptr<Sppf> sppf9;
   std::shared_ptr<Detect> head;
-  std::vector<std::shared_ptr<torch::nn::Module>> layers;  // 23; null where there is nothing to train
+  std::vector<std::shared_ptr<torch::nn::Module>>
+      layers;  // 23; null where there is nothing to train
 };
 
-DetectionModel::DetectionModel(const ModelSpec& spec, const std::string& recipe) : impl_(std::make_shared<Impl>()) {
+DetectionModel::DetectionModel(const ModelSpec& spec, const std::string& recipe)
+    : impl_(std::make_shared<Impl>()) {
   Impl& d = *impl_;
   d.spec = spec;
   const Scale& scale = *FindScale(spec.scale);
   const bool modern = recipe == "modern";
-  // The older reference measured strides by a training-mode pass over zeros, which left its trace in the statistics.
+  // The older reference measured strides by a training-mode pass over zeros, which left its trace
+  // in the statistics.
   const FreshStatistics fresh = modern ? FreshStatistics{1.0, 0} : FreshStatistics{0.9, 1};
-  const auto width = [&](int channels) { return static_cast<int>(std::ceil(std::min(channels, scale.max_channels) * scale.width / 8)) * 8; };
-  const auto depth = [&](int repeats) { return std::max(static_cast<int>(std::nearbyint(repeats * scale.depth)), 1); };
+  const auto width = [&](int channels) {
+    return static_cast<int>(std::ceil(std::min(channels, scale.max_channels) * scale.width / 8)) *
+           8;
+  };
+  const auto depth = [&](int repeats) {
+    return std::max(static_cast<int>(std::nearbyint(repeats * scale.depth)), 1);
+  };
 
   auto list = register_module("model", std::make_shared<Plain>());
   d.layers.resize(23);
@@ -62,12 +75,14 @@ DetectionModel::DetectionModel(const ModelSpec& spec, const std::string& recipe)
     return list->register_module(std::to_string(index), module);
   };
   const auto conv = [&](int index, int in, int out) {
-    return add(index, std::make_shared<ConvBlock>(in, width(out), 3, 2, fresh.running_var, fresh.batches_tracked));
+    return add(index, std::make_shared<ConvBlock>(in, width(out), 3, 2, fresh.running_var,
+                                                  fresh.batches_tracked));
   };
   const auto c2f = [&](int index, int in, int out, int repeats, bool shortcut) {
     return add(index, std::make_shared<C2f>(in, width(out), depth(repeats), shortcut, fresh));
   };
-  const int w64 = width(64), w128 = width(128), w256 = width(256), w512 = width(512), w1024 = width(1024);
+  const int w64 = width(64), w128 = width(128), w256 = width(256), w512 = width(512),
+            w1024 = width(1024);
   d.down0 = conv(0, 3, 64);
   d.down1 = conv(1, w64, 128);
   d.c2f2 = c2f(2, w128, 128, 3, true);
@@ -84,22 +99,28 @@ DetectionModel::DetectionModel(const ModelSpec& spec, const std::string& recipe)
   d.c2f18 = c2f(18, w256 + w512, 512, 3, false);
   d.down19 = conv(19, w512, 512);
   d.c2f21 = c2f(21, w512 + w1024, 1024, 3, false);
-  d.head = add(22, std::make_shared<Detect>(std::vector<int>{w256, w512, w1024}, spec.class_count, modern ? 2.0 : 1.0, fresh));
+  d.head = add(22, std::make_shared<Detect>(std::vector<int>{w256, w512, w1024}, spec.class_count,
+                                            modern ? 2.0 : 1.0, fresh));
 }
 
-absl::StatusOr<std::shared_ptr<DetectionModel>> DetectionModel::Create(const ModelSpec& spec, const std::string& recipe) {
+absl::StatusOr<std::shared_ptr<DetectionModel>> DetectionModel::Create(const ModelSpec& spec,
+                                                                       const std::string& recipe) {
   if (FindScale(spec.scale) == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat("YOLOv8 has the scales n, s, m, l and x, not '", std::string(1, spec.scale), "'"));
+    return absl::InvalidArgumentError(absl::StrCat("YOLOv8 has the scales n, s, m, l and x, not '",
+                                                   std::string(1, spec.scale), "'"));
   }
   if (spec.class_count < 1 || spec.class_count > 100000) {
-    return absl::InvalidArgumentError(absl::StrCat("a detector needs between 1 and 100000 classes, not ", spec.class_count));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a detector needs between 1 and 100000 classes, not ", spec.class_count));
   }
   return std::shared_ptr<DetectionModel>(new DetectionModel(spec, recipe));
 }
 
 std::vector<at::Tensor> DetectionModel::Forward(const at::Tensor& images_BCHW) {
   Impl& d = *impl_;
-  const auto up = [](const at::Tensor& x) { return at::upsample_nearest2d(x, {x.size(2) * 2, x.size(3) * 2}); };
+  const auto up = [](const at::Tensor& x) {
+    return at::upsample_nearest2d(x, {x.size(2) * 2, x.size(3) * 2});
+  };
   at::Tensor x = d.c2f2->Forward(d.down1->Forward(d.down0->Forward(images_BCHW)));
   const at::Tensor p3 = d.c2f4->Forward(d.down3->Forward(x));
   const at::Tensor p4 = d.c2f6->Forward(d.down5->Forward(p3));
@@ -117,20 +138,27 @@ at::Tensor DetectionModel::Decode(const std::vector<at::Tensor>& maps) const {
   const at::Tensor bins = at::arange(kRegMax, maps[0].options().dtype(at::kFloat));
   for (size_t level = 0; level < maps.size(); ++level) {
     const int64_t h = maps[level].size(2), w = maps[level].size(3);
-    const at::Tensor flat = maps[level].reshape({batch, 4 * kRegMax + classes, h * w}).to(at::kFloat);
+    const at::Tensor flat =
+        maps[level].reshape({batch, 4 * kRegMax + classes, h * w}).to(at::kFloat);
     // (B, 4, R, A): expectation over the bins is the distance of each side, in cells.
-    const at::Tensor sides = at::einsum("bsra,r->bsa", {flat.narrow(1, 0, 4 * kRegMax).reshape({batch, 4, kRegMax, h * w}).softmax(2), bins});
+    const at::Tensor sides = at::einsum(
+        "bsra,r->bsa",
+        {flat.narrow(1, 0, 4 * kRegMax).reshape({batch, 4, kRegMax, h * w}).softmax(2), bins});
     const at::Tensor centre_x = at::arange(w, bins.options()).add_(0.5).repeat({h});
     const at::Tensor centre_y = at::arange(h, bins.options()).add_(0.5).repeat_interleave(w);
     const at::Tensor left = centre_x - sides.select(1, 0), top = centre_y - sides.select(1, 1);
     const at::Tensor right = centre_x + sides.select(1, 2), bottom = centre_y + sides.select(1, 3);
-    const at::Tensor boxes = at::stack({(left + right) / 2, (top + bottom) / 2, right - left, bottom - top}, 1) * kStrides[level];
+    const at::Tensor boxes =
+        at::stack({(left + right) / 2, (top + bottom) / 2, right - left, bottom - top}, 1) *
+        kStrides[level];
     outputs.push_back(at::cat({boxes, flat.narrow(1, 4 * kRegMax, classes).sigmoid()}, 1));
   }
   return at::cat(outputs, 2);
 }
 
-at::Tensor DetectionModel::Predict(const at::Tensor& images_BCHW) { return Decode(Forward(images_BCHW)); }
+at::Tensor DetectionModel::Predict(const at::Tensor& images_BCHW) {
+  return Decode(Forward(images_BCHW));
+}
 
 void DetectionModel::Fuse() {
   for (const auto& module : modules()) {

@@ -28,8 +28,8 @@ class DetectionModel : public torch::nn::Module {
   // Fresh weights: PyTorch's default initialisation, the head's bias initialisation of `recipe`
   // ("classic": box bias 1.0; "modern": 2.0).
   // `recipe` also decides fresh BatchNorm statistics (recipe: classic starts running_var at 0.9).
-  static absl::StatusOr<std::shared_ptr<DetectionModel>> Create(const ModelSpec& spec,
-                                                                const std::string& recipe = "classic");
+  static absl::StatusOr<std::shared_ptr<DetectionModel>> Create(
+      const ModelSpec& spec, const std::string& recipe = "classic");
 
   // (B,3,H,W) -> three maps (B, 4*R + K, H/8.., W/8..), strides 8, 16, 32. Used in training.
   std::vector<at::Tensor> Forward(const at::Tensor& images_BCHW);

@@ -27,7 +27,9 @@ class WeightsFile : public ::testing::Test {
     std::ifstream file(path, std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(file), {});
   }
-  void Put(const std::string& path, const std::string& bytes) const { std::ofstream(path, std::ios::binary) << bytes; }
+  void Put(const std::string& path, const std::string& bytes) const {
+    std::ofstream(path, std::ios::binary) << bytes;
+  }
 
   std::filesystem::path dir_;
 };
@@ -38,7 +40,8 @@ Weights Example() {
   weights.spec = {'n', 2};
   weights.names = {"cat", "dog"};
   weights.metadata = {{"epoch", "7"}, {"version", "0.1.0"}};
-  for (auto& item : model->named_parameters()) weights.state[item.key()] = item.value().detach().clone();
+  for (auto& item : model->named_parameters())
+    weights.state[item.key()] = item.value().detach().clone();
   for (auto& item : model->named_buffers()) weights.state[item.key()] = item.value().clone();
   return weights;
 }
@@ -54,9 +57,11 @@ TEST_F(WeightsFile, ReadsBackWhatItWrote) {
   EXPECT_EQ(read->metadata["epoch"], "7");
   ASSERT_EQ(read->state.size(), 355u);
   for (const auto& [name, tensor] : written.state) {
-    EXPECT_TRUE(at::allclose(read->state[name].to(at::kFloat), tensor.to(at::kFloat), 1e-3, 1e-3)) << name;
+    EXPECT_TRUE(at::allclose(read->state[name].to(at::kFloat), tensor.to(at::kFloat), 1e-3, 1e-3))
+        << name;
   }
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir_), {}), 1) << "something half-written was left";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir_), {}), 1)
+      << "something half-written was left";
 }
 
 TEST_F(WeightsFile, TransfersWhatFitsAndNamesTheRest) {
@@ -70,7 +75,8 @@ TEST_F(WeightsFile, TransfersWhatFitsAndNamesTheRest) {
 TEST_F(WeightsFile, EveryTruncationIsRefusedWithTheFilesName) {
   ASSERT_TRUE(WriteWeights(Path("w.pt"), Example()).ok());
   const std::string whole = Bytes(Path("w.pt"));
-  for (size_t size : {size_t{0}, size_t{1}, size_t{3}, size_t{21}, size_t{100}, whole.size() / 2, whole.size() - 30, whole.size() - 1}) {
+  for (size_t size : {size_t{0}, size_t{1}, size_t{3}, size_t{21}, size_t{100}, whole.size() / 2,
+                      whole.size() - 30, whole.size() - 1}) {
     Put(Path("cut.pt"), whole.substr(0, size));
     auto read = ReadWeights(Path("cut.pt"));
     ASSERT_FALSE(read.ok()) << size;
@@ -86,11 +92,14 @@ TEST_F(WeightsFile, AFlippedByteInATensorIsFound) {
   EXPECT_FALSE(ReadWeights(Path("flipped.pt")).ok());
 }
 
-TEST_F(WeightsFile, AMissingFileIsNotFound) { EXPECT_EQ(ReadWeights(Path("none.pt")).status().code(), absl::StatusCode::kNotFound); }
+TEST_F(WeightsFile, AMissingFileIsNotFound) {
+  EXPECT_EQ(ReadWeights(Path("none.pt")).status().code(), absl::StatusCode::kNotFound);
+}
 
 TEST_F(WeightsFile, ReadsTheOfficialCheckpointOf2022) {
   const char* data = std::getenv("YOKE_TEST_DATA");
-  if (data == nullptr) GTEST_SKIP() << "YOKE_TEST_DATA is not set: the official weights are not here";
+  if (data == nullptr)
+    GTEST_SKIP() << "YOKE_TEST_DATA is not set: the official weights are not here";
   auto read = ReadWeights(std::string(data) + "/weights/yolov8n.pt");
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->spec.scale, 'n');

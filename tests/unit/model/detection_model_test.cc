@@ -37,18 +37,22 @@ TEST(DetectionModel, NamesItsStateAsTheReference) {
   auto model = *DetectionModel::Create({'n', 80});
   EXPECT_EQ(model->named_parameters().size(), 184u);
   EXPECT_EQ(model->named_parameters().size() + model->named_buffers().size(), 355u);
-  EXPECT_EQ(model->named_parameters()["model.0.conv.weight"].sizes(), (std::vector<int64_t>{16, 3, 3, 3}));
+  EXPECT_EQ(model->named_parameters()["model.0.conv.weight"].sizes(),
+            (std::vector<int64_t>{16, 3, 3, 3}));
   EXPECT_EQ(model->named_parameters()["model.22.cv3.2.2.bias"].numel(), 80);
   EXPECT_TRUE(model->named_buffers().contains("model.6.m.1.cv2.bn.running_var"));
 }
 
 TEST(DetectionModel, InitialisesTheHeadsBiases) {
   auto classic = *DetectionModel::Create({'n', 80}, "classic");
-  EXPECT_NEAR(classic->named_parameters()["model.22.cv3.0.2.bias"][0].item<float>(), -11.536642, 1e-5);
-  EXPECT_NEAR(classic->named_parameters()["model.22.cv3.2.2.bias"][0].item<float>(), -8.764053, 1e-5);
+  EXPECT_NEAR(classic->named_parameters()["model.22.cv3.0.2.bias"][0].item<float>(), -11.536642,
+              1e-5);
+  EXPECT_NEAR(classic->named_parameters()["model.22.cv3.2.2.bias"][0].item<float>(), -8.764053,
+              1e-5);
   EXPECT_FLOAT_EQ(classic->named_parameters()["model.22.cv2.0.2.bias"][0].item<float>(), 1.0f);
   auto modern = *DetectionModel::Create({'n', 3}, "modern");
-  EXPECT_NEAR(modern->named_parameters()["model.22.cv3.0.2.bias"][0].item<float>(), -8.253227, 1e-5);
+  EXPECT_NEAR(modern->named_parameters()["model.22.cv3.0.2.bias"][0].item<float>(), -8.253227,
+              1e-5);
   EXPECT_FLOAT_EQ(modern->named_parameters()["model.22.cv2.0.2.bias"][0].item<float>(), 2.0f);
 }
 
@@ -82,10 +86,13 @@ TEST(ConvBlock, HasTheGradientOfBatchNormAndSilu) {
   ConvBlock block(3, 5, 3, 1, 1.0, 0);
   at::Tensor x = at::randn({2, 3, 6, 6}).requires_grad_(true);
   at::Tensor mean = at::zeros({5}), var = at::ones({5});
-  const at::Tensor want = at::silu(at::batch_norm(block.conv->Forward(x), block.bn->weight, block.bn->bias, mean, var, true, kBatchNormMomentum, kBatchNormEps, false));
+  const at::Tensor want =
+      at::silu(at::batch_norm(block.conv->Forward(x), block.bn->weight, block.bn->bias, mean, var,
+                              true, kBatchNormMomentum, kBatchNormEps, false));
   const at::Tensor pattern = at::randn_like(want);
   (want * pattern).sum().backward();
-  const at::Tensor want_x = x.grad().clone(), want_weight = block.conv->weight.grad().clone(), want_gamma = block.bn->weight.grad().clone();
+  const at::Tensor want_x = x.grad().clone(), want_weight = block.conv->weight.grad().clone(),
+                   want_gamma = block.bn->weight.grad().clone();
   block.zero_grad();
   x.mutable_grad().reset();
   const at::Tensor got = block.Forward(x);

@@ -31,7 +31,8 @@ bool IsHidden(const fs::path& relative) {
 
 // Where the label of an image may lie, the likeliest first; relative paths.
 std::vector<std::string> LabelCandidates(const fs::path& relative) {
-  const std::vector<fs::path> folders(relative.parent_path().begin(), relative.parent_path().end());
+  const fs::path parent = relative.parent_path();
+  const std::vector<fs::path> folders(parent.begin(), parent.end());
   const fs::path name = relative.stem().string() + ".txt";
   std::vector<std::string> out;
   const auto add = [&](size_t labels_at, size_t resume_at) {
@@ -41,7 +42,7 @@ std::vector<std::string> LabelCandidates(const fs::path& relative) {
     for (size_t i = resume_at; i < folders.size(); ++i) path /= folders[i];
     out.push_back((path / name).string());
   };
-  out.push_back((relative.parent_path() / name).string());
+  out.push_back((parent / name).string());
   for (size_t i = folders.size(); i-- > 0;) {
     if (folders[i] == "images") add(i, i + 1);
   }
