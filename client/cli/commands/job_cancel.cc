@@ -47,7 +47,7 @@ void AddJobCancel(CLI::App& job, Shell& shell) {
   CLI::App* command = job.add_subcommand("cancel", "Ask jobs to stop: they finish their step, save and end");
   shell.AddOptions(*command);
   auto options = std::make_shared<CancelOptions>();
-  command->add_option("ids", options->ids, "Ids, or the beginning of one")->required()->type_name("ID ...");
+  command->add_option("ids", options->ids, "Ids, or the beginning of one")->required()->type_name("ID");
   command->add_option("--grace", options->grace, "Time to save and end before they are killed (10s)");
   command->add_option("--comment", options->comment, "Why, for the record");
   command->callback(Guarded(shell, [&shell, options]() -> int {

@@ -28,7 +28,7 @@ void AddJobShow(CLI::App& job, Shell& shell) {
   CLI::App* command = job.add_subcommand("show", "Everything about a job");
   shell.AddOptions(*command);
   auto ids = std::make_shared<std::vector<std::string>>();
-  command->add_option("ids", *ids, "Ids, or the beginning of one")->required()->type_name("ID ...");
+  command->add_option("ids", *ids, "Ids, or the beginning of one")->required()->type_name("ID");
   command->callback(Guarded(shell, [&shell, ids]() -> int {
     const absl::Status status = Run(shell, *ids);
     return status.ok() ? client::kOk : shell.Fail(status);

@@ -43,7 +43,7 @@ void AddJobWait(CLI::App& job, Shell& shell) {
   CLI::App* command = job.add_subcommand("wait", "Wait until jobs have ended, then exit as they did");
   shell.AddOptions(*command);
   auto options = std::make_shared<WaitOptions>();
-  command->add_option("ids", options->ids, "Ids, or the beginning of one")->required()->type_name("ID ...");
+  command->add_option("ids", options->ids, "Ids, or the beginning of one")->required()->type_name("ID");
   command->add_option("--timeout", options->timeout, "Wait no longer than that, then exit with 7");
   command->callback(Guarded(shell, [&shell, options]() -> int {
     const absl::StatusOr<int> code = Run(shell, *options);

@@ -45,7 +45,7 @@ void AddJobs(CLI::App& app, Shell& shell) {
   CLI::App* command = app.add_subcommand("jobs", "All jobs, the newest first");
   shell.AddOptions(*command);
   auto options = std::make_shared<JobsOptions>();
-  command->add_option("filter", options->filter, "state=RUNNING, state=QUEUED,HELD, owner=NAME, name=LABEL")->type_name("key=value ...");
+  command->add_option("filter", options->filter, "state=RUNNING, state=QUEUED,HELD, owner=NAME, name=LABEL")->type_name("key=value");
   command->add_option("--limit", options->limit, "At most so many; 0: all")->check(CLI::Range(0, 1000000));
   command->callback(Guarded(shell, [&shell, options]() -> int {
     const absl::Status status = Run(shell, *options);

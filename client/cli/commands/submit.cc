@@ -1,10 +1,8 @@
 #include "client/cli/commands/submit.h"
 
-#include <filesystem>
 #include <iostream>
 
 #include "CLI/CLI.hpp"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands/follow.h"
 #include "client/cli/commands/project_link.h"
@@ -62,7 +60,7 @@ absl::StatusOr<v1::CreateJobRequest> BuildRequest(const std::string& task, const
 
 std::shared_ptr<SubmitOptions> AddSubmitOptions(CLI::App& command, const std::string& task) {
   auto options = std::make_shared<SubmitOptions>();
-  command.add_option("words", options->words, "Settings, each as key=value")->type_name("key=value ...");
+  command.add_option("words", options->words, "Settings, each as key=value")->type_name("key=value");
   command.add_option("--name", options->name, "A label for the job");
   command.add_option("--priority", options->priority, "Higher runs first; -100 to 100")->check(CLI::Range(-100, 100));
   command.add_flag("--follow,-f", options->follow, "Show logs and progress, then exit as the job does");
