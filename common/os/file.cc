@@ -32,6 +32,10 @@ absl::StatusCode CodeOf(int error) {
     case ENFILE:
     case ENOMEM:
       return absl::StatusCode::kResourceExhausted;
+    case EISDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+      return absl::StatusCode::kInvalidArgument;
     case EEXIST:
       return absl::StatusCode::kAlreadyExists;
     case EAGAIN:

@@ -17,7 +17,8 @@ namespace yoke::os {
 inline constexpr size_t kReadLimit = size_t{16} << 20;
 
 // "WHAT: strerror". ENOENT, ENOTDIR: NotFound; EACCES, EPERM, EROFS: PermissionDenied; ENOSPC, EDQUOT,
-// EMFILE, ENFILE, ENOMEM: ResourceExhausted; EEXIST: AlreadyExists; EAGAIN: Unavailable; else Internal.
+// EMFILE, ENFILE, ENOMEM: ResourceExhausted; EEXIST: AlreadyExists; EISDIR, ELOOP, ENAMETOOLONG: InvalidArgument;
+// EAGAIN: Unavailable; else Internal.
 absl::Status ErrnoStatus(int error, std::string_view what);
 
 // open(2) with O_CLOEXEC added.

@@ -32,6 +32,8 @@ absl::StatusOr<ipc::AttemptSpec> ReadSpec(const std::string& path) {
   YOKE_ASSIGN_OR_RETURN(const nlohmann::json json, ipc::ReadJsonFile(path));
   YOKE_ASSIGN_OR_RETURN(ipc::AttemptSpec spec, ipc::AttemptSpecFromJson(json));
   if (spec.ranks.empty()) return absl::InvalidArgumentError(absl::StrCat(path, ": no ranks"));
+  // Strays are found by it; an empty one would be found in processes that are not ours.
+  if (spec.run_id.empty()) return absl::InvalidArgumentError(absl::StrCat(path, ": no run_id"));
   return spec;
 }
 

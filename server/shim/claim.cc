@@ -36,8 +36,12 @@ absl::StatusOr<os::OfdLock> ClaimAttempt(const ipc::AttemptSpec& spec) {
                         os::OfdLock::Take(absl::StrCat(spec.attempt_dir, "/lock")));
   YOKE_ASSIGN_OR_RETURN(const std::string text, OwnStartRecord(spec));
   const std::string path = absl::StrCat(spec.attempt_dir, "/started");
-  YOKE_ASSIGN_OR_RETURN(const os::UniqueFd fd, os::Open(path, O_WRONLY | O_CREAT | O_EXCL));
-  const absl::Status filled = Fill(fd.get(), path, spec.attempt_dir, text);
+  const absl::StatusOr<os::UniqueFd> fd = os::Open(path, O_WRONLY | O_CREAT | O_EXCL);
+  if (absl::IsAlreadyExists(fd.status())) {
+    return absl::AlreadyExistsError(absl::StrCat(path, " exists: this attempt was started before"));
+  }
+  if (!fd.ok()) return fd.status();
+  const absl::Status filled = Fill(fd->get(), path, spec.attempt_dir, text);
   if (!filled.ok()) {
     os::RemoveFile(path).IgnoreError();
     return filled;

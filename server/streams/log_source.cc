@@ -105,7 +105,7 @@ class LogSource : public FrameSource<Frame> {
     const int world_size = walk_.WorldSize(position_);
     if (world_size == 0) return {};
     if (options_.rank.has_value()) return {*options_.rank};
-    std::vector<int> ranks = {kPrepareRank};
+    std::vector<int> ranks;
     for (int rank = 0; rank < world_size; ++rank) ranks.push_back(rank);
     return ranks;
   }

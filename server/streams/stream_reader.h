@@ -35,8 +35,8 @@ class FrameSource {
   virtual std::string ResumeToken() const = 0;
 };
 
-// Attempts are read in order, the ranks of one side by side; rank -1 is the prepare phase's output. End comes once
-// the job has ended and its files are read to their ends; without `follow`, at what is there now.
+// Attempts are read in order, the ranks of one side by side; rank -1, when asked for, is the prepare phase's output.
+// End comes once the job has ended and its files are read to their ends; without `follow`, at what is there now.
 // InvalidArgument: a token of another job or mangled. NotFound: no such job.
 absl::StatusOr<std::unique_ptr<FrameSource<v1::TailLogsResponse>>> OpenLogs(
     jobs::JobStore& store, const std::function<std::string(int attempt)>& attempt_dir, const SourceOptions& options);
