@@ -20,6 +20,11 @@ class RealCudaModule : public CudaModule {
     cudaMemGetInfo(&free_bytes, &total_bytes);
     return {static_cast<int64_t>(free_bytes), static_cast<int64_t>(total_bytes)};
   }
+  CudaDeviceProperties Properties(int index) override {
+    cudaDeviceProp properties = {};
+    cudaGetDeviceProperties(&properties, index);
+    return {properties.name, properties.major, properties.minor};
+  }
   c10::intrusive_ptr<c10d::Backend> MakeNccl(c10::intrusive_ptr<c10d::Store> store, int rank, int world_size, int timeout_seconds) override {
     auto options = c10d::ProcessGroupNCCL::Options::create();
     options->timeout = std::chrono::seconds(timeout_seconds);

@@ -15,6 +15,11 @@ struct CudaDeviceMemory {
   int64_t free_bytes = 0, total_bytes = 0;
 };
 
+struct CudaDeviceProperties {
+  std::string name;
+  int major = 0, minor = 0;  // compute capability
+};
+
 class CudaModule {
  public:
   // The module, loaded once per process. FailedPrecondition: no driver, no CUDA libraries or no module, with what
@@ -26,6 +31,7 @@ class CudaModule {
   virtual void SetDevice(int index) = 0;
   virtual void Synchronize() = 0;
   virtual CudaDeviceMemory Memory(int index) = 0;
+  virtual CudaDeviceProperties Properties(int index) = 0;
   // An NCCL backend of a process group. Throws c10::Error.
   virtual c10::intrusive_ptr<c10d::Backend> MakeNccl(c10::intrusive_ptr<c10d::Store> store, int rank, int world_size, int timeout_seconds) = 0;
 };

@@ -1,0 +1,52 @@
+#include "server/worker/device.h"
+
+#include <malloc.h>
+
+#include <algorithm>
+
+#include "ATen/Parallel.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "server/engine/cuda/cuda_module.h"
+#include "server/worker/failure.h"
+
+namespace yoke::worker {
+namespace {
+
+constexpr int kKeptBytes = 1 << 30;
+
+}  // namespace
+
+absl::StatusOr<at::Device> OpenDevice(const ipc::RankSpec& rank, int local_rank) {
+  if (rank.devices.empty()) return absl::InvalidArgumentError("spec.json: a rank without devices");
+  const std::string names = absl::StrJoin(rank.devices, ",");
+  if (absl::StartsWith(rank.devices[0], "cpu:")) return at::Device(at::kCPU);
+  const absl::StatusOr<engine::CudaModule*> cuda = engine::CudaModule::Load();
+  if (!cuda.ok()) {
+    return CudaUnavailable(absl::StrCat("cannot compute on ", names, ": ", cuda.status().message()));
+  }
+  try {
+    // Under the supervisor a rank sees its own devices only; started by hand it may see all.
+    const int seen = (*cuda)->DeviceCount();
+    const int index = seen == static_cast<int>(rank.devices.size()) ? 0 : local_rank;
+    if (index >= seen) {
+      return CudaUnavailable(absl::StrCat("cannot compute on ", names, ": CUDA shows ", seen,
+                                          " devices here; check the driver with nvidia-smi"));
+    }
+    (*cuda)->SetDevice(index);
+    return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
+  } catch (const std::exception& error) {
+    const std::string what = error.what();
+    return CudaUnavailable(absl::StrCat("cannot compute on ", names, ": ", what.substr(0, what.find('\n'))));
+  }
+}
+
+void SetUpProcess(int threads) {
+  at::set_num_threads(std::max(threads, 1));
+  at::set_num_interop_threads(1);
+  mallopt(M_MMAP_THRESHOLD, kKeptBytes);
+  mallopt(M_TRIM_THRESHOLD, kKeptBytes);
+}
+
+}  // namespace yoke::worker

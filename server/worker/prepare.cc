@@ -1,0 +1,183 @@
+#include "server/worker/prepare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/os/file.h"
+#include "server/engine/checkpoint/weights.h"
+#include "server/engine/cuda/cuda_module.h"
+#include "server/engine/data/dataset.h"
+#include "server/engine/data/file_list.h"
+#include "server/engine/data/process/raw_folder.h"
+#include "server/worker/banner.h"
+#include "server/worker/failure.h"
+#include "server/worker/inputs.h"
+#include "server/worker/spec_reader.h"
+
+namespace yoke::worker {
+namespace {
+
+namespace fs = std::filesystem;
+using engine::DataYaml;
+using engine::Split;
+
+constexpr size_t kWarningsMax = 100;
+
+// The folder, or the nearest one above it that exists, takes new files.
+absl::Status CheckWritable(const std::string& key, const std::string& folder) {
+  fs::path at = folder;
+  std::error_code error;
+  while (!fs::exists(at, error) && at.has_relative_path()) at = at.parent_path();
+  if (!fs::is_directory(at, error)) {
+    return absl::InvalidArgumentError(absl::StrCat(key, ": ", at.string(), " is a file where a folder is needed"));
+  }
+  if (faccessat(AT_FDCWD, at.c_str(), W_OK | X_OK, AT_EACCESS) == 0) return absl::OkStatus();
+  const absl::Status status = os::ErrnoStatus(errno, absl::StrCat(key, ": cannot write to ", at.string()));
+  return absl::Status(status.code(), absl::StrCat(status.message(), "; choose another folder, or let the daemon's user write there"));
+}
+
+absl::Status CheckTrainModel(const std::string& model) {
+  if (absl::EndsWith(model, ".pt")) return engine::ReadWeights(model).status();
+  if (engine::ScaleFromName(fs::path(model).filename().string()) != '\0') return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("model=", model, " is no model; give weights (.pt) or yolov8n.yaml (n s m l x)"));
+}
+
+class Preparer {
+ public:
+  explicit Preparer(const ipc::AttemptSpec& attempt) : attempt_(attempt) {
+    for (const ipc::RankSpec& rank : attempt.ranks) threads_ += std::max(rank.threads, 1);
+  }
+
+  absl::StatusOr<Prepared> Run() {
+    YOKE_ASSIGN_OR_RETURN(Job job, ReadJob(attempt_));
+    YOKE_RETURN_IF_ERROR(ResolveInputs(attempt_, job));
+    YOKE_RETURN_IF_ERROR(CheckDevices());
+    YOKE_RETURN_IF_ERROR(CheckWritable("run folder", attempt_.run_dir));
+    YOKE_RETURN_IF_ERROR(CheckWritable("cache folder", attempt_.cache_dir));
+    for (const std::string& warning : job.warnings) Warn(warning);
+    YOKE_RETURN_IF_ERROR(std::visit([this](const auto& task) { return Check(task); }, job.task));
+    if (warnings_left_out_ > 0) prepared_.warnings.push_back(absl::StrCat("… and ", warnings_left_out_, " more warnings"));
+    prepared_.banner = BannerLines(attempt_, job);
+    return std::move(prepared_);
+  }
+
+ private:
+  void Warn(const std::string& sentence) {
+    if (std::find(prepared_.warnings.begin(), prepared_.warnings.end(), sentence) != prepared_.warnings.end()) return;
+    if (prepared_.warnings.size() < kWarningsMax) {
+      prepared_.warnings.push_back(sentence);
+    } else {
+      ++warnings_left_out_;
+    }
+  }
+
+  absl::Status CheckDevices() const {
+    if (OnCpu(attempt_)) return absl::OkStatus();
+    const absl::StatusOr<engine::CudaModule*> cuda = engine::CudaModule::Load();
+    return cuda.ok() ? absl::OkStatus() : CudaUnavailable(std::string(cuda.status().message()));
+  }
+
+  // The same options as the task itself uses, or the cache would not serve it.
+  absl::Status Scan(const char* split_name, const std::vector<std::string>& sources, const DataYaml& yaml, bool single_cls,
+                    const std::string& on_bad_label, double fraction) {
+    engine::ScanOptions options;
+    options.class_count = static_cast<int>(yaml.names.size());
+    options.single_cls = single_cls;
+    options.skip_bad = on_bad_label == "skip";
+    options.fraction = fraction;
+    options.cache_dir = attempt_.cache_dir;
+    options.threads = threads_;
+    options.warn = [this](const std::string& sentence) { Warn(sentence); };
+    YOKE_ASSIGN_OR_RETURN(const Split split, ScanSplit(sources, options));
+    if (split.missing_labels > 0) {
+      Warn(absl::StrCat(split.missing_labels, " of ", split.samples.size(), " images of ", split_name,
+                        " have no label file and count as background"));
+    }
+    if (split.boxes == 0) Warn(absl::StrCat("no image of ", split_name, " has a box"));
+    return absl::OkStatus();
+  }
+
+  absl::Status Check(const engine::TrainConfig& train) {
+    YOKE_RETURN_IF_ERROR(CheckTrainModel(train.model));
+    YOKE_ASSIGN_OR_RETURN(const DataYaml yaml, engine::ReadDataYaml(train.data));
+    if (yaml.train.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(yaml.yaml_path, ": no 'train:' in it; name the training images"));
+    }
+    if (train.val && yaml.val.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(yaml.yaml_path, ": no 'val:' in it; name the validation images, or give val=false"));
+    }
+    YOKE_RETURN_IF_ERROR(Scan("train", yaml.train, yaml, train.single_cls, train.on_bad_label, train.fraction));
+    if (!train.val) return absl::OkStatus();
+    return Scan("val", yaml.val, yaml, train.single_cls, train.on_bad_label, 1);
+  }
+
+  absl::Status Check(const engine::ValConfig& val) {
+    YOKE_ASSIGN_OR_RETURN(const engine::Weights weights, engine::ReadWeights(val.model));
+    YOKE_ASSIGN_OR_RETURN(const DataYaml yaml, engine::ReadDataYaml(val.data));
+    const auto classes = static_cast<size_t>(weights.spec.class_count);
+    if (classes != yaml.names.size() && !val.single_cls) {
+      return absl::InvalidArgumentError(absl::StrCat(val.model, " knows ", classes, " classes and ", yaml.yaml_path, " names ",
+                                                     yaml.names.size(), "; validate weights on the data set they were trained for"));
+    }
+    const std::vector<std::string>& sources = val.split == "train" ? yaml.train : val.split == "test" ? yaml.test : yaml.val;
+    if (sources.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(yaml.yaml_path, ": no '", val.split, ":' in it; add one or choose another split"));
+    }
+    return Scan(val.split.c_str(), sources, yaml, val.single_cls, val.on_bad_label, 1);
+  }
+
+  absl::Status Check(const engine::LabelConfig& label) {
+    for (const std::string& model : label.models) YOKE_RETURN_IF_ERROR(engine::ReadWeights(model).status());
+    for (const std::string& source : label.sources) YOKE_RETURN_IF_ERROR(engine::ListImages(source).status());
+    return CheckWritable("out", label.out);
+  }
+
+  absl::Status Check(const ProcessJob& job) {
+    YOKE_RETURN_IF_ERROR(engine::ReadRawFolder(job.process.source).status());
+    YOKE_RETURN_IF_ERROR(CheckWritable("out", job.process.out));
+    if (job.train) YOKE_RETURN_IF_ERROR(CheckTrainModel(job.train->model));
+    std::error_code error;
+    const bool made_before = os::FileExists(attempt_.run_dir + "/process.json");
+    if (!made_before && fs::exists(job.process.out, error) && !fs::is_empty(job.process.out, error)) {
+      return absl::AlreadyExistsError(absl::StrCat("out: ", job.process.out, " exists and is not empty; choose a new folder or remove it"));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Check(const SelftestJob& job) { return absl::OkStatus(); }
+
+  const ipc::AttemptSpec& attempt_;
+  int threads_ = 0;
+  Prepared prepared_;
+  size_t warnings_left_out_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<Prepared> Prepare(const ipc::AttemptSpec& attempt) {
+  try {
+    return Preparer(attempt).Run();
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory("out of memory while looking at data and weights");
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("while looking at data and weights: ", error.what()));
+  }
+}
+
+nlohmann::json PrepareAnswer(const absl::StatusOr<Prepared>& prepared) {
+  if (prepared.ok()) return {{"ok", true}, {"banner", prepared->banner}, {"warnings", prepared->warnings}};
+  const Failure failure = FailureOf(prepared.status());
+  return {{"ok", false}, {"reason", failure.reason}, {"message", failure.message}};
+}
+
+}  // namespace yoke::worker
