@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -13,11 +14,12 @@ namespace {
 
 constexpr char kReasonPayload[] = "yoke.reason";
 
-// "train.batch" + "must be at least 1" -> "batch: must be at least 1"; a description that names the key
-// by itself stands alone.
+// "train.batch" + "must be at least 1" -> "batch: must be at least 1"; a description that names the key, or is a
+// sentence of its own ("GPU 5 not available."), stands alone.
 std::string Sentence(const std::string& field, const std::string& description) {
   const std::string key = field.substr(field.rfind('.') + 1);
-  if (key.empty() || absl::StrContains(description, key)) return description;
+  const bool sentence = !description.empty() && absl::ascii_isupper(description[0]);
+  if (key.empty() || sentence || absl::StrContains(description, key)) return description;
   return absl::StrCat(key, ": ", description);
 }
 

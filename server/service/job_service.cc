@@ -1,0 +1,225 @@
+#include "server/service/job_service.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "common/base/status_macros.h"
+#include "google/rpc/error_details.pb.h"
+#include "server/jobs/state_machine.h"
+#include "server/service/durations.h"
+#include "server/service/errors.h"
+#include "server/service/job_filter.h"
+#include "server/service/submission.h"
+#include "server/service/watch_token.h"
+
+namespace yoke::service {
+namespace {
+
+constexpr char kCreateJob[] = "yoke.v1.JobService/CreateJob";
+constexpr char kGetJob[] = "yoke.v1.JobService/GetJob";
+constexpr char kListJobs[] = "yoke.v1.JobService/ListJobs";
+constexpr char kCancelJob[] = "yoke.v1.JobService/CancelJob";
+constexpr char kWaitJob[] = "yoke.v1.JobService/WaitJob";
+constexpr char kWatchJobs[] = "yoke.v1.JobService/WatchJobs";
+
+constexpr int kPageDefault = 100;
+constexpr int kPageMax = 1000;
+// gRPC's own limit on what a client receives is 4 MiB.
+constexpr size_t kPageBytesMax = size_t{3} << 20;
+constexpr absl::Duration kGraceDefault = absl::Seconds(10);
+constexpr absl::Duration kGraceMax = absl::Hours(1);
+constexpr size_t kCommentMax = 1000;
+constexpr int kEventsAtOnce = 100;
+
+void AddNew(const std::vector<std::string>& lines, google::protobuf::RepeatedPtrField<std::string>& to) {
+  for (const std::string& line : lines) {
+    if (std::find(to.begin(), to.end(), line) == to.end()) *to.Add() = line;
+  }
+}
+
+// The store's words for a request_id that was used for something else.
+absl::Status AsCreateError(const absl::Status& status) {
+  absl::string_view message = status.message();
+  if (absl::IsInvalidArgument(status) && absl::ConsumePrefix(&message, "REQUEST_ID_REUSED: ")) {
+    return InvalidField("request_id", std::string(message), "REQUEST_ID_REUSED");
+  }
+  if (absl::IsResourceExhausted(status)) return Exhausted(std::string(status.message()), "DISK_FULL", absl::Seconds(30));
+  return status;
+}
+
+}  // namespace
+
+grpc::Status JobService::CreateJob(grpc::ServerContext* context, const v1::CreateJobRequest* request, v1::Job* job) {
+  return ToGrpc(Create(*context, *request, *job));
+}
+
+absl::Status JobService::Create(const grpc::ServerContext& context, const v1::CreateJobRequest& request, v1::Job& job) {
+  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kCreateJob));
+  YOKE_ASSIGN_OR_RETURN(const std::optional<std::string> resumed, ResumedJob(request.spec()));
+  std::optional<jobs::JobRecord> parent;
+  if (resumed.has_value()) {
+    YOKE_ASSIGN_OR_RETURN(parent, shared_.FindJob(kCreateJob, caller, *resumed));
+  }
+  YOKE_ASSIGN_OR_RETURN(jobs::JobRecord record, MakeJobRecord(request, parent.has_value() ? &*parent : nullptr, shared_.inventory()));
+  record.public_job.set_owner(caller.user);
+  if (request.validate_only()) return Check(std::move(record), job);
+
+  YOKE_RETURN_IF_ERROR(queue_.Reserve(caller.user, record.request_id));
+  const std::string id = record.id;
+  const absl::StatusOr<jobs::JobRecord> created = shared_.store().Create(std::move(record));
+  if (!created.ok() || created->id != id) queue_.GiveBack();
+  if (!created.ok()) return AsCreateError(created.status());
+  job = created->public_job;
+  return absl::OkStatus();
+}
+
+absl::Status JobService::Check(jobs::JobRecord record, v1::Job& job) {
+  const absl::StatusOr<jobs::PrepareAnswer> answer = shared_.control().Prepare(record.public_job.spec(), record.user_set);
+  if (!answer.ok()) return WithReason(answer.status(), "CHECK_FAILED");
+  job = std::move(record.public_job);
+  job.clear_state();
+  AddNew(answer->banner, *job.mutable_banner());
+  AddNew(answer->warnings, *job.mutable_warnings());
+  return absl::OkStatus();
+}
+
+grpc::Status JobService::GetJob(grpc::ServerContext* context, const v1::GetJobRequest* request, v1::Job* job) {
+  const absl::StatusOr<Caller> caller = shared_.Admit(*context, kGetJob);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  absl::StatusOr<jobs::JobRecord> found = shared_.FindJob(kGetJob, *caller, request->name());
+  if (!found.ok()) return ToGrpc(found.status());
+  *job = std::move(found->public_job);
+  return grpc::Status::OK;
+}
+
+grpc::Status JobService::ListJobs(grpc::ServerContext* context, const v1::ListJobsRequest* request, v1::ListJobsResponse* response) {
+  return ToGrpc(List(*context, *request, *response));
+}
+
+absl::Status JobService::List(const grpc::ServerContext& context, const v1::ListJobsRequest& request, v1::ListJobsResponse& response) {
+  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kListJobs));
+  YOKE_ASSIGN_OR_RETURN(const JobQuery query, JobQuery::Parse(request.filter()));
+  if (request.page_size() < 0) return InvalidField("page_size", "page_size cannot be negative; 0 means 100", "PAGE_SIZE_INVALID");
+  int size = request.page_size() == 0 ? kPageDefault : std::min(request.page_size(), kPageMax);
+  for (;; size = std::max(1, size / 2)) {
+    const absl::StatusOr<jobs::Page> page = shared_.store().List(query.store_filter(), size, request.page_token());
+    if (!page.ok()) return AsFieldError(page.status(), "page_token", "PAGE_TOKEN_INVALID");
+    response.Clear();
+    response.set_resume_token(EncodeWatchToken(page->event_sequence));
+    if (query.matches_nothing()) return absl::OkStatus();
+    response.set_next_page_token(page->next_page_token);
+    for (const jobs::JobRecord& record : page->jobs) {
+      const v1::Job& job = record.public_job;
+      if (query.Matches(job) && shared_.MaySee(kListJobs, caller, job.owner())) *response.add_jobs() = job;
+    }
+    // Jobs with long results make a shorter page.
+    if (size == 1 || response.ByteSizeLong() <= kPageBytesMax) return absl::OkStatus();
+  }
+}
+
+grpc::Status JobService::CancelJob(grpc::ServerContext* context, const v1::CancelJobRequest* request, v1::Job* job) {
+  return ToGrpc(Cancel(*context, *request, *job));
+}
+
+absl::Status JobService::Cancel(const grpc::ServerContext& context, const v1::CancelJobRequest& request, v1::Job& job) {
+  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kCancelJob));
+  const absl::Duration grace = request.has_grace() ? FromProto(request.grace()) : kGraceDefault;
+  if (grace < absl::ZeroDuration() || grace > kGraceMax) {
+    return InvalidField("grace", absl::StrCat("grace=", absl::FormatDuration(grace), " is out of range; it takes 0 to 1 h"), "GRACE_INVALID");
+  }
+  const std::string& comment = request.comment();
+  if (comment.size() > kCommentMax || std::any_of(comment.begin(), comment.end(), [](char c) { return absl::ascii_iscntrl(c); })) {
+    return InvalidField("comment", absl::StrCat("the comment must have at most ", kCommentMax, " bytes and no control characters"), "COMMENT_INVALID");
+  }
+  YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord found, shared_.FindJob(kCancelJob, caller, request.name()));
+  const absl::StatusOr<jobs::JobRecord> cancelled = shared_.control().Cancel(found.id, grace, comment);
+  if (absl::IsFailedPrecondition(cancelled.status())) {
+    google::rpc::PreconditionFailure failure;
+    auto& violation = *failure.add_violations();
+    violation.set_type("STATE");
+    violation.set_subject(found.public_job.name());
+    violation.set_description(std::string(cancelled.status().message()));
+    return WithReason(WithDetail(cancelled.status(), failure), "JOB_ENDED");
+  }
+  if (!cancelled.ok()) return cancelled.status();
+  job = cancelled->public_job;
+  return absl::OkStatus();
+}
+
+grpc::Status JobService::WaitJob(grpc::ServerContext* context, const v1::WaitJobRequest* request, v1::Job* job) {
+  return ToGrpc(Wait(*context, *request, *job));
+}
+
+absl::Status JobService::Wait(const grpc::ServerContext& context, const v1::WaitJobRequest& request, v1::Job& job) {
+  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kWaitJob));
+  const absl::Duration timeout = request.has_timeout() ? FromProto(request.timeout()) : absl::InfiniteDuration();
+  if (timeout < absl::ZeroDuration()) return InvalidField("timeout", "timeout cannot be negative", "TIMEOUT_INVALID");
+  const absl::Time deadline = absl::Now() + timeout;
+  const Follower follower(shared_);
+  YOKE_RETURN_IF_ERROR(follower.status());
+  YOKE_ASSIGN_OR_RETURN(jobs::JobRecord record, shared_.FindJob(kWaitJob, caller, request.name()));
+  for (int64_t read_at = -1;;) {
+    const int64_t heard = shared_.jobs_bell().rings();
+    const int64_t sequence = shared_.store().last_event_sequence();
+    if (sequence != read_at) {
+      YOKE_ASSIGN_OR_RETURN(record, shared_.store().Get(record.id));
+      read_at = sequence;
+    }
+    if (jobs::IsTerminal(record.public_job.state())) break;
+    YOKE_RETURN_IF_ERROR(shared_.MayGoOn(context));
+    const absl::Duration left = deadline - absl::Now();
+    if (left <= absl::ZeroDuration()) {
+      return WithReason(absl::DeadlineExceededError(absl::StrCat("job ", record.id, " has not ended in ", absl::FormatDuration(timeout), "; it is ",
+                                                                 v1::Job::State_Name(record.public_job.state()))),
+                        "WAIT_TIMEOUT");
+    }
+    shared_.jobs_bell().Wait(heard, std::min(left, kLookInterval));
+  }
+  job = std::move(record.public_job);
+  return absl::OkStatus();
+}
+
+grpc::Status JobService::WatchJobs(grpc::ServerContext* context, const v1::WatchJobsRequest* request, grpc::ServerWriter<v1::WatchJobsResponse>* writer) {
+  return ToGrpc(Watch(*context, *request, *writer));
+}
+
+absl::Status JobService::Watch(const grpc::ServerContext& context, const v1::WatchJobsRequest& request, grpc::ServerWriter<v1::WatchJobsResponse>& writer) {
+  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kWatchJobs));
+  YOKE_ASSIGN_OR_RETURN(const JobQuery query, JobQuery::Parse(request.filter()));
+  const Follower follower(shared_);
+  YOKE_RETURN_IF_ERROR(follower.status());
+  int64_t sequence = shared_.store().last_event_sequence();
+  if (!request.resume_token().empty()) {
+    YOKE_ASSIGN_OR_RETURN(sequence, DecodeWatchToken(request.resume_token()));
+  }
+  // The first bookmark at once: who is cut off before any change then has a place to continue from.
+  absl::Time bookmark_due = absl::Now();
+  while (true) {
+    YOKE_RETURN_IF_ERROR(shared_.MayGoOn(context));
+    const int64_t heard = shared_.jobs_bell().rings();
+    const absl::StatusOr<std::vector<jobs::JobEvent>> events = shared_.store().Events(sequence, kEventsAtOnce, absl::ZeroDuration());
+    if (!events.ok()) return WithReason(events.status(), "RESUME_TOKEN_EXPIRED");
+    for (const jobs::JobEvent& event : *events) {
+      sequence = event.sequence;
+      if (!query.Matches(event.job) || !shared_.MaySee(kWatchJobs, caller, event.job.owner())) continue;
+      v1::WatchJobsResponse frame;
+      *frame.mutable_job() = event.job;
+      frame.set_resume_token(EncodeWatchToken(sequence));
+      if (!writer.Write(frame)) return absl::CancelledError("the client went away");
+      bookmark_due = absl::Now() + kBookmarkInterval;
+    }
+    if (absl::Now() >= bookmark_due) {
+      v1::WatchJobsResponse bookmark;
+      bookmark.set_resume_token(EncodeWatchToken(sequence));
+      if (!writer.Write(bookmark)) return absl::CancelledError("the client went away");
+      bookmark_due = absl::Now() + kBookmarkInterval;
+    }
+    if (events->empty()) shared_.jobs_bell().Wait(heard, std::min(kLookInterval, bookmark_due - absl::Now()));
+  }
+}
+
+}  // namespace yoke::service

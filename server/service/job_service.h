@@ -1,0 +1,34 @@
+// yoke.v1.JobService over store and control; the contract is in proto/yoke/v1/job.proto.
+#pragma once
+
+#include "server/service/queue_limit.h"
+#include "server/service/shared.h"
+#include "yoke/v1/job.grpc.pb.h"
+
+namespace yoke::service {
+
+// Thread-safe. `shared` must outlive it.
+class JobService final : public v1::JobService::Service {
+ public:
+  explicit JobService(Shared& shared) : shared_(shared), queue_(shared.store(), shared.facts().queue_length_max) {}
+
+  grpc::Status CreateJob(grpc::ServerContext* context, const v1::CreateJobRequest* request, v1::Job* job) override;
+  grpc::Status GetJob(grpc::ServerContext* context, const v1::GetJobRequest* request, v1::Job* job) override;
+  grpc::Status ListJobs(grpc::ServerContext* context, const v1::ListJobsRequest* request, v1::ListJobsResponse* response) override;
+  grpc::Status CancelJob(grpc::ServerContext* context, const v1::CancelJobRequest* request, v1::Job* job) override;
+  grpc::Status WaitJob(grpc::ServerContext* context, const v1::WaitJobRequest* request, v1::Job* job) override;
+  grpc::Status WatchJobs(grpc::ServerContext* context, const v1::WatchJobsRequest* request, grpc::ServerWriter<v1::WatchJobsResponse>* writer) override;
+
+ private:
+  absl::Status Create(const grpc::ServerContext& context, const v1::CreateJobRequest& request, v1::Job& job);
+  absl::Status Check(jobs::JobRecord record, v1::Job& job);
+  absl::Status List(const grpc::ServerContext& context, const v1::ListJobsRequest& request, v1::ListJobsResponse& response);
+  absl::Status Cancel(const grpc::ServerContext& context, const v1::CancelJobRequest& request, v1::Job& job);
+  absl::Status Wait(const grpc::ServerContext& context, const v1::WaitJobRequest& request, v1::Job& job);
+  absl::Status Watch(const grpc::ServerContext& context, const v1::WatchJobsRequest& request, grpc::ServerWriter<v1::WatchJobsResponse>& writer);
+
+  Shared& shared_;
+  QueueLimit queue_;
+};
+
+}  // namespace yoke::service

@@ -1,0 +1,31 @@
+// Keeps the number of open jobs below its limit without counting them at each submission.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/base/mutex.h"
+#include "server/jobs/job_store.h"
+
+namespace yoke::service {
+
+// Thread-safe.
+class QueueLimit {
+ public:
+  QueueLimit(jobs::JobStore& store, int open_max) : store_(store), open_max_(open_max) {}
+
+  // A place for one more job. ResourceExhausted (reason QUEUE_FULL) if there is none, except for a request that the
+  // queue holds already: repeating it adds nothing.
+  absl::Status Reserve(const std::string& owner, const std::string& request_id);
+  // The place was not used.
+  void GiveBack();
+
+ private:
+  jobs::JobStore& store_;
+  const int open_max_;
+  Mutex mutex_;
+  // Open jobs at the last count and all places given since: never fewer than there are. Counts at first use.
+  int64_t at_most_ YOKE_GUARDED_BY(mutex_) = INT64_MAX / 2;
+};
+
+}  // namespace yoke::service
