@@ -1,0 +1,34 @@
+// Runs a function as several ranks of one gloo group, one thread each.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "server/engine/distributed/group.h"
+#include "tests/support/temp_folder.h"
+
+namespace yoke::engine {
+
+inline void RunAsRanks(int world_size, const std::function<void(Group&)>& rank) {
+  const yoke::TempFolder folder;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < world_size; ++i) {
+    threads.emplace_back([&, i] {
+      GroupOptions options;
+      options.rank = i;
+      options.world_size = world_size;
+      options.store_path = folder.path() + "/store";
+      options.timeout_seconds = 60;
+      const absl::StatusOr<std::shared_ptr<Group>> group = MakeGroup(options);
+      ASSERT_TRUE(group.ok()) << group.status();
+      rank(**group);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace yoke::engine

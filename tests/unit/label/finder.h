@@ -1,0 +1,44 @@
+// A tiny detector of two classes that finds something in every picture, or nothing in any; and an
+// observer that remembers.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/base/check.h"
+#include "server/engine/checkpoint/weights.h"
+#include "server/engine/observer.h"
+
+namespace yoke::engine {
+
+inline void WriteFinder(const std::string& path, bool finds) {
+  auto model = *DetectionModel::Create({'n', 2});
+  Weights weights;
+  weights.spec = {'n', 2};
+  weights.names = {"cat", "dog"};
+  for (auto& item : model->named_parameters())
+    weights.state[item.key()] = item.value().detach().clone();
+  for (auto& item : model->named_buffers()) weights.state[item.key()] = item.value().clone();
+  for (const char* level : {"0", "1", "2"}) {
+    const std::string name = std::string("model.22.cv3.") + level + ".2.bias";
+    weights.state.at(name) = at::tensor({-20.0f, finds ? 5.0f : -20.0f});
+  }
+  const absl::Status status = WriteWeights(path, weights);
+  YOKE_CHECK_MSG(status.ok(), status.ToString());
+}
+
+class RecordingObserver : public Observer {
+ public:
+  void OnPhase(const std::string& phase) override { phases.push_back(phase); }
+  void OnProgress(int64_t done, int64_t of, const std::string&) override {
+    progress.push_back(done);
+    total = of;
+  }
+  void OnWarning(const std::string& sentence) override { warnings.push_back(sentence); }
+
+  std::vector<std::string> phases, warnings;
+  std::vector<int64_t> progress;
+  int64_t total = 0;
+};
+
+}  // namespace yoke::engine
