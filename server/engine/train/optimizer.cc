@@ -119,7 +119,10 @@ void Optimizer::Step() {
   ZeroGradients();
 }
 
-void Optimizer::ZeroGradients() { optimizer_->zero_grad(/*set_to_none=*/true); }
+// Not zero_grad(), which first detaches in place: gradients that live in the reducer's buckets refuse.
+void Optimizer::ZeroGradients() {
+  for (auto& [name, parameter] : parameters_) parameter.mutable_grad().reset();
+}
 
 std::map<std::string, at::Tensor> Optimizer::State() const {
   std::map<std::string, at::Tensor> buffers;
