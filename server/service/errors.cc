@@ -1,5 +1,7 @@
 #include "server/service/errors.h"
 
+#include <algorithm>
+
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -18,6 +20,32 @@ constexpr char kTypeUrlPrefix[] = "type.googleapis.com/";
 size_t EncodedSize(char c) { return c >= 0x20 && c <= 0x7e && c != '%' ? 1 : 3; }
 
 bool ContinuesCharacter(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
+
+// Length of the UTF-8 character at the beginning of `text`; 0 if there is none.
+size_t CharacterLength(absl::string_view text) {
+  const unsigned char first = static_cast<unsigned char>(text[0]);
+  const size_t length = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
+  if (length > text.size()) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if (!ContinuesCharacter(text[i])) return 0;
+  }
+  // Forms that are longer than need be, surrogates, and what lies beyond Unicode.
+  const unsigned char second = length > 2 ? static_cast<unsigned char>(text[1]) : 0;
+  const bool refused = (first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) || (first == 0xf0 && second < 0x90) ||
+                       (first == 0xf4 && second >= 0x90);
+  return refused ? 0 : length;
+}
+
+// File names and output may hold any bytes; protobuf's strings, which clients refuse to parse otherwise, may not.
+std::string AsUtf8(absl::string_view text) {
+  std::string valid;
+  while (!text.empty()) {
+    const size_t length = CharacterLength(text);
+    absl::StrAppend(&valid, length == 0 ? absl::string_view("?") : text.substr(0, length));
+    text.remove_prefix(std::max<size_t>(1, length));
+  }
+  return valid;
+}
 
 // At most kMessageBytesMax when encoded; never a part of a UTF-8 character.
 std::string Cut(absl::string_view message) {
@@ -40,7 +68,7 @@ bool IsOwnFault(absl::StatusCode code) {
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   if (IsOwnFault(status.code())) spdlog::error("answering with {}", status.ToString());
-  const std::string message = Cut(status.message());
+  const std::string message = Cut(AsUtf8(status.message()));
   google::rpc::Status out;
   out.set_code(static_cast<int>(status.code()));
   out.set_message(message);
@@ -77,12 +105,12 @@ absl::Status InvalidFields(const std::vector<jobs::Violation>& violations, absl:
   google::rpc::BadRequest bad;
   for (size_t i = 0; i < violations.size(); ++i) {
     auto& added = *bad.add_field_violations();
-    added.set_field(violations[i].field);
-    added.set_description(violations[i].description);
+    added.set_field(AsUtf8(violations[i].field));
+    added.set_description(AsUtf8(violations[i].description));
     if (bad.ByteSizeLong() <= kDetailBytesMax - 100) continue;
     // A client shows the violations instead of the message: what does not fit is counted.
     added.clear_field();
-    added.set_description(i == 0 ? Cut(violations[0].description).substr(0, kDetailBytesMax / 2) : absl::StrCat("and ", violations.size() - i, " more"));
+    added.set_description(i == 0 ? AsUtf8(Cut(added.description()).substr(0, kDetailBytesMax / 2)) : absl::StrCat("and ", violations.size() - i, " more"));
     break;
   }
   const std::string message = absl::StrJoin(violations, "\n", [](std::string* out, const jobs::Violation& violation) {
