@@ -119,14 +119,15 @@ TEST_F(InventoryTest, ForeignProcessMakesAGpuBusy) {
 }
 
 TEST_F(InventoryTest, ProcessOfAnAttemptIsNotForeign) {
-  // A child with the marker in its environment, as every process of an attempt has.
+  // A child with the marker in its environment, as every process of an attempt has. It stops itself and does not
+  // exec again: in the midst of an exec a process shows no environment.
   int out[2];
   ASSERT_EQ(pipe(out), 0);
   const char* const environment[] = {"YOKE_RUN_ID=x", "PATH=/bin:/usr/bin", nullptr};
   const pid_t child = fork();
   if (child == 0) {
     dup2(out[1], 1);
-    execle("/bin/sh", "sh", "-c", "echo up; exec sleep 30", nullptr, environment);
+    execle("/bin/sh", "sh", "-c", "echo up; kill -STOP $$", nullptr, environment);
     _exit(1);
   }
   char byte;
