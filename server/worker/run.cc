@@ -7,6 +7,7 @@
 #include <new>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "c10/util/Exception.h"
@@ -92,6 +93,14 @@ absl::StatusOr<TaskEnd> Work(const ipc::AttemptSpec& attempt, Place place, Event
   return end;
 }
 
+// `what` may open with "[FILE:LINE] " of gloo's own source.
+absl::Status LostPeers(const std::string& what) {
+  const size_t place = absl::StartsWith(what, "[") ? what.find("] ") : std::string::npos;
+  return absl::UnavailableError(
+      absl::StrCat("lost the connection to another rank: ", place == std::string::npos ? what : what.substr(place + 2)));
+}
+
+// Averaging gradients throws from within the backward pass, so the loss of a peer may arrive as an exception.
 absl::StatusOr<TaskEnd> WorkGuarded(const ipc::AttemptSpec& attempt, Place place, EventObserver& observer,
                                     const StopFlag& stop, std::shared_ptr<engine::Group>& group) {
   try {
@@ -100,10 +109,13 @@ absl::StatusOr<TaskEnd> WorkGuarded(const ipc::AttemptSpec& attempt, Place place
     return OutOfMemory(absl::StrCat("out of memory on the device; lower batch or imgsz: ", error.what_without_backtrace()));
   } catch (const std::bad_alloc&) {
     return OutOfMemory("out of memory; lower batch, imgsz or workers");
+  } catch (const c10::DistError& error) {
+    return LostPeers(error.what_without_backtrace());
   } catch (const c10::Error& error) {
     return absl::InternalError(error.what_without_backtrace());
   } catch (const std::exception& error) {
-    return absl::InternalError(error.what());
+    const std::string what = error.what();
+    return absl::StrContains(what, "/gloo/") ? LostPeers(what) : absl::InternalError(what);
   }
 }
 
