@@ -173,6 +173,10 @@ class Control : public jobs::JobControl {
     spec.backend = layout.gpu ? "nccl" : "gloo";
     spec.ranks = std::move(layout.ranks);
     spec.device_words = std::move(layout.device_words);
+    if (const absl::StatusOr<std::string> parent = jobs::ParseJobName(resolved.train().resume()); parent.ok()) {
+      YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord resumed, store_.Get(*parent));
+      spec.resume_from = launcher::RunDir(launcher::JobsRoot(options_.state_dir), resumed.id);
+    }
     spec.user_set = user_set;
     spec.spec = nlohmann::json::parse(jobs::SpecJson(resolved), nullptr, false);
     return spec;
