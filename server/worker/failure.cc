@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 
 namespace yoke::worker {
 namespace {
@@ -29,6 +30,10 @@ bool SpeaksOfMemory(const std::string& message) {
     if (absl::StrContains(message, words)) return true;
   }
   return false;
+}
+
+bool SpeaksOfPeers(const std::string& message) {
+  return absl::StrContains(message, "other rank") || absl::StrContains(message, "another rank");
 }
 
 bool SpeaksOfDisk(const std::string& message) {
@@ -74,11 +79,16 @@ Failure FailureOf(const absl::Status& status) {
     case absl::StatusCode::kDataLoss:
       return is(ipc::kWorkerBadInput, "BAD_INPUT");
     case absl::StatusCode::kUnavailable:
+      // Also what a disk or a network folder says that cannot be read now.
+      if (!SpeaksOfPeers(failure.message)) break;
       return is(ipc::kWorkerError, "RANK_FAILED");
     default:
       break;
   }
-  if (SpeaksOfDisk(failure.message)) return is(ipc::kWorkerDiskFull, "DISK_FULL");
+  if (SpeaksOfDisk(failure.message)) {
+    absl::StrAppend(&failure.message, "; free some space and submit again (resume=JOB continues a training)");
+    return is(ipc::kWorkerDiskFull, "DISK_FULL");
+  }
   if (SpeaksOfMemory(failure.message)) return is(ipc::kWorkerOutOfMemory, kMemory);
   return is(ipc::kWorkerError, "INTERNAL");
 }

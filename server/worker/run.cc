@@ -148,7 +148,7 @@ int RunRank(const std::string& spec_path) {
   // The supervisor names the rank that ended first as the cause. So the rank that knows the cause ends
   // before its connections close (a group that is destroyed closes them), and one that only lost its
   // peers gives them the time.
-  if (absl::IsUnavailable(end.status()) && !stop.requested()) std::this_thread::sleep_for(kLinger);
+  if (failure.reason == "RANK_FAILED" && !stop.requested()) std::this_thread::sleep_for(kLinger);
   std::fflush(nullptr);
   _exit(failure.exit);
 }

@@ -27,7 +27,8 @@ TEST(Failure, HasTheExitCodeAndReasonThatScriptsMatch) {
       {absl::InternalError("CUDA out of memory. Tried to"), ipc::kWorkerOutOfMemory, "OUT_OF_MEMORY"},
       {OutOfMemory("lower batch"), ipc::kWorkerOutOfMemory, "OUT_OF_MEMORY"},
       {CudaUnavailable("no driver"), ipc::kWorkerCudaUnavailable, "CUDA_UNAVAILABLE"},
-      {absl::UnavailableError("rank 0: a gather failed"), ipc::kWorkerError, "RANK_FAILED"},
+      {absl::UnavailableError("rank 0: a gather with the other ranks failed"), ipc::kWorkerError, "RANK_FAILED"},
+      {absl::UnavailableError("a.jpg: cannot read: Input/output error"), ipc::kWorkerError, "INTERNAL"},
       {absl::InternalError("a bug"), ipc::kWorkerError, "INTERNAL"},
       {absl::CancelledError("stopped"), ipc::kWorkerStopped, ""},
   };

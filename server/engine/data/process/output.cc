@@ -71,28 +71,28 @@ fs::path OutputPath(const fs::path& relative, std::set<std::string>& taken) {
   return folder / (stem + extension);
 }
 
+absl::Status WriteNew(const std::string& path, std::string_view bytes) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd < 0) return FileError(path, "create", errno);
+  int error = 0;
+  while (!bytes.empty() && error == 0) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n > 0) bytes.remove_prefix(static_cast<size_t>(n));
+    if (n < 0 && errno != EINTR) error = errno;
+  }
+  if (::close(fd) != 0 && error == 0) error = errno;
+  return error == 0 ? absl::OkStatus() : FileError(path, "write", error);
+}
+
 absl::Status CopyImage(const std::string& from, const std::string& to, bool link) {
   // Resolved first: a link to a symbolic link would point elsewhere from `to`.
   std::error_code error;
   const fs::path real = fs::canonical(from, error);
   if (error) return FileError(from, "read", error.value());
   if (link && ::link(real.c_str(), to.c_str()) == 0) return absl::OkStatus();
-  fs::copy_file(real, to, error);
-  if (error) return FileError(to, "write", error.value());
-  return absl::OkStatus();
-}
-
-absl::Status WriteText(const std::string& path, std::string_view text) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (fd < 0) return FileError(path, "create", errno);
-  int error = 0;
-  while (!text.empty() && error == 0) {
-    const ssize_t n = ::write(fd, text.data(), text.size());
-    if (n > 0) text.remove_prefix(static_cast<size_t>(n));
-    if (n < 0 && errno != EINTR) error = errno;
-  }
-  if (::close(fd) != 0 && error == 0) error = errno;
-  return error == 0 ? absl::OkStatus() : FileError(path, "write", error);
+  // Not fs::copy_file: it says "Input/output error" of a full disk.
+  YOKE_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFileBytes(real.string()));
+  return WriteNew(to, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 absl::Status WriteFiles(const std::string& root, const ProcessConfig& config, const ProcessPlan& plan,
@@ -117,7 +117,7 @@ absl::Status WriteFiles(const std::string& root, const ProcessConfig& config, co
     if (!file.raw.label_path.empty()) {
       YOKE_ASSIGN_OR_RETURN(text, ReadTextFile(file.raw.label_path, SIZE_MAX - 1));
     }
-    YOKE_RETURN_IF_ERROR(WriteText(label.string(), text));
+    YOKE_RETURN_IF_ERROR(WriteNew(label.string(), text));
     observer.OnProgress(++done, static_cast<int64_t>(plan.images.size()), "images written");
   }
   return absl::OkStatus();
@@ -204,9 +204,9 @@ absl::Status WriteDataset(const ProcessConfig& config, const ProcessPlan& plan, 
   YOKE_RETURN_IF_ERROR(staging.Create(config.out));
   const std::string& root = staging.path();
   YOKE_RETURN_IF_ERROR(WriteFiles(root, config, plan, observer, stop));
-  YOKE_RETURN_IF_ERROR(WriteText(root + "/data.yaml", DataYamlText(config, plan)));
-  YOKE_RETURN_IF_ERROR(WriteText(root + "/report.json", ReportJson(config, plan, result)));
-  YOKE_RETURN_IF_ERROR(WriteText(root + "/report.txt", ReportText(plan, result)));
+  YOKE_RETURN_IF_ERROR(WriteNew(root + "/data.yaml", DataYamlText(config, plan)));
+  YOKE_RETURN_IF_ERROR(WriteNew(root + "/report.json", ReportJson(config, plan, result)));
+  YOKE_RETURN_IF_ERROR(WriteNew(root + "/report.txt", ReportText(plan, result)));
   return staging.Publish(config.out);
 }
 
