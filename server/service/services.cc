@@ -1,5 +1,6 @@
 #include "server/service/services.h"
 
+#include "grpc/health/v1/health.pb.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "server/service/device_service.h"
@@ -48,6 +49,7 @@ std::unique_ptr<Services> Services::Make(const ServiceDeps& deps) { return std::
 
 void ConfigureServer(grpc::ServerBuilder& builder) {
   grpc::EnableDefaultHealthCheckService(true);
+  grpc::health::v1::HealthCheckRequest::descriptor();  // linked in, so that reflection can show the health service too
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   builder.SetMaxReceiveMessageSize(kMessageBytesMax);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
