@@ -12,10 +12,14 @@ struct Batch {
 };
 
 Batch BatchOf(const Job& job, int64_t ranks) {
-  if (const auto* train = std::get_if<engine::TrainConfig>(&job.task)) return {train->batch, train->batch / ranks, true};
-  if (const auto* val = std::get_if<engine::ValConfig>(&job.task)) return {val->batch, val->batch / ranks, false};
-  if (const auto* label = std::get_if<engine::LabelConfig>(&job.task)) return {label->batch * ranks, label->batch, false};
-  if (const auto* selftest = std::get_if<SelftestJob>(&job.task)) return {selftest->batch, selftest->batch / ranks, true};
+  if (const auto* train = std::get_if<engine::TrainConfig>(&job.task))
+    return {train->batch, train->batch / ranks, true};
+  if (const auto* val = std::get_if<engine::ValConfig>(&job.task))
+    return {val->batch, val->batch / ranks, false};
+  if (const auto* label = std::get_if<engine::LabelConfig>(&job.task))
+    return {label->batch * ranks, label->batch, false};
+  if (const auto* selftest = std::get_if<SelftestJob>(&job.task))
+    return {selftest->batch, selftest->batch / ranks, true};
   const auto& process = std::get<ProcessJob>(job.task);
   if (process.train) return {process.train->batch, process.train->batch / ranks, true};
   return {};
@@ -31,10 +35,12 @@ std::vector<std::string> BannerLines(const ipc::AttemptSpec& attempt, const Job&
   const bool cpu = OnCpu(attempt);
   const auto ranks = static_cast<int64_t>(attempt.ranks.size());
   const Batch batch = BatchOf(job, ranks);
-  std::vector<std::string> lines = {absl::StrCat(cpu ? "CPU devices: " : "GPUs: ", ranks),
-                                    absl::StrCat("Devices: ", absl::StrJoin(attempt.device_words, ", "))};
+  std::vector<std::string> lines = {
+      absl::StrCat(cpu ? "CPU devices: " : "GPUs: ", ranks),
+      absl::StrCat("Devices: ", absl::StrJoin(attempt.device_words, ", "))};
   if (cpu && IsOrdinals(job.device)) {
-    lines.push_back(absl::StrCat("No GPU on this machine: device=", job.device, " means CPU slots"));
+    lines.push_back(
+        absl::StrCat("No GPU on this machine: device=", job.device, " means CPU slots"));
   }
   if (batch.total > 0) {
     lines.push_back(absl::StrCat("Total batch: ", batch.total));

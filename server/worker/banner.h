@@ -1,4 +1,5 @@
-// The lines said before a job's work begins: how many devices, which, the batch in all and on each, the method.
+// The lines said before a job's work begins: how many devices, which, the batch in all and on each,
+// the method.
 #pragma once
 
 #include <string>

@@ -3,11 +3,13 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "ATen/Parallel.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "c10/util/Exception.h"
 #include "server/engine/cuda/cuda_module.h"
 #include "server/worker/failure.h"
 
@@ -15,6 +17,16 @@ namespace yoke::worker {
 namespace {
 
 constexpr int kKeptBytes = 1 << 30;
+
+// LibTorch's warnings as one line each.
+class WarningLines : public c10::WarningHandler {
+  void process(const c10::Warning& warning) override {
+    const std::string& text = warning.msg();
+    // Of sides of length 1, whose strides mean nothing; said of every group of ranks.
+    if (absl::StartsWith(text, "Grad strides do not match bucket view strides")) return;
+    std::fprintf(stderr, "warning: LibTorch: %s\n", text.substr(0, text.find('\n')).c_str());
+  }
+};
 
 }  // namespace
 
@@ -24,7 +36,8 @@ absl::StatusOr<at::Device> OpenDevice(const ipc::RankSpec& rank, int local_rank)
   if (absl::StartsWith(rank.devices[0], "cpu:")) return at::Device(at::kCPU);
   const absl::StatusOr<engine::CudaModule*> cuda = engine::CudaModule::Load();
   if (!cuda.ok()) {
-    return CudaUnavailable(absl::StrCat("cannot compute on ", names, ": ", cuda.status().message()));
+    return CudaUnavailable(
+        absl::StrCat("cannot compute on ", names, ": ", cuda.status().message()));
   }
   try {
     // Under the supervisor a rank sees its own devices only; started by hand it may see all.
@@ -38,7 +51,8 @@ absl::StatusOr<at::Device> OpenDevice(const ipc::RankSpec& rank, int local_rank)
     return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
   } catch (const std::exception& error) {
     const std::string what = error.what();
-    return CudaUnavailable(absl::StrCat("cannot compute on ", names, ": ", what.substr(0, what.find('\n'))));
+    return CudaUnavailable(
+        absl::StrCat("cannot compute on ", names, ": ", what.substr(0, what.find('\n'))));
   }
 }
 
@@ -47,6 +61,8 @@ void SetUpProcess(int threads) {
   at::set_num_interop_threads(1);
   mallopt(M_MMAP_THRESHOLD, kKeptBytes);
   mallopt(M_TRIM_THRESHOLD, kKeptBytes);
+  static WarningLines warnings;
+  c10::WarningUtils::set_warning_handler(&warnings);
 }
 
 }  // namespace yoke::worker

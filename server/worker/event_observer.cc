@@ -23,9 +23,12 @@ double MachineSeconds() {
 EventObserver::EventObserver(std::unique_ptr<ipc::EventWriter> events, Options options)
     : events_(std::move(events)), options_(std::move(options)) {}
 
-absl::StatusOr<std::unique_ptr<EventObserver>> EventObserver::Open(const ipc::AttemptSpec& attempt, int rank) {
-  YOKE_ASSIGN_OR_RETURN(std::unique_ptr<ipc::EventWriter> events,
-                        ipc::EventWriter::Open(absl::StrCat(attempt.attempt_dir, "/", ipc::RankEventsName(rank)), rank));
+absl::StatusOr<std::unique_ptr<EventObserver>> EventObserver::Open(const ipc::AttemptSpec& attempt,
+                                                                   int rank) {
+  YOKE_ASSIGN_OR_RETURN(
+      std::unique_ptr<ipc::EventWriter> events,
+      ipc::EventWriter::Open(absl::StrCat(attempt.attempt_dir, "/", ipc::RankEventsName(rank)),
+                             rank));
   return std::make_unique<EventObserver>(std::move(events), Options{.rank = rank});
 }
 

@@ -17,10 +17,10 @@
 
 namespace yoke::worker {
 
-// Used by one thread. At most 10 step and 10 progress events a second are written (the last progress of a count
-// always is), and the file is durable up to each epoch. Rank 0 alone says where the job is: of the
-// others only warnings, errors and log lines come through. An event that cannot be written is told
-// on stderr once and lost; only the result's loss is an error.
+// Used by one thread. At most 10 step and 10 progress events a second are written (the last
+// progress of a count always is), and the file is durable up to each epoch. Rank 0 alone says where
+// the job is: of the others only warnings, errors and log lines come through. An event that cannot
+// be written is told on stderr once and lost; only the result's loss is an error.
 class EventObserver : public engine::Observer {
  public:
   struct Options {
@@ -31,7 +31,8 @@ class EventObserver : public engine::Observer {
   };
   EventObserver(std::unique_ptr<ipc::EventWriter> events, Options options);
   // Writes to the attempt's rankK.events.jsonl and the process' own output.
-  static absl::StatusOr<std::unique_ptr<EventObserver>> Open(const ipc::AttemptSpec& attempt, int rank);
+  static absl::StatusOr<std::unique_ptr<EventObserver>> Open(const ipc::AttemptSpec& attempt,
+                                                             int rank);
 
   void OnPhase(const std::string& phase) override;
   void OnBanner(const std::vector<std::string>& lines) override;

@@ -20,13 +20,15 @@ absl::Status WithReason(absl::Status status, const char* reason) {
 }
 
 std::string OneLine(std::string text) {
-  std::replace_if(text.begin(), text.end(), [](unsigned char c) { return c < 32; }, ' ');
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return c < 32; }, ' ');
   return std::string(absl::StripAsciiWhitespace(text));
 }
 
 // LibTorch, CUDA and the system each have words of their own for it.
 bool SpeaksOfMemory(const std::string& message) {
-  for (const char* words : {"out of memory", "t allocate memory", "annot allocate memory", "bad_alloc"}) {
+  for (const char* words :
+       {"out of memory", "t allocate memory", "annot allocate memory", "bad_alloc"}) {
     if (absl::StrContains(message, words)) return true;
   }
   return false;
@@ -86,7 +88,8 @@ Failure FailureOf(const absl::Status& status) {
       break;
   }
   if (SpeaksOfDisk(failure.message)) {
-    absl::StrAppend(&failure.message, "; free some space and submit again (resume=JOB continues a training)");
+    absl::StrAppend(&failure.message,
+                    "; free some space and submit again (resume=JOB continues a training)");
     return is(ipc::kWorkerDiskFull, "DISK_FULL");
   }
   if (SpeaksOfMemory(failure.message)) return is(ipc::kWorkerOutOfMemory, kMemory);

@@ -1,4 +1,5 @@
-// What an error means outside: the worker's exit code, the reason that scripts match and one line for people.
+// What an error means outside: the worker's exit code, the reason that scripts match and one line
+// for people.
 #pragma once
 
 #include <string>

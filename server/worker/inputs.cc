@@ -33,8 +33,8 @@ std::string Absolute(const std::string& path) {
 
 // yolov8n.yaml and its kin: a network without weights.
 bool IsScaleName(const std::string& model) {
-  return model.size() == 12 && absl::StartsWith(model, "yolov8") && absl::EndsWith(model, ".yaml") &&
-         absl::StrContains("nsmlx", model.substr(6, 1));
+  return model.size() == 12 && absl::StartsWith(model, "yolov8") &&
+         absl::EndsWith(model, ".yaml") && absl::StrContains("nsmlx", model.substr(6, 1));
 }
 
 absl::StatusOr<std::string> OnlyYaml(const std::string& folder) {
@@ -43,20 +43,24 @@ absl::StatusOr<std::string> OnlyYaml(const std::string& folder) {
   for (fs::directory_iterator entries(folder, error); !error && entries != fs::directory_iterator();
        entries.increment(error)) {
     const std::string extension = entries->path().extension().string();
-    if ((extension == ".yaml" || extension == ".yml") && IsFile(entries->path())) found.push_back(entries->path().string());
+    if ((extension == ".yaml" || extension == ".yml") && IsFile(entries->path()))
+      found.push_back(entries->path().string());
   }
   if (error) return absl::NotFoundError(absl::StrCat("data: ", folder, ": ", error.message()));
   std::sort(found.begin(), found.end());
   if (found.size() == 1) return found[0];
   if (found.empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("data: the folder ", folder, " holds no YAML that describes a data set; write one into it"));
+        absl::StrCat("data: the folder ", folder,
+                     " holds no YAML that describes a data set; write one into it"));
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("data: the folder ", folder, " holds several YAML files; name one: ", absl::StrJoin(found, ", ")));
+      absl::StrCat("data: the folder ", folder,
+                   " holds several YAML files; name one: ", absl::StrJoin(found, ", ")));
 }
 
-// The run folder that `resume` means: a run folder itself, its weights/last.pt, or a checkpoint in it.
+// The run folder that `resume` means: a run folder itself, its weights/last.pt, or a checkpoint in
+// it.
 fs::path RunFolderOf(const std::string& resume) {
   const fs::path path = resume;
   return IsFolder(path) ? path : path.parent_path().parent_path();
@@ -78,16 +82,20 @@ absl::Status ResolveResume(const ipc::AttemptSpec& attempt, engine::TrainConfig&
   }
   std::error_code ignored;
   if (!fs::exists(train.resume, ignored)) {
-    return absl::NotFoundError(absl::StrCat("resume: ", train.resume, ": no such run folder or checkpoint"));
+    return absl::NotFoundError(
+        absl::StrCat("resume: ", train.resume, ": no such run folder or checkpoint"));
   }
   const fs::path run = RunFolderOf(train.resume);
   if (!HasState(run)) {
-    return absl::NotFoundError(absl::StrCat("resume: no training state in ", (run / "checkpoints").string(),
+    return absl::NotFoundError(absl::StrCat("resume: no training state in ",
+                                            (run / "checkpoints").string(),
                                             "; to train on from its weights, give them as model="));
   }
   // The network is that of the run continued, unless the user insists on another.
-  const bool model_given = std::find(train.user_set.begin(), train.user_set.end(), "model") != train.user_set.end();
-  if (!model_given && IsFile(run / "weights/last.pt")) train.model = (run / "weights/last.pt").string();
+  const bool model_given =
+      std::find(train.user_set.begin(), train.user_set.end(), "model") != train.user_set.end();
+  if (!model_given && IsFile(run / "weights/last.pt"))
+    train.model = (run / "weights/last.pt").string();
   return absl::OkStatus();
 }
 
@@ -101,13 +109,15 @@ absl::Status ResolveLabel(const ipc::AttemptSpec& attempt, engine::LabelConfig& 
   for (std::string& model : label.models) {
     YOKE_ASSIGN_OR_RETURN(model, FindModel(model, WeightsDirs(attempt)));
     if (IsScaleName(model)) {
-      return absl::InvalidArgumentError(absl::StrCat("model=", model, " has no weights; labelling needs a .pt"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("model=", model, " has no weights; labelling needs a .pt"));
     }
   }
   for (std::string& source : label.sources) {
     source = Absolute(source);
     std::error_code ignored;
-    if (!fs::exists(source, ignored)) return absl::NotFoundError(absl::StrCat("source: ", source, ": no such folder or file"));
+    if (!fs::exists(source, ignored))
+      return absl::NotFoundError(absl::StrCat("source: ", source, ": no such folder or file"));
   }
   label.out = Absolute(label.out);
   return absl::OkStatus();
@@ -117,7 +127,8 @@ absl::Status ResolveValidate(const ipc::AttemptSpec& attempt, engine::ValConfig&
   YOKE_ASSIGN_OR_RETURN(val.data, FindData(val.data));
   YOKE_ASSIGN_OR_RETURN(val.model, FindModel(val.model, WeightsDirs(attempt)));
   if (!IsScaleName(val.model)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("model=", val.model, " has no weights; validation needs a .pt"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("model=", val.model, " has no weights; validation needs a .pt"));
 }
 
 }  // namespace
@@ -135,25 +146,32 @@ std::vector<std::string> WeightsDirs(const ipc::AttemptSpec& attempt) {
   std::vector<std::string> folders;
   const char* variable = std::getenv("YOKE_WEIGHTS_DIR");
   if (variable != nullptr && *variable != '\0') folders.push_back(variable);
-  if (!attempt.cache_dir.empty()) folders.push_back((fs::path(attempt.cache_dir).parent_path() / "weights").string());
+  if (!attempt.cache_dir.empty())
+    folders.push_back((fs::path(attempt.cache_dir).parent_path() / "weights").string());
   return folders;
 }
 
-absl::StatusOr<std::string> FindModel(const std::string& model, const std::vector<std::string>& weights_dirs) {
+absl::StatusOr<std::string> FindModel(const std::string& model,
+                                      const std::vector<std::string>& weights_dirs) {
   const std::string path = Absolute(model);
   if (IsFile(path)) return path;
-  if (IsFolder(path)) return absl::InvalidArgumentError(absl::StrCat("model: ", path, " is a folder; name the weights in it"));
+  if (IsFolder(path))
+    return absl::InvalidArgumentError(
+        absl::StrCat("model: ", path, " is a folder; name the weights in it"));
   if (IsScaleName(model)) return model;
   const bool bare = !absl::StrContains(model, "/");
   for (const std::string& folder : weights_dirs) {
-    if (bare && IsFile(fs::path(folder) / model)) return Absolute((fs::path(folder) / model).string());
+    if (bare && IsFile(fs::path(folder) / model))
+      return Absolute((fs::path(folder) / model).string());
   }
   const std::string advice = ", or train from scratch with model=yolov8n.yaml (n s m l x)";
   if (bare && !weights_dirs.empty()) {
-    return absl::NotFoundError(absl::StrCat("model: ", model, " is not here; put it in ", absl::StrJoin(weights_dirs, " or "),
+    return absl::NotFoundError(absl::StrCat("model: ", model, " is not here; put it in ",
+                                            absl::StrJoin(weights_dirs, " or "),
                                             " or give its path", advice));
   }
-  return absl::NotFoundError(absl::StrCat("model: ", path, ": no such file; put the weights there", advice));
+  return absl::NotFoundError(
+      absl::StrCat("model: ", path, ": no such file; put the weights there", advice));
 }
 
 absl::Status ResolveInputs(const ipc::AttemptSpec& attempt, Job& job) {
@@ -162,7 +180,8 @@ absl::Status ResolveInputs(const ipc::AttemptSpec& attempt, Job& job) {
     return ResolveTrain(attempt, *train, job);
   }
   if (auto* val = std::get_if<engine::ValConfig>(&job.task)) return ResolveValidate(attempt, *val);
-  if (auto* label = std::get_if<engine::LabelConfig>(&job.task)) return ResolveLabel(attempt, *label);
+  if (auto* label = std::get_if<engine::LabelConfig>(&job.task))
+    return ResolveLabel(attempt, *label);
   if (auto* process = std::get_if<ProcessJob>(&job.task)) {
     process->process.source = Absolute(process->process.source);
     process->process.out = Absolute(process->process.out);

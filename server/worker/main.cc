@@ -1,4 +1,5 @@
-// yoke-worker: one rank of one attempt, or its preparation. Started by yoke-shim, or by hand as torchrun would.
+// yoke-worker: one rank of one attempt, or its preparation. Started by yoke-shim, or by hand as
+// torchrun would.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -10,10 +11,12 @@
 namespace {
 
 constexpr char kUsage[] =
-    "usage: yoke-worker [--prepare] --spec FILE   run a rank of an attempt, or check what it needs\n"
+    "usage: yoke-worker [--prepare] --spec FILE   run a rank of an attempt, or check what it "
+    "needs\n"
     "       yoke-worker --probe                   what can this machine compute with (JSON)\n"
     "       yoke-worker --version\n"
-    "FILE is the attempt's spec.json, by default $YOKE_SPEC. RANK, LOCAL_RANK and WORLD_SIZE are read as\n"
+    "FILE is the attempt's spec.json, by default $YOKE_SPEC. RANK, LOCAL_RANK and WORLD_SIZE are "
+    "read as\n"
     "torchrun sets them.\n";
 
 int Refuse(const std::string& what) {

@@ -37,17 +37,22 @@ absl::Status CheckWritable(const std::string& key, const std::string& folder) {
   std::error_code error;
   while (!fs::exists(at, error) && at.has_relative_path()) at = at.parent_path();
   if (!fs::is_directory(at, error)) {
-    return absl::InvalidArgumentError(absl::StrCat(key, ": ", at.string(), " is a file where a folder is needed"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(key, ": ", at.string(), " is a file where a folder is needed"));
   }
   if (faccessat(AT_FDCWD, at.c_str(), W_OK | X_OK, AT_EACCESS) == 0) return absl::OkStatus();
-  const absl::Status status = os::ErrnoStatus(errno, absl::StrCat(key, ": cannot write to ", at.string()));
-  return absl::Status(status.code(), absl::StrCat(status.message(), "; choose another folder, or let the daemon's user write there"));
+  const absl::Status status =
+      os::ErrnoStatus(errno, absl::StrCat(key, ": cannot write to ", at.string()));
+  return absl::Status(
+      status.code(), absl::StrCat(status.message(),
+                                  "; choose another folder, or let the daemon's user write there"));
 }
 
 absl::Status CheckTrainModel(const std::string& model) {
   if (absl::EndsWith(model, ".pt")) return engine::ReadWeights(model).status();
   if (engine::ScaleFromName(fs::path(model).filename().string()) != '\0') return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("model=", model, " is no model; give weights (.pt) or yolov8n.yaml (n s m l x)"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "model=", model, " is no model; give weights (.pt) or yolov8n.yaml (n s m l x)"));
 }
 
 class Preparer {
@@ -64,14 +69,17 @@ class Preparer {
     YOKE_RETURN_IF_ERROR(CheckWritable("cache folder", attempt_.cache_dir));
     for (const std::string& warning : job.warnings) Warn(warning);
     YOKE_RETURN_IF_ERROR(std::visit([this](const auto& task) { return Check(task); }, job.task));
-    if (warnings_left_out_ > 0) prepared_.warnings.push_back(absl::StrCat("… and ", warnings_left_out_, " more warnings"));
+    if (warnings_left_out_ > 0)
+      prepared_.warnings.push_back(absl::StrCat("… and ", warnings_left_out_, " more warnings"));
     prepared_.banner = BannerLines(attempt_, job);
     return std::move(prepared_);
   }
 
  private:
   void Warn(const std::string& sentence) {
-    if (std::find(prepared_.warnings.begin(), prepared_.warnings.end(), sentence) != prepared_.warnings.end()) return;
+    if (std::find(prepared_.warnings.begin(), prepared_.warnings.end(), sentence) !=
+        prepared_.warnings.end())
+      return;
     if (prepared_.warnings.size() < kWarningsMax) {
       prepared_.warnings.push_back(sentence);
     } else {
@@ -86,8 +94,9 @@ class Preparer {
   }
 
   // The same options as the task itself uses, or the cache would not serve it.
-  absl::Status Scan(const char* split_name, const std::vector<std::string>& sources, const DataYaml& yaml, bool single_cls,
-                    const std::string& on_bad_label, double fraction) {
+  absl::Status Scan(const char* split_name, const std::vector<std::string>& sources,
+                    const DataYaml& yaml, bool single_cls, const std::string& on_bad_label,
+                    double fraction) {
     engine::ScanOptions options;
     options.class_count = static_cast<int>(yaml.names.size());
     options.single_cls = single_cls;
@@ -98,8 +107,8 @@ class Preparer {
     options.warn = [this](const std::string& sentence) { Warn(sentence); };
     YOKE_ASSIGN_OR_RETURN(const Split split, ScanSplit(sources, options));
     if (split.missing_labels > 0) {
-      Warn(absl::StrCat(split.missing_labels, " of ", split.samples.size(), " images of ", split_name,
-                        " have no label file and count as background"));
+      Warn(absl::StrCat(split.missing_labels, " of ", split.samples.size(), " images of ",
+                        split_name, " have no label file and count as background"));
     }
     if (split.boxes == 0) Warn(absl::StrCat("no image of ", split_name, " has a box"));
     return absl::OkStatus();
@@ -109,13 +118,15 @@ class Preparer {
     YOKE_RETURN_IF_ERROR(CheckTrainModel(train.model));
     YOKE_ASSIGN_OR_RETURN(const DataYaml yaml, engine::ReadDataYaml(train.data));
     if (yaml.train.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(yaml.yaml_path, ": no 'train:' in it; name the training images"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(yaml.yaml_path, ": no 'train:' in it; name the training images"));
     }
     if (train.val && yaml.val.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(yaml.yaml_path, ": no 'val:' in it; name the validation images, or give val=false"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          yaml.yaml_path, ": no 'val:' in it; name the validation images, or give val=false"));
     }
-    YOKE_RETURN_IF_ERROR(Scan("train", yaml.train, yaml, train.single_cls, train.on_bad_label, train.fraction));
+    YOKE_RETURN_IF_ERROR(
+        Scan("train", yaml.train, yaml, train.single_cls, train.on_bad_label, train.fraction));
     if (!train.val) return absl::OkStatus();
     return Scan("val", yaml.val, yaml, train.single_cls, train.on_bad_label, 1);
   }
@@ -125,20 +136,25 @@ class Preparer {
     YOKE_ASSIGN_OR_RETURN(const DataYaml yaml, engine::ReadDataYaml(val.data));
     const auto classes = static_cast<size_t>(weights.spec.class_count);
     if (classes != yaml.names.size() && !val.single_cls) {
-      return absl::InvalidArgumentError(absl::StrCat(val.model, " knows ", classes, " classes and ", yaml.yaml_path, " names ",
-                                                     yaml.names.size(), "; validate weights on the data set they were trained for"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          val.model, " knows ", classes, " classes and ", yaml.yaml_path, " names ",
+          yaml.names.size(), "; validate weights on the data set they were trained for"));
     }
-    const std::vector<std::string>& sources = val.split == "train" ? yaml.train : val.split == "test" ? yaml.test : yaml.val;
+    const std::vector<std::string>& sources = val.split == "train"  ? yaml.train
+                                              : val.split == "test" ? yaml.test
+                                                                    : yaml.val;
     if (sources.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(yaml.yaml_path, ": no '", val.split, ":' in it; add one or choose another split"));
+      return absl::InvalidArgumentError(absl::StrCat(yaml.yaml_path, ": no '", val.split,
+                                                     ":' in it; add one or choose another split"));
     }
     return Scan(val.split.c_str(), sources, yaml, val.single_cls, val.on_bad_label, 1);
   }
 
   absl::Status Check(const engine::LabelConfig& label) {
-    for (const std::string& model : label.models) YOKE_RETURN_IF_ERROR(engine::ReadWeights(model).status());
-    for (const std::string& source : label.sources) YOKE_RETURN_IF_ERROR(engine::ListImages(source).status());
+    for (const std::string& model : label.models)
+      YOKE_RETURN_IF_ERROR(engine::ReadWeights(model).status());
+    for (const std::string& source : label.sources)
+      YOKE_RETURN_IF_ERROR(engine::ListImages(source).status());
     return CheckWritable("out", label.out);
   }
 
@@ -148,8 +164,10 @@ class Preparer {
     if (job.train) YOKE_RETURN_IF_ERROR(CheckTrainModel(job.train->model));
     std::error_code error;
     const bool made_before = os::FileExists(attempt_.run_dir + "/process.json");
-    if (!made_before && fs::exists(job.process.out, error) && !fs::is_empty(job.process.out, error)) {
-      return absl::AlreadyExistsError(absl::StrCat("out: ", job.process.out, " exists and is not empty; choose a new folder or remove it"));
+    if (!made_before && fs::exists(job.process.out, error) &&
+        !fs::is_empty(job.process.out, error)) {
+      return absl::AlreadyExistsError(absl::StrCat(
+          "out: ", job.process.out, " exists and is not empty; choose a new folder or remove it"));
     }
     return absl::OkStatus();
   }
@@ -175,7 +193,8 @@ absl::StatusOr<Prepared> Prepare(const ipc::AttemptSpec& attempt) {
 }
 
 nlohmann::json PrepareAnswer(const absl::StatusOr<Prepared>& prepared) {
-  if (prepared.ok()) return {{"ok", true}, {"banner", prepared->banner}, {"warnings", prepared->warnings}};
+  if (prepared.ok())
+    return {{"ok", true}, {"banner", prepared->banner}, {"warnings", prepared->warnings}};
   const Failure failure = FailureOf(prepared.status());
   return {{"ok", false}, {"reason", failure.reason}, {"message", failure.message}};
 }

@@ -1,6 +1,6 @@
-// Looks at everything a job needs before its ranks start: data set, weights, folders to write to. As the first phase of
-// an attempt it also leaves the scan in the caches, so that ranks find it there; as a check before a job is accepted
-// it is the daemon's only look at files.
+// Looks at everything a job needs before its ranks start: data set, weights, folders to write to.
+// As the first phase of an attempt it also leaves the scan in the caches, so that ranks find it
+// there; as a check before a job is accepted it is the daemon's only look at files.
 #pragma once
 
 #include <string>
@@ -17,7 +17,8 @@ struct Prepared {
   std::vector<std::string> warnings;
 };
 
-// The error is the first thing that would end the job: FILE:LINE where there is a line, and what to do.
+// The error is the first thing that would end the job: FILE:LINE where there is a line, and what to
+// do.
 absl::StatusOr<Prepared> Prepare(const ipc::AttemptSpec& attempt);
 
 // One line for the daemon: {"ok":true,"banner":[…],"warnings":[…]} or

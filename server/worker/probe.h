@@ -5,8 +5,9 @@
 
 namespace yoke::worker {
 
-// {"version", "torch", "opencv", "cpu": {capability, cores, avx512Bf16}, "cuda": bool, "cudaMessage",
-// "devices": [{index, name, computeCapability, memoryTotalBytes, memoryFreeBytes}]}. Without CUDA, "cudaMessage" says why.
+// {"version", "torch", "opencv", "cpu": {capability, cores, avx512Bf16}, "cuda": bool,
+// "cudaMessage", "devices": [{index, name, computeCapability, memoryTotalBytes, memoryFreeBytes}]}.
+// Without CUDA, "cudaMessage" says why.
 nlohmann::json Probe();
 
 }  // namespace yoke::worker

@@ -9,11 +9,13 @@
 namespace yoke::worker {
 
 absl::StatusOr<std::vector<double>> GatherNumbers(double mine, engine::Group& group) {
-  YOKE_ASSIGN_OR_RETURN(const std::vector<std::string> texts, group.AllGatherBytes(absl::StrFormat("%.17g", mine)));
+  YOKE_ASSIGN_OR_RETURN(const std::vector<std::string> texts,
+                        group.AllGatherBytes(absl::StrFormat("%.17g", mine)));
   std::vector<double> numbers;
   for (const std::string& text : texts) {
     double number = 0;
-    if (!absl::SimpleAtod(text, &number)) return absl::InternalError("a rank sent no number: " + text);
+    if (!absl::SimpleAtod(text, &number))
+      return absl::InternalError("a rank sent no number: " + text);
     numbers.push_back(number);
   }
   return numbers;

@@ -1,4 +1,5 @@
-// What a task has to work with: the attempt, this rank's place in it, device, group, and whom to tell.
+// What a task has to work with: the attempt, this rank's place in it, device, group, and whom to
+// tell.
 #pragma once
 
 #include <cstdint>

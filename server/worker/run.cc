@@ -35,7 +35,8 @@ struct Place {
 absl::StatusOr<ipc::AttemptSpec> ReadAttempt(const std::string& path) {
   YOKE_ASSIGN_OR_RETURN(const nlohmann::json json, ipc::ReadJsonFile(path));
   absl::StatusOr<ipc::AttemptSpec> attempt = ipc::AttemptSpecFromJson(json);
-  if (!attempt.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", attempt.status().message()));
+  if (!attempt.ok())
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", attempt.status().message()));
   if (attempt->ranks.empty()) return absl::InvalidArgumentError(absl::StrCat(path, ": no ranks"));
   return attempt;
 }
@@ -55,25 +56,34 @@ absl::StatusOr<Place> PlaceIn(const ipc::AttemptSpec& attempt) {
   YOKE_ASSIGN_OR_RETURN(place.local_rank, NumberFrom("LOCAL_RANK", place.rank));
   YOKE_ASSIGN_OR_RETURN(const int world_size, NumberFrom("WORLD_SIZE", ranks));
   if (place.rank >= 0 && place.rank < ranks && world_size == ranks) return place;
-  return absl::InvalidArgumentError(absl::StrCat("RANK=", place.rank, " WORLD_SIZE=", world_size, " do not fit spec.json, which has ",
-                                                 ranks, " ranks; start one process for each, RANK=0 to ", ranks - 1));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "RANK=", place.rank, " WORLD_SIZE=", world_size, " do not fit spec.json, which has ", ranks,
+      " ranks; start one process for each, RANK=0 to ", ranks - 1));
 }
 
 absl::StatusOr<TaskEnd> RunTask(const Job& job, Rank& rank) {
   struct Call {
     Rank& rank;
-    absl::StatusOr<TaskEnd> operator()(const engine::TrainConfig& config) { return RunTrainTask(config, rank); }
-    absl::StatusOr<TaskEnd> operator()(const engine::ValConfig& config) { return RunValidateTask(config, rank); }
-    absl::StatusOr<TaskEnd> operator()(const engine::LabelConfig& config) { return RunLabelTask(config, rank); }
+    absl::StatusOr<TaskEnd> operator()(const engine::TrainConfig& config) {
+      return RunTrainTask(config, rank);
+    }
+    absl::StatusOr<TaskEnd> operator()(const engine::ValConfig& config) {
+      return RunValidateTask(config, rank);
+    }
+    absl::StatusOr<TaskEnd> operator()(const engine::LabelConfig& config) {
+      return RunLabelTask(config, rank);
+    }
     absl::StatusOr<TaskEnd> operator()(const ProcessJob& job) { return RunProcessTask(job, rank); }
-    absl::StatusOr<TaskEnd> operator()(const SelftestJob& job) { return RunSelftestTask(job, rank); }
+    absl::StatusOr<TaskEnd> operator()(const SelftestJob& job) {
+      return RunSelftestTask(job, rank);
+    }
   };
   return std::visit(Call{rank}, job.task);
 }
 
 // `group` outlives this call, see RunRank.
-absl::StatusOr<TaskEnd> Work(const ipc::AttemptSpec& attempt, Place place, EventObserver& observer, const StopFlag& stop,
-                             std::shared_ptr<engine::Group>& group) {
+absl::StatusOr<TaskEnd> Work(const ipc::AttemptSpec& attempt, Place place, EventObserver& observer,
+                             const StopFlag& stop, std::shared_ptr<engine::Group>& group) {
   YOKE_ASSIGN_OR_RETURN(Job job, ReadJob(attempt));
   YOKE_RETURN_IF_ERROR(ResolveInputs(attempt, job));
   observer.OnBanner(BannerLines(attempt, job));
@@ -81,11 +91,14 @@ absl::StatusOr<TaskEnd> Work(const ipc::AttemptSpec& attempt, Place place, Event
     for (const std::string& warning : job.warnings) observer.OnWarning(warning);
   }
   YOKE_RETURN_IF_ERROR(os::MakeDirs(attempt.run_dir));
-  YOKE_ASSIGN_OR_RETURN(const at::Device device, OpenDevice(attempt.ranks[static_cast<size_t>(place.rank)], place.local_rank));
-  YOKE_ASSIGN_OR_RETURN(group, engine::MakeGroup({.rank = place.rank,
-                                                  .world_size = static_cast<int>(attempt.ranks.size()),
-                                                  .store_path = attempt.attempt_dir + "/rendezvous",
-                                                  .backend = attempt.backend}));
+  YOKE_ASSIGN_OR_RETURN(
+      const at::Device device,
+      OpenDevice(attempt.ranks[static_cast<size_t>(place.rank)], place.local_rank));
+  YOKE_ASSIGN_OR_RETURN(group,
+                        engine::MakeGroup({.rank = place.rank,
+                                           .world_size = static_cast<int>(attempt.ranks.size()),
+                                           .store_path = attempt.attempt_dir + "/rendezvous",
+                                           .backend = attempt.backend}));
   Rank rank{attempt, device, group, observer, stop};
   YOKE_ASSIGN_OR_RETURN(TaskEnd end, RunTask(job, rank));
   if (rank.leads()) YOKE_RETURN_IF_ERROR(observer.Result(std::move(end.result)));
@@ -97,16 +110,20 @@ absl::StatusOr<TaskEnd> Work(const ipc::AttemptSpec& attempt, Place place, Event
 absl::Status LostPeers(const std::string& what) {
   const size_t place = absl::StartsWith(what, "[") ? what.find("] ") : std::string::npos;
   return absl::UnavailableError(
-      absl::StrCat("lost the connection to another rank: ", place == std::string::npos ? what : what.substr(place + 2)));
+      absl::StrCat("lost the connection to another rank: ",
+                   place == std::string::npos ? what : what.substr(place + 2)));
 }
 
-// Averaging gradients throws from within the backward pass, so the loss of a peer may arrive as an exception.
-absl::StatusOr<TaskEnd> WorkGuarded(const ipc::AttemptSpec& attempt, Place place, EventObserver& observer,
-                                    const StopFlag& stop, std::shared_ptr<engine::Group>& group) {
+// Averaging gradients throws from within the backward pass, so the loss of a peer may arrive as an
+// exception.
+absl::StatusOr<TaskEnd> WorkGuarded(const ipc::AttemptSpec& attempt, Place place,
+                                    EventObserver& observer, const StopFlag& stop,
+                                    std::shared_ptr<engine::Group>& group) {
   try {
     return Work(attempt, place, observer, stop, group);
   } catch (const c10::OutOfMemoryError& error) {
-    return OutOfMemory(absl::StrCat("out of memory on the device; lower batch or imgsz: ", error.what_without_backtrace()));
+    return OutOfMemory(absl::StrCat("out of memory on the device; lower batch or imgsz: ",
+                                    error.what_without_backtrace()));
   } catch (const std::bad_alloc&) {
     return OutOfMemory("out of memory; lower batch, imgsz or workers");
   } catch (const c10::DistError& error) {
@@ -134,7 +151,8 @@ int RunRank(const std::string& spec_path) {
   const absl::StatusOr<Place> place = PlaceIn(*attempt);
   if (!place.ok()) return Complain(place.status());
   SetUpProcess(attempt->ranks[static_cast<size_t>(place->rank)].threads);
-  const absl::StatusOr<std::unique_ptr<EventObserver>> observer = EventObserver::Open(*attempt, place->rank);
+  const absl::StatusOr<std::unique_ptr<EventObserver>> observer =
+      EventObserver::Open(*attempt, place->rank);
   if (!observer.ok()) return Complain(observer.status());
 
   std::shared_ptr<engine::Group> group;
@@ -145,9 +163,9 @@ int RunRank(const std::string& spec_path) {
   }
   const Failure failure = FailureOf(end.status());
   (*observer)->Error(failure);
-  // The supervisor names the rank that ended first as the cause. So the rank that knows the cause ends
-  // before its connections close (a group that is destroyed closes them), and one that only lost its
-  // peers gives them the time.
+  // The supervisor names the rank that ended first as the cause. So the rank that knows the cause
+  // ends before its connections close (a group that is destroyed closes them), and one that only
+  // lost its peers gives them the time.
   if (failure.reason == "RANK_FAILED" && !stop.requested()) std::this_thread::sleep_for(kLinger);
   std::fflush(nullptr);
   _exit(failure.exit);
@@ -156,7 +174,9 @@ int RunRank(const std::string& spec_path) {
 int RunPrepare(const std::string& spec_path) {
   const absl::StatusOr<ipc::AttemptSpec> attempt = ReadAttempt(spec_path);
   const absl::StatusOr<Prepared> prepared = attempt.ok() ? Prepare(*attempt) : attempt.status();
-  std::printf("%s\n", PrepareAnswer(prepared).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  std::printf("%s\n", PrepareAnswer(prepared)
+                          .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+                          .c_str());
   std::fflush(stdout);
   return prepared.ok() ? ipc::kWorkerOk : Complain(prepared.status());
 }

@@ -9,8 +9,10 @@ namespace yoke::worker {
 
 using nlohmann::json;
 
-SpecObject::SpecObject(const json& object, std::string path) : json_(object), path_(std::move(path)) {
-  if (!json_.is_object()) status_ = absl::InvalidArgumentError(absl::StrCat(path_, ": not a JSON object"));
+SpecObject::SpecObject(const json& object, std::string path)
+    : json_(object), path_(std::move(path)) {
+  if (!json_.is_object())
+    status_ = absl::InvalidArgumentError(absl::StrCat(path_, ": not a JSON object"));
 }
 
 const json* SpecObject::Find(const char* field) {
@@ -21,7 +23,8 @@ const json* SpecObject::Find(const char* field) {
 }
 
 void SpecObject::Fail(const char* field, const std::string& problem) {
-  if (status_.ok()) status_ = absl::InvalidArgumentError(absl::StrCat(path_, ".", field, " ", problem));
+  if (status_.ok())
+    status_ = absl::InvalidArgumentError(absl::StrCat(path_, ".", field, " ", problem));
 }
 
 absl::Status SpecObject::Finish() const {
@@ -29,7 +32,8 @@ absl::Status SpecObject::Finish() const {
   for (const auto& [name, value] : json_.items()) {
     if (!read_.contains(name)) {
       return absl::InvalidArgumentError(absl::StrCat(
-          path_, ".", name, " is not known to this yoke-worker; it is of another version than the daemon"));
+          path_, ".", name,
+          " is not known to this yoke-worker; it is of another version than the daemon"));
     }
   }
   return absl::OkStatus();
@@ -46,7 +50,8 @@ void SpecObject::Take(const char* field, const json& item, bool& value) {
 }
 
 void SpecObject::Take(const char* field, const json& item, double& value) {
-  if (!item.is_number() || !std::isfinite(item.get<double>())) return Fail(field, "must be a number");
+  if (!item.is_number() || !std::isfinite(item.get<double>()))
+    return Fail(field, "must be a number");
   value = item.get<double>();
 }
 

@@ -15,7 +15,8 @@ namespace yoke::worker {
 
 class SpecObject {
  public:
-  // `path` opens every message: "train" gives "train.epochs is missing …". `json` must outlive this.
+  // `path` opens every message: "train" gives "train.epochs is missing …". `json` must outlive
+  // this.
   SpecObject(const nlohmann::json& json, std::string path);
 
   // A field that the daemon always resolves. Keeps the first problem and leaves `value` alone then.

@@ -111,7 +111,8 @@ class Reader {
     object.Read("workers", c.workers);
     ReadAmp(object, c.amp);
     if (c.models.size() != 1) {
-      object.Fail("model", absl::StrCat("names ", c.models.size(), " weights; labelling takes one"));
+      object.Fail("model",
+                  absl::StrCat("names ", c.models.size(), " weights; labelling takes one"));
     }
     if (c.sources.empty()) object.Fail("source", "names no folder of images");
     YOKE_RETURN_IF_ERROR(object.Finish());
@@ -173,7 +174,8 @@ class Reader {
     object.Read("batch", batch);
     const auto ranks = static_cast<int64_t>(attempt_.ranks.size());
     if (batch < ranks || batch % ranks != 0) {
-      object.Fail("batch", absl::StrCat("is ", batch, ", which ", ranks, " devices cannot share evenly"));
+      object.Fail("batch",
+                  absl::StrCat("is ", batch, ", which ", ranks, " devices cannot share evenly"));
     }
   }
 
@@ -193,7 +195,8 @@ class Reader {
     if (word == "bf16") {
       amp = word;
     } else if (word == "fp16") {
-      object.Fail("amp", "is fp16, which the engine does not compute in; use amp=auto, bf16 or false");
+      object.Fail("amp",
+                  "is fp16, which the engine does not compute in; use amp=auto, bf16 or false");
     } else if (word == "auto" || word == "true") {
       amp = cpu_ ? "off" : "auto";
     } else {
@@ -206,7 +209,9 @@ class Reader {
     object.Read("cache", word);
     cache = word == "true" || word == "ram" ? "ram" : "off";
     if (word == "disk") {
-      job_.warnings.push_back("cache=disk is not kept; images are decoded in each epoch (cache=ram keeps them in memory)");
+      job_.warnings.push_back(
+          "cache=disk is not kept; images are decoded in each epoch (cache=ram keeps them in "
+          "memory)");
     }
   }
 

@@ -1,4 +1,5 @@
-// spec.json -> plain configuration of the engine. Pure: looks at no file; inputs.h does that after it.
+// spec.json -> plain configuration of the engine. Pure: looks at no file; inputs.h does that after
+// it.
 #pragma once
 
 #include <optional>
@@ -24,7 +25,8 @@ struct SelftestJob {
 };
 
 struct Job {
-  std::variant<engine::TrainConfig, engine::ValConfig, engine::LabelConfig, ProcessJob, SelftestJob> task;
+  std::variant<engine::TrainConfig, engine::ValConfig, engine::LabelConfig, ProcessJob, SelftestJob>
+      task;
   std::string device;                 // the device string as the user wrote it
   std::vector<std::string> warnings;  // settings that were adjusted
 };

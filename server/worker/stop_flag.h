@@ -1,5 +1,5 @@
-// SIGTERM and SIGINT as the engine's StopSignal: the rank finishes its iteration, saves and ends. Asking twice does
-// nothing more; what comes after the grace is SIGKILL.
+// SIGTERM and SIGINT as the engine's StopSignal: the rank finishes its iteration, saves and ends.
+// Asking twice does nothing more; what comes after the grace is SIGKILL.
 #pragma once
 
 #include "server/engine/observer.h"

@@ -5,8 +5,9 @@
 namespace yoke::worker {
 
 absl::StatusOr<TaskEnd> RunLabelTask(const engine::LabelConfig& config, Rank& rank) {
-  YOKE_ASSIGN_OR_RETURN(const engine::LabelResult result,
-                        engine::RunLabel(config, rank.device, *rank.group, rank.observer, rank.stop));
+  YOKE_ASSIGN_OR_RETURN(
+      const engine::LabelResult result,
+      engine::RunLabel(config, rank.device, *rank.group, rank.observer, rank.stop));
   TaskEnd end;
   end.stopped = result.stopped;
   end.result["label"] = {{"images", result.images},

@@ -26,12 +26,15 @@ nlohmann::json ResultJson(const engine::ProcessResult& r) {
 absl::StatusOr<nlohmann::json> MakeDataset(const engine::ProcessConfig& config, Rank& rank) {
   const std::string record = rank.attempt.run_dir + "/process.json";
   if (os::FileExists(record) && os::FileExists(config.out + "/data.yaml")) {
-    rank.observer.OnLog(absl::StrCat("the data set ", config.out, " was made by an earlier attempt"));
+    rank.observer.OnLog(
+        absl::StrCat("the data set ", config.out, " was made by an earlier attempt"));
     return ipc::ReadJsonFile(record);
   }
-  YOKE_ASSIGN_OR_RETURN(const engine::ProcessResult made, engine::RunProcess(config, rank.observer, rank.stop));
-  rank.observer.OnLog(absl::StrCat("data set ", made.data_yaml, ": ", made.images, " images, ", made.boxes, " boxes; train ",
-                                   made.train, ", val ", made.val, ", test ", made.test));
+  YOKE_ASSIGN_OR_RETURN(const engine::ProcessResult made,
+                        engine::RunProcess(config, rank.observer, rank.stop));
+  rank.observer.OnLog(absl::StrCat("data set ", made.data_yaml, ": ", made.images, " images, ",
+                                   made.boxes, " boxes; train ", made.train, ", val ", made.val,
+                                   ", test ", made.test));
   const nlohmann::json result = ResultJson(made);
   YOKE_RETURN_IF_ERROR(ipc::WriteJsonFile(record, result));
   return result;

@@ -28,7 +28,8 @@ engine::TrainConfig TrainingOf(const SelftestJob& job, const Rank& rank, const s
   return config;
 }
 
-engine::LabelConfig LabellingOf(const SelftestJob& job, const Rank& rank, const std::string& images) {
+engine::LabelConfig LabellingOf(const SelftestJob& job, const Rank& rank,
+                                const std::string& images) {
   engine::LabelConfig config;
   config.models = {rank.attempt.run_dir + "/weights/best.pt"};
   config.sources = {images};
@@ -54,20 +55,24 @@ class Checks {
   std::vector<std::string> sentences_;
 };
 
-Checks Judge(const SelftestJob& job, const Rank& rank, const nlohmann::json& train, const nlohmann::json& label) {
+Checks Judge(const SelftestJob& job, const Rank& rank, const nlohmann::json& train,
+             const nlohmann::json& label) {
   Checks checks;
   const int epochs = train["epochs"];
-  checks.Add(epochs == job.epochs, absl::StrFormat("trained %d of %d epochs at %.1f images/s", epochs, job.epochs,
-                                                   train["imagesPerSecond"].get<double>()));
+  checks.Add(epochs == job.epochs,
+             absl::StrFormat("trained %d of %d epochs at %.1f images/s", epochs, job.epochs,
+                             train["imagesPerSecond"].get<double>()));
   const std::optional<engine::EpochReport>& last = rank.observer.last_epoch();
   const double loss = last ? last->box_loss + last->cls_loss + last->dfl_loss : NAN;
   checks.Add(std::isfinite(loss), absl::StrFormat("the last epoch's loss is %.3f", loss));
   const std::vector<double> sums = train["weightsChecksum"];
-  const bool equal = std::all_of(sums.begin(), sums.end(), [&](double sum) { return sum == sums[0] && std::isfinite(sum); });
+  const bool equal = std::all_of(sums.begin(), sums.end(),
+                                 [&](double sum) { return sum == sums[0] && std::isfinite(sum); });
   checks.Add(equal, absl::StrCat("all ", sums.size(), " ranks hold the same weights"));
   const int64_t images = label["images"], failed = label["failed"];
   checks.Add(images == kValImages && failed == 0,
-             absl::StrCat("labelled ", images - failed, " of ", kValImages, " images, ", label["boxes"].get<int64_t>(), " boxes"));
+             absl::StrCat("labelled ", images - failed, " of ", kValImages, " images, ",
+                          label["boxes"].get<int64_t>(), " boxes"));
   return checks;
 }
 
@@ -78,20 +83,26 @@ absl::StatusOr<TaskEnd> RunSelftestTask(const SelftestJob& job, Rank& rank) {
   if (rank.leads()) {
     std::error_code ignored;
     std::filesystem::remove_all(folder, ignored);  // of an earlier attempt
-    YOKE_RETURN_IF_ERROR(engine::WriteShapes(
-        {.out = folder, .train = kTrainImages, .val = kValImages, .size = std::min(job.imgsz, kDrawnSizeMax), .classes = kClasses}));
+    YOKE_RETURN_IF_ERROR(engine::WriteShapes({.out = folder,
+                                              .train = kTrainImages,
+                                              .val = kValImages,
+                                              .size = std::min(job.imgsz, kDrawnSizeMax),
+                                              .classes = kClasses}));
   }
   YOKE_RETURN_IF_ERROR(rank.group->Barrier());
-  YOKE_ASSIGN_OR_RETURN(const TaskEnd trained, RunTrainTask(TrainingOf(job, rank, folder + "/data.yaml"), rank));
+  YOKE_ASSIGN_OR_RETURN(const TaskEnd trained,
+                        RunTrainTask(TrainingOf(job, rank, folder + "/data.yaml"), rank));
   if (trained.stopped) return trained;
   // All of them see the weights that rank 0 wrote.
   YOKE_RETURN_IF_ERROR(rank.group->Barrier());
-  YOKE_ASSIGN_OR_RETURN(TaskEnd end, RunLabelTask(LabellingOf(job, rank, folder + "/images/val"), rank));
+  YOKE_ASSIGN_OR_RETURN(TaskEnd end,
+                        RunLabelTask(LabellingOf(job, rank, folder + "/images/val"), rank));
   if (end.stopped || !rank.leads()) return end;
   const Checks checks = Judge(job, rank, trained.result["train"], end.result["label"]);
   for (const std::string& sentence : checks.sentences()) rank.observer.OnLog(sentence);
   end.result = {{"selftest", {{"passed", checks.passed()}, {"checks", checks.sentences()}}}};
-  if (!checks.passed()) end.verdict = absl::InternalError("the self-test failed; its checks say where");
+  if (!checks.passed())
+    end.verdict = absl::InternalError("the self-test failed; its checks say where");
   return end;
 }
 

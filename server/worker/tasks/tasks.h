@@ -21,8 +21,8 @@ absl::StatusOr<TaskEnd> RunValidateTask(const engine::ValConfig& config, Rank& r
 absl::StatusOr<TaskEnd> RunLabelTask(const engine::LabelConfig& config, Rank& rank);
 // Rank 0 makes the data set, then all train on it, if that is asked for.
 absl::StatusOr<TaskEnd> RunProcessTask(const ProcessJob& job, Rank& rank);
-// Draws a data set, trains on it, labels with what came of it. A check that fails is an Internal error after
-// the result.
+// Draws a data set, trains on it, labels with what came of it. A check that fails is an Internal
+// error after the result.
 absl::StatusOr<TaskEnd> RunSelftestTask(const SelftestJob& job, Rank& rank);
 
 nlohmann::json MetricsJson(const engine::DetectionMetrics& metrics);

@@ -6,15 +6,17 @@ namespace yoke::worker {
 namespace {
 
 nlohmann::json ClassJson(const engine::ClassMetrics& c) {
-  return {{"classId", c.class_id},   {"name", c.name},     {"images", c.images}, {"instances", c.instances},
-          {"precision", c.precision}, {"recall", c.recall}, {"map50", c.map50},   {"map5095", c.map5095}};
+  return {{"classId", c.class_id},    {"name", c.name},           {"images", c.images},
+          {"instances", c.instances}, {"precision", c.precision}, {"recall", c.recall},
+          {"map50", c.map50},         {"map5095", c.map5095}};
 }
 
 }  // namespace
 
 absl::StatusOr<TaskEnd> RunValidateTask(const engine::ValConfig& config, Rank& rank) {
-  YOKE_ASSIGN_OR_RETURN(const engine::ValidationResult result,
-                        engine::RunValidation(config, rank.device, *rank.group, rank.observer, rank.stop));
+  YOKE_ASSIGN_OR_RETURN(
+      const engine::ValidationResult result,
+      engine::RunValidation(config, rank.device, *rank.group, rank.observer, rank.stop));
   TaskEnd end;
   end.stopped = result.stopped;
   nlohmann::json classes = nlohmann::json::array();

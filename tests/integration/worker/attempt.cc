@@ -52,7 +52,8 @@ void Attempt::Save() const {
   ASSERT_TRUE(ipc::WriteJsonFile(spec.attempt_dir + "/spec.json", ipc::ToJson(spec)).ok());
 }
 
-pid_t Attempt::Start(int rank, const std::vector<std::string>& flags, const std::string& out, const std::string& err) const {
+pid_t Attempt::Start(int rank, const std::vector<std::string>& flags, const std::string& out,
+                     const std::string& err) const {
   const auto out_fd = os::Open(out, O_WRONLY | O_CREAT | O_APPEND);
   const auto err_fd = os::Open(err, O_WRONLY | O_CREAT | O_APPEND);
   os::SpawnOptions options;
@@ -93,7 +94,8 @@ std::vector<int> Attempt::Wait(int seconds) {
         pids_[rank] = 0;
         codes[rank] = (*exit)->signal != 0 ? -(*exit)->signal : (*exit)->exit_code;
       } else if (os::BootMilliseconds() > deadline) {
-        ADD_FAILURE() << "rank " << rank << " still runs after " << seconds << " s\n" << Log(static_cast<int>(rank));
+        ADD_FAILURE() << "rank " << rank << " still runs after " << seconds << " s\n"
+                      << Log(static_cast<int>(rank));
         kill(pids_[rank], SIGKILL);
         os::Wait(pids_[rank]).status().IgnoreError();
         pids_[rank] = 0;
@@ -107,12 +109,14 @@ std::vector<int> Attempt::Wait(int seconds) {
 
 Attempt::Answer Attempt::Prepare() {
   Save();
-  const std::string out = spec.attempt_dir + "/prepare.out", err = spec.attempt_dir + "/prepare.err";
+  const std::string out = spec.attempt_dir + "/prepare.out",
+                    err = spec.attempt_dir + "/prepare.err";
   const pid_t pid = Start(-1, {"--prepare", "--spec", spec.attempt_dir + "/spec.json"}, out, err);
   Answer answer;
   answer.exit_code = os::Wait(pid)->exit_code;
   const std::string text = os::ReadFile(out).value();
-  answer.json = json::parse(text, nullptr, false);  // discarded unless it is one object and nothing else
+  answer.json =
+      json::parse(text, nullptr, false);  // discarded unless it is one object and nothing else
   answer.talk = os::ReadFile(err).value();
   return answer;
 }
@@ -123,7 +127,8 @@ std::string Attempt::Log(int rank) const {
 
 std::vector<ipc::ParsedEvent> Attempt::Events(int rank, const std::string& type) const {
   std::vector<ipc::ParsedEvent> events;
-  const std::string text = os::ReadFile(absl::StrCat(spec.attempt_dir, "/", ipc::RankEventsName(rank))).value_or("");
+  const std::string text =
+      os::ReadFile(absl::StrCat(spec.attempt_dir, "/", ipc::RankEventsName(rank))).value_or("");
   for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
     auto event = ipc::ParseEvent({line.data(), line.size()});
     if (event.ok() && (type.empty() || event->type == type)) events.push_back(*event);

@@ -1,4 +1,5 @@
-// An attempt without daemon and shim: writes spec.json, starts yoke-worker as the shim would, collects what it leaves.
+// An attempt without daemon and shim: writes spec.json, starts yoke-worker as the shim would,
+// collects what it leaves.
 #pragma once
 
 #include <map>
@@ -23,7 +24,9 @@ class Attempt {
 
   // The resolved message of a task, all defaults, with `changes` over it.
   static nlohmann::json Resolved(const std::string& message, const nlohmann::json& changes);
-  void SetTask(const std::string& task, const nlohmann::json& message) { spec.spec[task] = message; }
+  void SetTask(const std::string& task, const nlohmann::json& message) {
+    spec.spec[task] = message;
+  }
 
   void StartRanks();
   void Signal(int rank, int signal);
@@ -48,7 +51,8 @@ class Attempt {
   bool Await(const std::string& type, int seconds = 60) const;
 
  private:
-  pid_t Start(int rank, const std::vector<std::string>& flags, const std::string& out, const std::string& err) const;
+  pid_t Start(int rank, const std::vector<std::string>& flags, const std::string& out,
+              const std::string& err) const;
   void Save() const;
 
   std::vector<pid_t> pids_;

@@ -17,19 +17,21 @@ namespace yoke::worker {
 namespace {
 
 namespace fs = std::filesystem;
+using nlohmann::json;
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsSupersetOf;
 using ::testing::Not;
-using nlohmann::json;
 
 class Worker : public ::testing::Test {
  protected:
   // A data set, and weights that know its classes, for all tests.
   static void SetUpTestSuite() {
     shared_ = std::make_unique<TempFolder>();
-    ASSERT_TRUE(engine::WriteShapes({.out = SharedPath("set"), .train = 16, .val = 8, .size = 64, .classes = 3}).ok());
+    ASSERT_TRUE(engine::WriteShapes(
+                    {.out = SharedPath("set"), .train = 16, .val = 8, .size = 64, .classes = 3})
+                    .ok());
     Attempt attempt(SharedPath("first"), {"cpu:0"});
     attempt.SetTask("train", Train());
     attempt.StartRanks();
@@ -43,7 +45,12 @@ class Worker : public ::testing::Test {
   static std::string SharedPath(const std::string& name) { return shared_->path() + "/" + name; }
   static std::string Weights() { return SharedPath("first/run/weights/best.pt"); }
   static json Train(const json& changes = json::object()) {
-    json keys = {{"data", SharedPath("set/data.yaml")}, {"model", "yolov8n.yaml"}, {"epochs", 1}, {"batch", 8}, {"imgsz", 64}, {"workers", 1}};
+    json keys = {{"data", SharedPath("set/data.yaml")},
+                 {"model", "yolov8n.yaml"},
+                 {"epochs", 1},
+                 {"batch", 8},
+                 {"imgsz", 64},
+                 {"workers", 1}};
     keys.update(changes);
     return Attempt::Resolved("TrainSpec", keys);
   }
@@ -62,7 +69,8 @@ std::string Worker::first_log_;
 std::set<std::string> Worker::first_types_;
 
 TEST_F(Worker, TrainsOnOneRankAndTellsBannerEpochsAndResult) {
-  EXPECT_THAT(first_types_, IsSupersetOf({"banner", "phase", "step", "epoch", "checkpoint", "result"}));
+  EXPECT_THAT(first_types_,
+              IsSupersetOf({"banner", "phase", "step", "epoch", "checkpoint", "result"}));
   EXPECT_THAT(first_log_, HasSubstr("CPU devices: 1\n"));
   EXPECT_THAT(first_log_, HasSubstr("Batch per device: 8\n"));
   EXPECT_THAT(first_log_, HasSubstr("1/1"));
@@ -128,7 +136,8 @@ TEST_F(Worker, ARankThatIsGivenBadInputSaysSoInItsEvents) {
 
 TEST_F(Worker, ValidatesOnTwoRanksAsOnOne) {
   std::vector<json> results;
-  for (const std::vector<std::string>& devices : {std::vector<std::string>{"cpu:0"}, {"cpu:0", "cpu:1"}}) {
+  for (const std::vector<std::string>& devices :
+       {std::vector<std::string>{"cpu:0"}, {"cpu:0", "cpu:1"}}) {
     Attempt attempt(At(std::to_string(devices.size())), devices);
     attempt.SetTask("validate", Attempt::Resolved("ValidateSpec", {{"model", Weights()},
                                                                    {"data", SharedPath("set")},
@@ -141,18 +150,20 @@ TEST_F(Worker, ValidatesOnTwoRanksAsOnOne) {
   EXPECT_EQ(results[0]["images"], 8);
   EXPECT_EQ(results[0]["perClass"].size(), 3u);
   EXPECT_TRUE(results[0]["metricsClassic"]["map50"].is_number());
-  EXPECT_NEAR(results[0]["metrics"]["map50"].get<double>(), results[1]["metrics"]["map50"].get<double>(), 1e-3);
+  EXPECT_NEAR(results[0]["metrics"]["map50"].get<double>(),
+              results[1]["metrics"]["map50"].get<double>(), 1e-3);
   EXPECT_EQ(results[1]["instances"], results[0]["instances"]);
 }
 
 TEST_F(Worker, LabelsAFolderOnTwoRanks) {
   Attempt attempt(folder_.path(), {"cpu:0", "cpu:1"});
-  attempt.SetTask("label", Attempt::Resolved("LabelSpec", {{"model", {Weights()}},
-                                                           {"source", {SharedPath("set/images/val")}},
-                                                           {"out", At("labels")},
-                                                           {"conf", 0.01},
-                                                           {"imgsz", 64},
-                                                           {"workers", 1}}));
+  attempt.SetTask("label",
+                  Attempt::Resolved("LabelSpec", {{"model", {Weights()}},
+                                                  {"source", {SharedPath("set/images/val")}},
+                                                  {"out", At("labels")},
+                                                  {"conf", 0.01},
+                                                  {"imgsz", 64},
+                                                  {"workers", 1}}));
   EXPECT_THAT(attempt.Run(), ElementsAre(0, 0)) << attempt.Log(0) << attempt.Log(1);
   const json label = attempt.Result()["label"];
   EXPECT_EQ(label["images"], 8);
@@ -198,12 +209,14 @@ TEST_F(Worker, ARankThatLosesItsPeerEndsByItself) {
 TEST_F(Worker, MakesADataSetTrainsOnItAndDoesNotMakeItAgainInARetry) {
   fs::create_directory(At("raw"));
   for (const char* part : {"images", "labels"}) {
-    fs::copy(SharedPath(std::string("set/") + part + "/train"), At("raw"), fs::copy_options::recursive);
+    fs::copy(SharedPath(std::string("set/") + part + "/train"), At("raw"),
+             fs::copy_options::recursive);
   }
   json train = Train();
   train["data"] = At("set/data.yaml");
   const json process = Attempt::Resolved(
-      "ProcessSpec", {{"source", At("raw")}, {"out", At("set")}, {"names", {"a", "b", "c"}}, {"train", train}});
+      "ProcessSpec",
+      {{"source", At("raw")}, {"out", At("set")}, {"names", {"a", "b", "c"}}, {"train", train}});
   Attempt attempt(folder_.path(), {"cpu:0", "cpu:1"});
   attempt.SetTask("process", process);
   EXPECT_EQ(attempt.Prepare().exit_code, 0);

@@ -61,7 +61,13 @@ TEST_F(Observer, WritesAtMostTenStepsASecond) {
 
 TEST_F(Observer, WritesTheFirstStepAndTheEndOfACount) {
   const auto observer = Make();
-  observer->OnStep({.epoch = 1, .iteration = 1, .iterations = 3, .box_loss = 2.5, .lr = 0.01, .instances = 7, .image_size = 64});
+  observer->OnStep({.epoch = 1,
+                    .iteration = 1,
+                    .iterations = 3,
+                    .box_loss = 2.5,
+                    .lr = 0.01,
+                    .instances = 7,
+                    .image_size = 64});
   for (int i = 1; i <= 50; ++i) observer->OnProgress(i, 50, "images");
   ASSERT_EQ(Events("step").size(), 1u);
   const nlohmann::json step = Events("step")[0].fields;
@@ -126,7 +132,8 @@ TEST_F(Observer, WritesBannerCheckpointResultAndError) {
   observer->OnBanner({"GPUs: 2", "Total batch: 8"});
   observer->OnCheckpoint({.epoch = 3, .path = "/run/weights/last.pt", .kind = "last"});
   ASSERT_TRUE(observer->Result({{"train", {{"epochs", 3}}}}).ok());
-  observer->Error({.exit = ipc::kWorkerBadInput, .reason = "BAD_INPUT", .message = "a.txt:2: class 7"});
+  observer->Error(
+      {.exit = ipc::kWorkerBadInput, .reason = "BAD_INPUT", .message = "a.txt:2: class 7"});
   EXPECT_EQ(Out(), "GPUs: 2\nTotal batch: 8\n");
   EXPECT_EQ(Err(), "yoke-worker: a.txt:2: class 7\n");
   const auto events = Events();
@@ -140,7 +147,9 @@ TEST_F(Observer, WritesBannerCheckpointResultAndError) {
 
 // Loses every event, as a full disk does.
 class BrokenWriter : public ipc::EventWriter {
-  absl::Status Append(std::string_view, nlohmann::json) override { return absl::ResourceExhaustedError("No space left on device"); }
+  absl::Status Append(std::string_view, nlohmann::json) override {
+    return absl::ResourceExhaustedError("No space left on device");
+  }
   absl::Status Sync() override { return absl::OkStatus(); }
 };
 

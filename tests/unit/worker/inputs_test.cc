@@ -65,7 +65,8 @@ TEST_F(Inputs, WeightsThatAreMissingHaveAPlaceToBePut) {
   const absl::StatusOr<std::string> missing = FindModel("yolov8n.pt", dirs);
   EXPECT_TRUE(absl::IsNotFound(missing.status()));
   EXPECT_THAT(Refusal(missing.status()), HasSubstr("put it in " + At("state/weights")));
-  EXPECT_THAT(Refusal(FindModel(At("w/best.pt"), dirs).status()), HasSubstr(At("w/best.pt") + ": no such file; put the weights there"));
+  EXPECT_THAT(Refusal(FindModel(At("w/best.pt"), dirs).status()),
+              HasSubstr(At("w/best.pt") + ": no such file; put the weights there"));
   const std::string put = Touch("state/weights/yolov8n.pt");
   EXPECT_EQ(FindModel("yolov8n.pt", dirs).value(), put);
   EXPECT_EQ(FindModel("yolov8x.yaml", dirs).value(), "yolov8x.yaml");
@@ -108,7 +109,8 @@ TEST_F(Inputs, LabellingAndValidationNeedWeights) {
   label.models = {Touch("best.pt")};
   label.sources = {At("no photos")};
   job.task = label;
-  EXPECT_THAT(Refusal(ResolveInputs(Attempt(), job)), HasSubstr(At("no photos") + ": no such folder"));
+  EXPECT_THAT(Refusal(ResolveInputs(Attempt(), job)),
+              HasSubstr(At("no photos") + ": no such folder"));
   engine::ValConfig val;
   val.data = yaml;
   val.model = "yolov8n.yaml";
@@ -120,19 +122,22 @@ TEST_F(Inputs, BannerSaysDevicesBatchAndMethod) {
   Job job = Training("");
   std::get<engine::TrainConfig>(job.task).batch = 64;
   EXPECT_THAT(BannerLines(Attempt(2), job),
-              ElementsAre("CPU devices: 2", "Devices: CPU slot 0, CPU slot 1", "No GPU on this machine: device=0 means CPU slots",
-                          "Total batch: 64", "Batch per device: 32", "Method: DDP (gloo)"));
+              ElementsAre("CPU devices: 2", "Devices: CPU slot 0, CPU slot 1",
+                          "No GPU on this machine: device=0 means CPU slots", "Total batch: 64",
+                          "Batch per device: 32", "Method: DDP (gloo)"));
   ipc::AttemptSpec gpus = Attempt(4);
   for (size_t i = 0; i < 4; ++i) {
     gpus.ranks[i].devices = {"GPU-" + std::to_string(i)};
     gpus.device_words[i] = "GPU " + std::to_string(i);
   }
   job.device = "0,1,2,3";
-  EXPECT_THAT(BannerLines(gpus, job), ElementsAre("GPUs: 4", "Devices: GPU 0, GPU 1, GPU 2, GPU 3", "Total batch: 64",
-                                                  "Batch per device: 16", "Method: DDP (NCCL)"));
+  EXPECT_THAT(BannerLines(gpus, job),
+              ElementsAre("GPUs: 4", "Devices: GPU 0, GPU 1, GPU 2, GPU 3", "Total batch: 64",
+                          "Batch per device: 16", "Method: DDP (NCCL)"));
   job.device = "cpu";
   EXPECT_THAT(BannerLines(Attempt(1), job),
-              ElementsAre("CPU devices: 1", "Devices: CPU slot 0", "Total batch: 64", "Batch per device: 64", "Method: single device"));
+              ElementsAre("CPU devices: 1", "Devices: CPU slot 0", "Total batch: 64",
+                          "Batch per device: 64", "Method: single device"));
 }
 
 }  // namespace

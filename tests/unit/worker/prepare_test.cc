@@ -19,16 +19,17 @@ namespace yoke::worker {
 namespace {
 
 namespace fs = std::filesystem;
+using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using nlohmann::json;
 
 class PrepareJob : public ::testing::Test {
  protected:
   PrepareJob() {
-    const absl::Status drawn = engine::WriteShapes({.out = At("set"), .train = 6, .val = 3, .size = 64, .classes = 2});
+    const absl::Status drawn =
+        engine::WriteShapes({.out = At("set"), .train = 6, .val = 3, .size = 64, .classes = 2});
     EXPECT_TRUE(drawn.ok()) << drawn;
   }
   std::string At(const std::string& name) const { return folder_.path() + "/" + name; }
@@ -67,7 +68,8 @@ class PrepareJob : public ::testing::Test {
     return Refusal("train", train);
   }
   std::string LabelRefusal(const std::string& row) const {
-    const std::string label = Write("set/labels/train/00000.txt", "0 0.5 0.5 0.2 0.2\n" + row + "\n");
+    const std::string label =
+        Write("set/labels/train/00000.txt", "0 0.5 0.5 0.2 0.2\n" + row + "\n");
     const std::string message = DataRefusal(At("set/data.yaml"));
     EXPECT_THAT(message, HasSubstr(label + ":2:"));
     return message;
@@ -79,7 +81,8 @@ class PrepareJob : public ::testing::Test {
   }
 
   TempFolder folder_;
-  const std::map<std::string, std::map<std::string, ProtoField>> messages_ = ReadProtoMessages(YOKE_SPEC_PROTO);
+  const std::map<std::string, std::map<std::string, ProtoField>> messages_ =
+      ReadProtoMessages(YOKE_SPEC_PROTO);
 };
 
 TEST_F(PrepareJob, AnswersWithTheBannerAndLeavesTheScanForTheRanks) {
@@ -97,13 +100,17 @@ TEST_F(PrepareJob, RefusesADescriptionThatIsMissingOrNamesNoClasses) {
   EXPECT_THAT(DataRefusal(At("nowhere.yaml")), HasSubstr("nowhere.yaml"));
   EXPECT_THAT(DataRefusal(Write("set/unnamed.yaml", "train: images/train\nval: images/val\n")),
               AllOf(HasSubstr("unnamed.yaml"), HasSubstr("names")));
-  EXPECT_THAT(DataRefusal(Write("set/mangled.yaml", "train: [images\n")), HasSubstr("mangled.yaml:"));
-  EXPECT_THAT(DataRefusal(Write("set/half.yaml", "train: images/train\nnames: [a, b]\n")), HasSubstr("no 'val:'"));
+  EXPECT_THAT(DataRefusal(Write("set/mangled.yaml", "train: [images\n")),
+              HasSubstr("mangled.yaml:"));
+  EXPECT_THAT(DataRefusal(Write("set/half.yaml", "train: images/train\nnames: [a, b]\n")),
+              HasSubstr("no 'val:'"));
 }
 
 TEST_F(PrepareJob, RefusesAFolderWithoutImages) {
   fs::create_directories(At("set/images/none"));
-  EXPECT_THAT(DataRefusal(Write("set/empty.yaml", "train: images/none\nval: images/val\nnames: [a, b]\n")), HasSubstr("images/none"));
+  EXPECT_THAT(
+      DataRefusal(Write("set/empty.yaml", "train: images/none\nval: images/val\nnames: [a, b]\n")),
+      HasSubstr("images/none"));
 }
 
 TEST_F(PrepareJob, NamesFileAndLineOfABadLabel) {
@@ -129,16 +136,20 @@ TEST_F(PrepareJob, WarnsOfImagesThatCannotBeReadOrHaveNoLabels) {
   const json answer = PrepareAnswer(Run("train", Train()));
   EXPECT_EQ(answer["ok"], true) << answer;
   EXPECT_THAT(answer["warnings"], Contains(HasSubstr("00001.jpg")));
-  EXPECT_THAT(answer["warnings"], Contains("1 of 5 images of train have no label file and count as background"));
+  EXPECT_THAT(answer["warnings"],
+              Contains("1 of 5 images of train have no label file and count as background"));
 }
 
 TEST_F(PrepareJob, RefusesWeightsThatCannotBeUsed) {
-  EXPECT_THAT(ModelRefusal(At("missing.pt")), AllOf(HasSubstr("missing.pt"), HasSubstr("put the weights there")));
+  EXPECT_THAT(ModelRefusal(At("missing.pt")),
+              AllOf(HasSubstr("missing.pt"), HasSubstr("put the weights there")));
   EXPECT_THAT(ModelRefusal(Write("plain.pt", std::string(400, 'x'))), HasSubstr("plain.pt"));
   const std::string evil = formats::BuildZip(
-      {{"archive/data.pkl", std::string("\x80\x02") + "cos\nsystem\nX" + std::string("\x10\0\0\0", 4) + "touch /tmp/yoked!\x85R."},
+      {{"archive/data.pkl", std::string("\x80\x02") + "cos\nsystem\nX" +
+                                std::string("\x10\0\0\0", 4) + "touch /tmp/yoked!\x85R."},
        {"archive/version", "3\n"}});
-  EXPECT_THAT(ModelRefusal(Write("evil.pt", evil)), AllOf(HasSubstr("evil.pt"), HasSubstr("os.system")));
+  EXPECT_THAT(ModelRefusal(Write("evil.pt", evil)),
+              AllOf(HasSubstr("evil.pt"), HasSubstr("os.system")));
   EXPECT_THAT(ModelRefusal(Write("cut.pt", evil.substr(0, evil.size() - 30))), HasSubstr("cut.pt"));
   EXPECT_THAT(ModelRefusal(Write("notes.txt", "x")), HasSubstr("is no model"));
 }

@@ -10,7 +10,9 @@ namespace {
 
 using nlohmann::json;
 
-bool IsMessage(const ProtoField& field) { return std::isupper(static_cast<unsigned char>(field.type[0])) != 0; }
+bool IsMessage(const ProtoField& field) {
+  return std::isupper(static_cast<unsigned char>(field.type[0])) != 0;
+}
 
 json Value(const std::string& type, const std::string& text) {
   if (type == "string") return text;
@@ -22,7 +24,8 @@ json Value(const std::string& type, const std::string& text) {
 
 }  // namespace
 
-std::map<std::string, std::map<std::string, ProtoField>> ReadProtoMessages(const std::string& path) {
+std::map<std::string, std::map<std::string, ProtoField>> ReadProtoMessages(
+    const std::string& path) {
   std::ifstream file(path);
   YOKE_CHECK_MSG(file.good(), path);
   const std::regex message(R"(^message (\w+) \{)");
@@ -39,7 +42,8 @@ std::map<std::string, std::map<std::string, ProtoField>> ReadProtoMessages(const
       found.type = match[2];
       found.repeated = match[1] == "repeated ";
       const std::string options = match[4];
-      if (std::smatch value; std::regex_search(options, value, fallback)) found.default_value = value[1];
+      if (std::smatch value; std::regex_search(options, value, fallback))
+        found.default_value = value[1];
     }
   }
   YOKE_CHECK_MSG(!messages.empty(), path);
@@ -53,7 +57,8 @@ json ResolvedMessage(const std::map<std::string, ProtoField>& message) {
     if (field.repeated) {
       resolved[name] = json::array();
       std::stringstream parts(field.default_value);
-      for (std::string part; std::getline(parts, part, ',');) resolved[name].push_back(Value(field.type, part));
+      for (std::string part; std::getline(parts, part, ',');)
+        resolved[name].push_back(Value(field.type, part));
     } else if (!field.default_value.empty()) {
       resolved[name] = Value(field.type, field.default_value);
     }
@@ -63,8 +68,9 @@ json ResolvedMessage(const std::map<std::string, ProtoField>& message) {
 
 json OtherValue(const std::string& name, const ProtoField& field) {
   static const std::map<std::string, json> kChosen = {
-      {"imgsz", 320},       {"batch", 64},          {"optimizer", "SGD"}, {"amp", "bf16"},       {"cache", "ram"},
-      {"recipe", "modern"}, {"on_bad_label", "skip"}, {"split", "test"},    {"preset", "recommended"}};
+      {"imgsz", 320},           {"batch", 64},     {"optimizer", "SGD"},
+      {"amp", "bf16"},          {"cache", "ram"},  {"recipe", "modern"},
+      {"on_bad_label", "skip"}, {"split", "test"}, {"preset", "recommended"}};
   if (field.repeated && field.type == "double") return {0.5, 0.25, 0.25};
   if (field.repeated && field.type == "int32") return {3, 5};
   if (field.repeated) return {"/some/" + name};

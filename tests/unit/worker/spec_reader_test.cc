@@ -9,9 +9,9 @@
 namespace yoke::worker {
 namespace {
 
+using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using nlohmann::json;
 
 // Everything that the reader makes of a job, as text: two jobs that differ have different texts.
 class Text {
@@ -26,22 +26,26 @@ class Text {
     out_ << '|';
   }
   void AddTrain(const engine::TrainConfig& c) {
-    Add(c.model, c.data, c.run_dir, c.cache_dir, c.resume, c.epochs, c.batch, c.imgsz, c.workers, c.patience, c.optimizer, c.lr0, c.lrf,
-        c.momentum, c.weight_decay, c.warmup_epochs, c.warmup_momentum, c.warmup_bias_lr, c.box, c.cls, c.dfl, c.nbs, c.close_mosaic,
-        c.cos_lr, c.rect, c.single_cls, c.fraction, c.freeze, c.seed, c.deterministic, c.amp, c.cache, c.save_period, c.val, c.iou,
-        c.max_det, c.recipe, c.on_bad_label, c.pretrained);
+    Add(c.model, c.data, c.run_dir, c.cache_dir, c.resume, c.epochs, c.batch, c.imgsz, c.workers,
+        c.patience, c.optimizer, c.lr0, c.lrf, c.momentum, c.weight_decay, c.warmup_epochs,
+        c.warmup_momentum, c.warmup_bias_lr, c.box, c.cls, c.dfl, c.nbs, c.close_mosaic, c.cos_lr,
+        c.rect, c.single_cls, c.fraction, c.freeze, c.seed, c.deterministic, c.amp, c.cache,
+        c.save_period, c.val, c.iou, c.max_det, c.recipe, c.on_bad_label, c.pretrained);
     const engine::AugmentConfig& a = c.augment;
-    Add(a.hsv_h, a.hsv_s, a.hsv_v, a.degrees, a.translate, a.scale, a.shear, a.perspective, a.flipud, a.fliplr, a.mosaic, a.mixup);
+    Add(a.hsv_h, a.hsv_s, a.hsv_v, a.degrees, a.translate, a.scale, a.shear, a.perspective,
+        a.flipud, a.fliplr, a.mosaic, a.mixup);
   }
   void operator()(const engine::TrainConfig& c) { AddTrain(c); }
   void operator()(const engine::ValConfig& c) {
-    Add(c.model, c.data, c.split, c.batch, c.imgsz, c.conf, c.iou, c.max_det, c.rect, c.single_cls, c.workers, c.amp, c.on_bad_label);
+    Add(c.model, c.data, c.split, c.batch, c.imgsz, c.conf, c.iou, c.max_det, c.rect, c.single_cls,
+        c.workers, c.amp, c.on_bad_label);
   }
   void operator()(const engine::LabelConfig& c) {
     AddList(c.models);
     AddList(c.sources);
     AddList(c.classes);
-    Add(c.out, c.batch, c.imgsz, c.conf, c.iou, c.max_det, c.save_conf, c.agnostic_nms, c.overwrite, c.workers, c.amp);
+    Add(c.out, c.batch, c.imgsz, c.conf, c.iou, c.max_det, c.save_conf, c.agnostic_nms, c.overwrite,
+        c.workers, c.amp);
   }
   void operator()(const ProcessJob& job) {
     const engine::ProcessConfig& c = job.process;
@@ -69,9 +73,11 @@ class SpecReader : public ::testing::Test {
   json Resolved(const std::string& message) const {
     json resolved = ResolvedMessage(messages_.at(message));
     for (const char* required : {"data", "out"}) {
-      if (messages_.at(message).contains(required)) resolved[required] = std::string("/some/where/") + required;
+      if (messages_.at(message).contains(required))
+        resolved[required] = std::string("/some/where/") + required;
     }
-    if (messages_.at(message).contains("source") && message == "ProcessSpec") resolved["source"] = "/raw";
+    if (messages_.at(message).contains("source") && message == "ProcessSpec")
+      resolved["source"] = "/raw";
     if (message == "ValidateSpec") resolved["model"] = "/best.pt";
     if (message == "LabelSpec") {
       resolved["model"] = {"/best.pt"};
@@ -93,7 +99,8 @@ class SpecReader : public ::testing::Test {
     return std::string(job.status().message());
   }
 
-  const std::map<std::string, std::map<std::string, ProtoField>> messages_ = ReadProtoMessages(YOKE_SPEC_PROTO);
+  const std::map<std::string, std::map<std::string, ProtoField>> messages_ =
+      ReadProtoMessages(YOKE_SPEC_PROTO);
   const std::vector<std::pair<std::string, std::string>> tasks_ = {{"train", "TrainSpec"},
                                                                    {"validate", "ValidateSpec"},
                                                                    {"label", "LabelSpec"},
@@ -165,8 +172,10 @@ TEST_F(SpecReader, RoundsTheImageSizeUpAndSaysSo) {
 }
 
 TEST_F(SpecReader, StaysInFullPrecisionOnCpusUnlessAsked) {
-  const std::map<std::string, std::string> on_cpu = {{"auto", "off"}, {"true", "off"}, {"false", "off"}, {"bf16", "bf16"}};
-  const std::map<std::string, std::string> on_gpu = {{"auto", "auto"}, {"true", "auto"}, {"false", "off"}, {"bf16", "bf16"}};
+  const std::map<std::string, std::string> on_cpu = {
+      {"auto", "off"}, {"true", "off"}, {"false", "off"}, {"bf16", "bf16"}};
+  const std::map<std::string, std::string> on_gpu = {
+      {"auto", "auto"}, {"true", "auto"}, {"false", "off"}, {"bf16", "bf16"}};
   for (const bool gpu : {false, true}) {
     for (const auto& [word, want] : gpu ? on_gpu : on_cpu) {
       json train = Resolved("TrainSpec");
@@ -175,7 +184,8 @@ TEST_F(SpecReader, StaysInFullPrecisionOnCpusUnlessAsked) {
       if (gpu) attempt.ranks[0].devices = {"GPU-1"};
       const absl::StatusOr<Job> job = ReadJob(attempt);
       ASSERT_TRUE(job.ok()) << job.status();
-      EXPECT_EQ(std::get<engine::TrainConfig>(job->task).amp, want) << word << (gpu ? " on a GPU" : " on a CPU");
+      EXPECT_EQ(std::get<engine::TrainConfig>(job->task).amp, want)
+          << word << (gpu ? " on a GPU" : " on a CPU");
     }
   }
 }
