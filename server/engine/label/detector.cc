@@ -31,7 +31,7 @@ absl::Status CheckClasses(const std::vector<int>& classes, const Weights& weight
 }
 
 // (B, 3, H, W) RGB in [0, 1], channels last.
-at::Tensor ImagesOf(const std::vector<LabelInput>& batch, at::Device device, at::ScalarType type) {
+at::Tensor ImagesOf(absl::Span<const LabelInput> batch, at::Device device, at::ScalarType type) {
   const ImageSize shape = batch.front().fit.input;
   const at::Tensor bytes_BCHW =
       at::empty({static_cast<int64_t>(batch.size()), 3, shape.height, shape.width}, at::kByte);
@@ -74,6 +74,7 @@ absl::StatusOr<Detector> Detector::Load(const LabelConfig& config, at::Device de
                                             error.what_without_backtrace()));
   }
   detector.names_ = std::move(weights.names);
+  if (device.is_cpu()) detector.lanes_ = std::make_unique<Lanes>(config.batch);
   detector.nms_.conf = config.conf;
   detector.nms_.iou = config.iou;
   detector.nms_.max_det = config.max_det;
@@ -83,8 +84,24 @@ absl::StatusOr<Detector> Detector::Load(const LabelConfig& config, at::Device de
 }
 
 absl::StatusOr<std::vector<std::vector<Detection>>> Detector::Detect(
-    const std::vector<LabelInput>& batch) {
-  std::vector<std::vector<Detection>> detections;
+    absl::Span<const LabelInput> batch) {
+  return lanes_ == nullptr ? DetectAtOnce(batch) : DetectOneByOne(batch);
+}
+
+absl::StatusOr<Detector::Detections> Detector::DetectOneByOne(absl::Span<const LabelInput> batch) {
+  std::vector<absl::StatusOr<Detections>> found(batch.size());
+  lanes_->ForEach(batch.size(), [&](size_t i) { found[i] = DetectAtOnce(batch.subspan(i, 1)); });
+  Detections detections;
+  for (absl::StatusOr<Detections>& one : found) {
+    YOKE_RETURN_IF_ERROR(one.status());
+    detections.push_back(std::move(one->front()));
+  }
+  return detections;
+}
+
+absl::StatusOr<Detector::Detections> Detector::DetectAtOnce(
+    absl::Span<const LabelInput> batch) const {
+  Detections detections;
   try {
     const c10::InferenceMode no_gradients;
     detections = NonMaxSuppression(model_->Predict(ImagesOf(batch, device_, type_)), nms_);

@@ -1,9 +1,5 @@
 #include "server/engine/label/image_reader.h"
 
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <exception>
 #include <utility>
@@ -17,7 +13,6 @@ namespace yoke::engine {
 namespace {
 
 constexpr int kThreadsMax = 256;
-constexpr int kNice = 19;
 
 size_t ShareOf(size_t count, int rank, int world_size) {
   const auto first = static_cast<size_t>(rank), stride = static_cast<size_t>(world_size);
@@ -59,7 +54,6 @@ std::optional<LabelInput> ImageReader::Next() {
 }
 
 void ImageReader::Run() {
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kNice);
   while (true) {
     size_t index = 0;
     {
