@@ -94,11 +94,14 @@ absl::StatusOr<TaskEnd> Work(const ipc::AttemptSpec& attempt, Place place, Event
   YOKE_ASSIGN_OR_RETURN(
       const at::Device device,
       OpenDevice(attempt.ranks[static_cast<size_t>(place.rank)], place.local_rank));
+  // A peer that never comes must not hold up the end.
+  stop.set_ends_at_once(true);
   YOKE_ASSIGN_OR_RETURN(group,
                         engine::MakeGroup({.rank = place.rank,
                                            .world_size = static_cast<int>(attempt.ranks.size()),
                                            .store_path = attempt.attempt_dir + "/rendezvous",
                                            .backend = attempt.backend}));
+  stop.set_ends_at_once(false);
   Rank rank{attempt, device, group, observer, stop};
   YOKE_ASSIGN_OR_RETURN(TaskEnd end, RunTask(job, rank));
   if (rank.leads()) YOKE_RETURN_IF_ERROR(observer.Result(std::move(end.result)));

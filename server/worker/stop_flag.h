@@ -11,6 +11,9 @@ class StopFlag : public engine::StopSignal {
  public:
   StopFlag();
   bool requested() const override;
+  // While true, a request ends the process as stopped, then and there: for waits that nothing can
+  // interrupt and before which there is nothing to save. A request that came before counts too.
+  void set_ends_at_once(bool ends_at_once) const;
 };
 
 }  // namespace yoke::worker

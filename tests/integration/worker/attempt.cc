@@ -74,9 +74,10 @@ pid_t Attempt::Start(int rank, const std::vector<std::string>& flags, const std:
   return pid.ok() ? *pid : 0;
 }
 
-void Attempt::StartRanks() {
+void Attempt::StartRanks(int count) {
   Save();
-  for (int rank = 0; rank < static_cast<int>(spec.ranks.size()); ++rank) {
+  if (count < 0) count = static_cast<int>(spec.ranks.size());
+  for (int rank = 0; rank < count; ++rank) {
     const std::string log = absl::StrCat(spec.attempt_dir, "/", ipc::RankLogName(rank));
     pids_.push_back(Start(rank, {"--spec", spec.attempt_dir + "/spec.json"}, log, log));
   }

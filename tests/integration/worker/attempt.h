@@ -28,7 +28,8 @@ class Attempt {
     spec.spec[task] = message;
   }
 
-  void StartRanks();
+  // The first `count` ranks; -1: all.
+  void StartRanks(int count = -1);
   void Signal(int rank, int signal);
   // Exit codes by rank, or minus the signal. Fails the test and kills after `seconds`.
   std::vector<int> Wait(int seconds = 100);

@@ -194,6 +194,15 @@ TEST_F(Worker, StopsOnSigtermWithItsWeightsAndContinuesAtTheNextEpoch) {
   EXPECT_EQ(epochs[0].fields["epoch"], done + 1);
 }
 
+TEST_F(Worker, ARankWhosePeerNeverComesStopsAtOnce) {
+  Attempt attempt(folder_.path(), {"cpu:0", "cpu:1"});
+  attempt.SetTask("train", Train());
+  attempt.StartRanks(1);
+  ASSERT_TRUE(attempt.Await("banner"));
+  attempt.Signal(0, SIGTERM);
+  EXPECT_THAT(attempt.Wait(5), ElementsAre(ipc::kWorkerStopped)) << attempt.Log(0);
+}
+
 TEST_F(Worker, ARankThatLosesItsPeerEndsByItself) {
   Attempt attempt(folder_.path(), {"cpu:0", "cpu:1"});
   attempt.SetTask("train", Train({{"epochs", 500}}));
