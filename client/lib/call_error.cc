@@ -15,10 +15,10 @@ namespace {
 constexpr char kReasonPayload[] = "yoke.reason";
 
 // "train.batch" + "must be at least 1" -> "batch: must be at least 1"; a description that names the key, or is a
-// sentence of its own ("GPU 5 not available."), stands alone.
+// sentence of its own ("GPU 5 not available.", "'x' is not a job id"), stands alone.
 std::string Sentence(const std::string& field, const std::string& description) {
   const std::string key = field.substr(field.rfind('.') + 1);
-  const bool sentence = !description.empty() && absl::ascii_isupper(description[0]);
+  const bool sentence = !description.empty() && (absl::ascii_isupper(description[0]) || description[0] == '\'');
   if (key.empty() || sentence || absl::StrContains(description, key)) return description;
   return absl::StrCat(key, ": ", description);
 }

@@ -14,6 +14,7 @@
 #include "client/lib/stream.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
+#include "grpc/grpc.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "yoke/v1/device.grpc.pb.h"
@@ -322,7 +323,11 @@ class GrpcClient final : public Client {
 
 }  // namespace
 
-std::unique_ptr<Client> Client::Make(ClientOptions options) { return std::make_unique<GrpcClient>(std::move(options)); }
+std::unique_ptr<Client> Client::Make(ClientOptions options) {
+  // Never given back: after a large message, whoever gives back the last one may wait 10 s for a thread of gRPC's.
+  grpc_init();
+  return std::make_unique<GrpcClient>(std::move(options));
+}
 
 std::string JobName(const std::string& id) { return absl::StartsWith(id, "jobs/") ? id : absl::StrCat("jobs/", id); }
 

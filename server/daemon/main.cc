@@ -15,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/log/log.h"
+#include "grpc/grpc.h"
 #include "grpcpp/grpcpp.h"
 #include "server/daemon/config.h"
 #include "server/daemon/core.h"
@@ -79,6 +80,8 @@ sigset_t BlockStopSignals() {
 absl::Status Serve(const Config& config) {
   YOKE_RETURN_IF_ERROR(log::SetUp(config.log_level));
   const sigset_t stop_signals = BlockStopSignals();
+  // Never given back: whoever gives back the last one may wait 10 s for a thread of gRPC's.
+  grpc_init();
   YOKE_ASSIGN_OR_RETURN(const std::unique_ptr<Core> core, Core::Open(config));
   YOKE_RETURN_IF_ERROR(PrepareSocket(config.socket));
 
