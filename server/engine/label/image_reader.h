@@ -31,8 +31,8 @@ struct LabelInput {
   std::vector<uint8_t> rgb;  // kReady: planes of fit.input
 };
 
-// Rank k reads items k, k + world size, ...; an image whose label file is to be kept is not opened. Sets OpenCV's
-// own threading to one thread for the whole process. Used by one thread.
+// Rank k reads items k, k + world size, ...; an image whose label file is kept is not opened. Sets
+// OpenCV's own threading to one thread for the whole process. Used by one thread.
 class ImageReader {
  public:
   // `items` outlive the reader.

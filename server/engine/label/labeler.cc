@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <utility>
 
@@ -35,6 +36,12 @@ class LabelRun {
     if (config_.imgsz < 32 || config_.imgsz % 32 != 0) {
       return absl::InvalidArgumentError(
           absl::StrCat("imgsz=", config_.imgsz, " is not a multiple of 32"));
+    }
+    std::error_code ignored;
+    if (std::filesystem::exists(config_.out, ignored) &&
+        !std::filesystem::is_directory(config_.out, ignored)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("out=", config_.out, " is a file; name a folder"));
     }
     YOKE_ASSIGN_OR_RETURN(items_, PlanLabels(config_.sources, config_.out));
     YOKE_ASSIGN_OR_RETURN(Detector detector, Detector::Load(config_, device));

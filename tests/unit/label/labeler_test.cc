@@ -197,6 +197,8 @@ TEST_F(Labeler, SaysWhatCannotBeUsed) {
   config_.amp = "fp16";
   EXPECT_EQ(Run().status().code(), absl::StatusCode::kInvalidArgument);
   config_.amp = "off";
+  config_.out = folder_ / "in/a.jpg";
+  EXPECT_EQ(Run().status().code(), absl::StatusCode::kInvalidArgument);
   config_.out = "/sys/kernel/labels";
   EXPECT_EQ(Run().status().code(), absl::StatusCode::kPermissionDenied);
 }
