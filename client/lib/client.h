@@ -25,7 +25,7 @@ namespace yoke::client {
 
 struct ClientOptions {
   ServerAddress server;
-  absl::Duration connect_timeout = absl::Seconds(2);
+  absl::Duration connect_timeout = absl::Seconds(5);
   // How long waits and streams that had begun try to reach a server that went away.
   absl::Duration patience = absl::Minutes(15);
   // A stream that is silent for this long is cut and resumed; servers send a bookmark every 10 s.

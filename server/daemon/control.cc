@@ -6,6 +6,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
@@ -177,6 +178,7 @@ class Control : public jobs::JobControl {
       YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord resumed, store_.Get(*parent));
       spec.resume_from = launcher::RunDir(launcher::JobsRoot(options_.state_dir), resumed.id);
     }
+    if (absl::StartsWith(resolved.train().resume(), "/")) spec.resume_from = resolved.train().resume();
     spec.user_set = user_set;
     spec.spec = nlohmann::json::parse(jobs::SpecJson(resolved), nullptr, false);
     return spec;

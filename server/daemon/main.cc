@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 #include "CLI/CLI.hpp"
 #include "absl/debugging/failure_signal_handler.h"
@@ -95,7 +96,7 @@ absl::Status Serve(const Config& config) {
   deps.control = &core->control();
   deps.inventory = &core->inventory();
   deps.authorizer = authorizer.get();
-  deps.facts = {YOKE_VERSION, config.state, absl::Now(), config.queue_length_max};
+  deps.facts = {YOKE_VERSION, std::filesystem::absolute(config.state).lexically_normal().string(), absl::Now(), config.queue_length_max};
   const std::unique_ptr<service::Services> services = service::Services::Make(deps);
 
   grpc::ServerBuilder builder;

@@ -52,21 +52,29 @@ class OneUserAuthorizer : public Authorizer {
   absl::StatusOr<Caller> Identify(const grpc::ServerContextBase& context) override {
     if (absl::StartsWith(context.peer(), "unix:")) return Caller{options_.local_user, true};
     if (options_.token.empty()) {
-      return WithReason(absl::UnauthenticatedError("nobody is let in over TCP here; use the daemon's unix socket"), "NO_TCP");
+      return WithReason(absl::UnauthenticatedError(
+                            "nobody is let in over TCP here; use the daemon's unix socket"),
+                        "NO_TCP");
     }
     const absl::string_view token = SentToken(context);
     if (token.empty()) {
-      return WithReason(absl::UnauthenticatedError("send the daemon's token as \"authorization: Bearer TOKEN\"; it is in the file `token` of the daemon's "
-                                                   "state folder (the command line takes it from the file that YOKE_TOKEN_FILE names)"),
-                        "TOKEN_MISSING");
+      return WithReason(
+          absl::UnauthenticatedError(
+              "send the daemon's token as \"authorization: Bearer TOKEN\"; it is in the file "
+              "`token` of the daemon's "
+              "state folder (the command line takes it from the file that YOKE_TOKEN_FILE names)"),
+          "TOKEN_MISSING");
     }
     if (!SameSecret(token, options_.token)) {
-      return WithReason(absl::UnauthenticatedError("that is not this daemon's token; it is in the file `token` of the daemon's state folder"), "TOKEN_WRONG");
+      return WithReason(absl::UnauthenticatedError("that is not this daemon's token; it is in the "
+                                                   "file `token` of the daemon's state folder"),
+                        "TOKEN_WRONG");
     }
     return Caller{options_.local_user, false};
   }
 
-  absl::Status Authorize(const std::string&, const Caller& caller, const std::string& owner) override {
+  absl::Status Authorize(const std::string&, const Caller& caller,
+                         const std::string& owner) override {
     if (owner.empty() || owner == caller.user) return absl::OkStatus();
     return absl::NotFoundError("There is no such job.");
   }
@@ -77,25 +85,34 @@ class OneUserAuthorizer : public Authorizer {
 
 }  // namespace
 
-std::unique_ptr<Authorizer> MakeAuthorizer(const AuthorizerOptions& options) { return std::make_unique<OneUserAuthorizer>(options); }
+std::unique_ptr<Authorizer> MakeAuthorizer(const AuthorizerOptions& options) {
+  return std::make_unique<OneUserAuthorizer>(options);
+}
 
 absl::StatusOr<std::string> LoadOrCreateToken(const std::string& path) {
   struct stat info;
   if (lstat(path.c_str(), &info) != 0) {
-    if (errno != ENOENT) return os::ErrnoStatus(errno, absl::StrCat("cannot read the token ", path));
+    if (errno != ENOENT)
+      return os::ErrnoStatus(errno, absl::StrCat("cannot read the token ", path));
     std::string bytes(kTokenBytes, '\0');
     YOKE_CHECK(getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
     const std::string token = absl::BytesToHexString(bytes);
     YOKE_RETURN_IF_ERROR(os::AtomicWriteFile(path, token + "\n", 0600));
     return token;
   }
-  if (!S_ISREG(info.st_mode)) return absl::FailedPreconditionError(absl::StrCat(path, " is no file; remove it, and a new token is made"));
+  if (!S_ISREG(info.st_mode))
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is no file; remove it, and a new token is made"));
   if ((info.st_mode & 077) != 0) {
-    return absl::PermissionDeniedError(absl::StrCat(path, " can be read by others, so it is no secret any more; remove it, and a new token is made"));
+    return absl::PermissionDeniedError(absl::StrCat(
+        path,
+        " can be read by others, so it is no secret any more; remove it, and a new token is made"));
   }
   YOKE_ASSIGN_OR_RETURN(const std::string text, os::ReadFile(path, kTokenFileMax));
   const std::string token(absl::StripAsciiWhitespace(text));
-  if (token.size() < kTokenBytes) return absl::FailedPreconditionError(absl::StrCat(path, " holds no token; remove it, and a new one is made"));
+  if (token.size() < kTokenBytes)
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " holds no token; remove it, and a new one is made"));
   return token;
 }
 
@@ -103,7 +120,8 @@ std::string ProcessUser() {
   passwd entry;
   passwd* found = nullptr;
   std::vector<char> buffer(16384);
-  if (getpwuid_r(geteuid(), &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return found->pw_name;
+  if (getpwuid_r(geteuid(), &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr)
+    return found->pw_name;
   return absl::StrCat("uid ", geteuid());
 }
 

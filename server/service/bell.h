@@ -8,7 +8,8 @@
 
 namespace yoke::service {
 
-// Thread-safe. Rings that come while nobody waits are not lost: a waiter says up to which one it has listened.
+// Thread-safe. Rings that come while nobody waits are not lost: a waiter says up to which one it
+// has listened.
 class Bell {
  public:
   void Ring();

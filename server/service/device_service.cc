@@ -28,20 +28,25 @@ absl::StatusOr<std::vector<v1::Device>> DevicesNow(const Shared& shared) {
 
 void ShowLeases(const std::vector<jobs::Lease>& leases, std::vector<v1::Device>& devices) {
   for (const jobs::Lease& lease : leases) {
-    const auto device = std::find_if(devices.begin(), devices.end(), [&](const v1::Device& other) { return other.uuid() == lease.device_uuid; });
+    const auto device = std::find_if(devices.begin(), devices.end(), [&](const v1::Device& other) {
+      return other.uuid() == lease.device_uuid;
+    });
     if (device == devices.end()) continue;
     if (!lease.job_id.empty()) device->set_holder(jobs::JobName(lease.job_id));
     if (device->state() == v1::Device::LOST) continue;
     device->set_state(lease.quarantined ? v1::Device::QUARANTINED : v1::Device::LEASED);
-    device->set_message(lease.quarantined ? lease.quarantine_reason : absl::StrCat("held by ", device->holder()));
+    device->set_message(lease.quarantined ? lease.quarantine_reason
+                                          : absl::StrCat("held by ", device->holder()));
   }
 }
 
-grpc::Status DeviceService::ListDevices(grpc::ServerContext* context, const v1::ListDevicesRequest*, v1::ListDevicesResponse* response) {
+grpc::Status DeviceService::ListDevices(grpc::ServerContext* context, const v1::ListDevicesRequest*,
+                                        v1::ListDevicesResponse* response) {
   return ToGrpc(List(*context, *response));
 }
 
-absl::Status DeviceService::List(const grpc::ServerContext& context, v1::ListDevicesResponse& response) {
+absl::Status DeviceService::List(const grpc::ServerContext& context,
+                                 v1::ListDevicesResponse& response) {
   YOKE_RETURN_IF_ERROR(shared_.Admit(context, kListDevices).status());
   YOKE_ASSIGN_OR_RETURN(const std::vector<v1::Device> devices, DevicesNow(shared_));
   response.mutable_devices()->Assign(devices.begin(), devices.end());
@@ -50,12 +55,14 @@ absl::Status DeviceService::List(const grpc::ServerContext& context, v1::ListDev
   return absl::OkStatus();
 }
 
-grpc::Status DeviceService::ResolveDevices(grpc::ServerContext* context, const v1::ResolveDevicesRequest* request,
+grpc::Status DeviceService::ResolveDevices(grpc::ServerContext* context,
+                                           const v1::ResolveDevicesRequest* request,
                                            v1::ResolveDevicesResponse* response) {
   return ToGrpc(Resolve(*context, request->device(), *response));
 }
 
-absl::Status DeviceService::Resolve(const grpc::ServerContext& context, const std::string& device, v1::ResolveDevicesResponse& response) {
+absl::Status DeviceService::Resolve(const grpc::ServerContext& context, const std::string& device,
+                                    v1::ResolveDevicesResponse& response) {
   YOKE_RETURN_IF_ERROR(shared_.Admit(context, kResolveDevices).status());
   const absl::StatusOr<devices::DeviceSelection> selection = shared_.inventory().Resolve(device);
   if (!selection.ok()) return AsFieldError(selection.status(), "device", "DEVICE_NOT_AVAILABLE");
@@ -68,12 +75,14 @@ absl::Status DeviceService::Resolve(const grpc::ServerContext& context, const st
   return absl::OkStatus();
 }
 
-grpc::Status DeviceService::WatchDevices(grpc::ServerContext* context, const v1::WatchDevicesRequest*,
+grpc::Status DeviceService::WatchDevices(grpc::ServerContext* context,
+                                         const v1::WatchDevicesRequest*,
                                          grpc::ServerWriter<v1::WatchDevicesResponse>* writer) {
   return ToGrpc(Watch(*context, *writer));
 }
 
-absl::Status DeviceService::Watch(const grpc::ServerContext& context, grpc::ServerWriter<v1::WatchDevicesResponse>& writer) {
+absl::Status DeviceService::Watch(const grpc::ServerContext& context,
+                                  grpc::ServerWriter<v1::WatchDevicesResponse>& writer) {
   YOKE_RETURN_IF_ERROR(shared_.Admit(context, kWatchDevices).status());
   const Follower follower(shared_);
   YOKE_RETURN_IF_ERROR(follower.status());

@@ -24,19 +24,24 @@ bool ContinuesCharacter(char c) { return (static_cast<unsigned char>(c) & 0xc0) 
 // Length of the UTF-8 character at the beginning of `text`; 0 if there is none.
 size_t CharacterLength(absl::string_view text) {
   const unsigned char first = static_cast<unsigned char>(text[0]);
-  const size_t length = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
+  const size_t length = first < 0x80                    ? 1
+                        : first >= 0xc2 && first < 0xe0 ? 2
+                        : first >= 0xe0 && first < 0xf0 ? 3
+                        : first >= 0xf0 && first < 0xf5 ? 4
+                                                        : 0;
   if (length > text.size()) return 0;
   for (size_t i = 1; i < length; ++i) {
     if (!ContinuesCharacter(text[i])) return 0;
   }
   // Forms that are longer than need be, surrogates, and what lies beyond Unicode.
   const unsigned char second = length > 2 ? static_cast<unsigned char>(text[1]) : 0;
-  const bool refused = (first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) || (first == 0xf0 && second < 0x90) ||
-                       (first == 0xf4 && second >= 0x90);
+  const bool refused = (first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) ||
+                       (first == 0xf0 && second < 0x90) || (first == 0xf4 && second >= 0x90);
   return refused ? 0 : length;
 }
 
-// File names and output may hold any bytes; protobuf's strings, which clients refuse to parse otherwise, may not.
+// File names and output may hold any bytes; protobuf's strings, which clients refuse to parse
+// otherwise, may not.
 std::string AsUtf8(absl::string_view text) {
   std::string valid;
   while (!text.empty()) {
@@ -60,7 +65,8 @@ std::string Cut(absl::string_view message) {
 }
 
 bool IsOwnFault(absl::StatusCode code) {
-  return code == absl::StatusCode::kInternal || code == absl::StatusCode::kDataLoss || code == absl::StatusCode::kUnknown;
+  return code == absl::StatusCode::kInternal || code == absl::StatusCode::kDataLoss ||
+         code == absl::StatusCode::kUnknown;
 }
 
 }  // namespace
@@ -78,16 +84,19 @@ grpc::Status ToGrpc(const absl::Status& status) {
   out.add_details()->PackFrom(info);
   size_t bytes = 0;
   status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
-    if (!absl::StartsWith(url, kTypeUrlPrefix) || (bytes += payload.size()) > kDetailBytesMax) return;
+    if (!absl::StartsWith(url, kTypeUrlPrefix) || (bytes += payload.size()) > kDetailBytesMax)
+      return;
     google::protobuf::Any& any = *out.add_details();
     any.set_type_url(std::string(url));
     any.set_value(std::string(payload));
   });
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message, out.SerializeAsString());
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message,
+                      out.SerializeAsString());
 }
 
 absl::Status WithReason(absl::Status status, absl::string_view reason) {
-  if (!status.ok() && !status.GetPayload(kReasonPayload).has_value()) status.SetPayload(kReasonPayload, absl::Cord(reason));
+  if (!status.ok() && !status.GetPayload(kReasonPayload).has_value())
+    status.SetPayload(kReasonPayload, absl::Cord(reason));
   return status;
 }
 
@@ -97,11 +106,14 @@ std::string ReasonOf(const absl::Status& status) {
 }
 
 absl::Status WithDetail(absl::Status status, const google::protobuf::Message& detail) {
-  if (!status.ok()) status.SetPayload(absl::StrCat(kTypeUrlPrefix, detail.GetDescriptor()->full_name()), absl::Cord(detail.SerializeAsString()));
+  if (!status.ok())
+    status.SetPayload(absl::StrCat(kTypeUrlPrefix, detail.GetDescriptor()->full_name()),
+                      absl::Cord(detail.SerializeAsString()));
   return status;
 }
 
-absl::Status InvalidFields(const std::vector<jobs::Violation>& violations, absl::string_view reason) {
+absl::Status InvalidFields(const std::vector<jobs::Violation>& violations,
+                           absl::string_view reason) {
   google::rpc::BadRequest bad;
   for (size_t i = 0; i < violations.size(); ++i) {
     auto& added = *bad.add_field_violations();
@@ -110,33 +122,40 @@ absl::Status InvalidFields(const std::vector<jobs::Violation>& violations, absl:
     if (bad.ByteSizeLong() <= kDetailBytesMax - 100) continue;
     // A client shows the violations instead of the message: what does not fit is counted.
     added.clear_field();
-    added.set_description(i == 0 ? AsUtf8(Cut(added.description()).substr(0, kDetailBytesMax / 2)) : absl::StrCat("and ", violations.size() - i, " more"));
+    added.set_description(i == 0 ? AsUtf8(Cut(added.description()).substr(0, kDetailBytesMax / 2))
+                                 : absl::StrCat("and ", violations.size() - i, " more"));
     break;
   }
-  const std::string message = absl::StrJoin(violations, "\n", [](std::string* out, const jobs::Violation& violation) {
-    absl::StrAppend(out, violation.description);
-  });
+  const std::string message =
+      absl::StrJoin(violations, "\n", [](std::string* out, const jobs::Violation& violation) {
+        absl::StrAppend(out, violation.description);
+      });
   return WithReason(WithDetail(absl::InvalidArgumentError(message), bad), reason);
 }
 
-absl::Status InvalidField(const std::string& field, const std::string& description, absl::string_view reason) {
+absl::Status InvalidField(const std::string& field, const std::string& description,
+                          absl::string_view reason) {
   return InvalidFields({{field, description}}, reason);
 }
 
 absl::Status AsFieldError(absl::Status status, const std::string& field, absl::string_view reason) {
   if (!absl::IsInvalidArgument(status)) return status;
   const auto own = status.GetPayload(kReasonPayload);
-  return InvalidField(field, std::string(status.message()), own.has_value() ? std::string(*own) : std::string(reason));
+  return InvalidField(field, std::string(status.message()),
+                      own.has_value() ? std::string(*own) : std::string(reason));
 }
 
-absl::Status Exhausted(const std::string& message, absl::string_view reason, absl::Duration retry_after) {
+absl::Status Exhausted(const std::string& message, absl::string_view reason,
+                       absl::Duration retry_after) {
   google::rpc::RetryInfo retry;
   retry.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(retry_after));
   return WithReason(WithDetail(absl::ResourceExhaustedError(message), retry), reason);
 }
 
 absl::Status ShuttingDown() {
-  return WithReason(absl::UnavailableError("the daemon is stopping; jobs go on. Connect again when it is back"), "SHUTTING_DOWN");
+  return WithReason(
+      absl::UnavailableError("the daemon is stopping; jobs go on. Connect again when it is back"),
+      "SHUTTING_DOWN");
 }
 
 }  // namespace yoke::service

@@ -1,5 +1,5 @@
-// Sends what a FrameSource reads until its End: one loop for logs and metrics. Holds one frame; a reader that is slow
-// blocks in Write, and then nothing is read from the file either.
+// Sends what a FrameSource reads until its End: one loop for logs and metrics. Holds one frame; a
+// reader that is slow blocks in Write, and then nothing is read from the file either.
 #pragma once
 
 #include <optional>
@@ -19,7 +19,8 @@ inline constexpr absl::Duration kCoalesceInterval = absl::Milliseconds(10);
 
 // OK after End; ShuttingDown(); Cancelled when the client went away; an error of the source.
 template <typename Frame>
-absl::Status Follow(const Shared& shared, const grpc::ServerContextBase& context, streams::FrameSource<Frame>& source, grpc::ServerWriter<Frame>& writer) {
+absl::Status Follow(const Shared& shared, const grpc::ServerContextBase& context,
+                    streams::FrameSource<Frame>& source, grpc::ServerWriter<Frame>& writer) {
   absl::Time bookmark_due = absl::Now() + kBookmarkInterval;
   while (true) {
     YOKE_RETURN_IF_ERROR(shared.MayGoOn(context));

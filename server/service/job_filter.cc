@@ -23,11 +23,15 @@ struct Token {
 absl::Status Refuse(size_t at, const std::string& what) {
   return InvalidField("filter",
                       absl::StrCat("filter: at character ", at + 1, ": ", what,
-                                   ". Write state = RUNNING, owner = \"ann\" or display_name = \"night\", joined by AND or OR."),
+                                   ". Write state = RUNNING, owner = \"ann\" or display_name = "
+                                   "\"night\", joined by AND or OR."),
                       "FILTER_INVALID");
 }
 
-bool IsWordByte(char c) { return absl::ascii_isalnum(c) || c == '_' || c == '-' || c == '.' || (static_cast<unsigned char>(c) & 0x80) != 0; }
+bool IsWordByte(char c) {
+  return absl::ascii_isalnum(c) || c == '_' || c == '-' || c == '.' ||
+         (static_cast<unsigned char>(c) & 0x80) != 0;
+}
 
 absl::StatusOr<Token> ReadQuoted(const std::string& text, size_t& at) {
   Token token{Token::kText, "", at};
@@ -48,7 +52,10 @@ absl::StatusOr<std::vector<Token>> Tokens(const std::string& text) {
     if (absl::ascii_isspace(c)) {
       ++at;
     } else if (c == '=' || c == '(' || c == ')') {
-      tokens.push_back({c == '=' ? Token::kEquals : c == '(' ? Token::kOpen : Token::kClose, std::string(1, c), at++});
+      tokens.push_back({c == '='   ? Token::kEquals
+                        : c == '(' ? Token::kOpen
+                                   : Token::kClose,
+                        std::string(1, c), at++});
     } else if (c == '"' || c == '\'') {
       YOKE_ASSIGN_OR_RETURN(Token quoted, ReadQuoted(text, at));
       tokens.push_back(std::move(quoted));
@@ -64,37 +71,46 @@ absl::StatusOr<std::vector<Token>> Tokens(const std::string& text) {
   return tokens;
 }
 
-// Narrows what a field may be: the values of one group of OR, or those that an earlier group allows too.
+// Narrows what a field may be: the values of one group of OR, or those that an earlier group allows
+// too.
 template <typename Value>
 void Narrow(const std::vector<Value>& values, std::optional<std::vector<Value>>& allowed) {
   if (!allowed.has_value()) {
     allowed = values;
     return;
   }
-  std::erase_if(*allowed, [&](const Value& value) { return std::find(values.begin(), values.end(), value) == values.end(); });
+  std::erase_if(*allowed, [&](const Value& value) {
+    return std::find(values.begin(), values.end(), value) == values.end();
+  });
 }
 
 template <typename Value, typename Actual>
 bool IsOneOf(const std::optional<std::vector<Value>>& allowed, const Actual& actual) {
-  return !allowed.has_value() || std::find(allowed->begin(), allowed->end(), actual) != allowed->end();
+  return !allowed.has_value() ||
+         std::find(allowed->begin(), allowed->end(), actual) != allowed->end();
 }
 
 }  // namespace
 
-// Grammar: filter = group {AND group}; group = "(" filter ")" | term {OR term}; term = field "=" value.
+// Grammar: filter = group {AND group}; group = "(" filter ")" | term {OR term}; term = field "="
+// value.
 class JobQueryParser {
  public:
   explicit JobQueryParser(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
 
   absl::StatusOr<JobQuery> Parse() {
     YOKE_RETURN_IF_ERROR(ParseGroups());
-    if (Now().kind != Token::kEnd) return Refuse(Now().at, absl::StrCat("expected AND or OR, not '", Now().text, "'"));
+    if (Now().kind != Token::kEnd)
+      return Refuse(Now().at, absl::StrCat("expected AND or OR, not '", Now().text, "'"));
     JobQuery& query = query_;
-    query.matches_nothing_ = (query.states_ && query.states_->empty()) || (query.owners_ && query.owners_->empty()) ||
+    query.matches_nothing_ = (query.states_ && query.states_->empty()) ||
+                             (query.owners_ && query.owners_->empty()) ||
                              (query.display_names_ && query.display_names_->empty());
     if (query.states_) query.store_filter_.states = *query.states_;
-    if (query.owners_ && query.owners_->size() == 1) query.store_filter_.owner = query.owners_->front();
-    if (query.display_names_ && query.display_names_->size() == 1) query.store_filter_.display_name = query.display_names_->front();
+    if (query.owners_ && query.owners_->size() == 1)
+      query.store_filter_.owner = query.owners_->front();
+    if (query.display_names_ && query.display_names_->size() == 1)
+      query.store_filter_.display_name = query.display_names_->front();
     return query_;
   }
 
@@ -123,7 +139,8 @@ class JobQueryParser {
     --depth_;
     if (Now().kind != Token::kClose) return Refuse(opened, "this parenthesis is not closed");
     ++next_;
-    if (Now().kind == Token::kWord && absl::EqualsIgnoreCase(Now().text, "OR")) return Refuse(Now().at, "OR joins conditions, not groups of them");
+    if (Now().kind == Token::kWord && absl::EqualsIgnoreCase(Now().text, "OR"))
+      return Refuse(Now().at, "OR joins conditions, not groups of them");
     return absl::OkStatus();
   }
 
@@ -133,22 +150,27 @@ class JobQueryParser {
     std::vector<v1::Job::State> states;
     do {
       const Token name = Now();
-      if (name.kind != Token::kWord) return Refuse(name.at, "expected state, owner or display_name");
+      if (name.kind != Token::kWord)
+        return Refuse(name.at, "expected state, owner or display_name");
       if (name.text != "state" && name.text != "owner" && name.text != "display_name") {
         return Refuse(name.at, absl::StrCat("jobs are not filtered by '", name.text, "'"));
       }
-      if (!field.empty() && name.text != field) return Refuse(name.at, absl::StrCat("OR joins conditions on one field, here ", field));
+      if (!field.empty() && name.text != field)
+        return Refuse(name.at, absl::StrCat("OR joins conditions on one field, here ", field));
       field = name.text;
       ++next_;
-      if (Now().kind != Token::kEquals) return Refuse(Now().at, absl::StrCat("expected = after ", field));
+      if (Now().kind != Token::kEquals)
+        return Refuse(Now().at, absl::StrCat("expected = after ", field));
       ++next_;
       const Token value = Now();
-      if (value.kind != Token::kWord && value.kind != Token::kText) return Refuse(value.at, absl::StrCat("expected a value for ", field));
+      if (value.kind != Token::kWord && value.kind != Token::kText)
+        return Refuse(value.at, absl::StrCat("expected a value for ", field));
       ++next_;
       values.push_back(value.text);
       v1::Job::State state;
       if (field == "state") {
-        if (!v1::Job::State_Parse(value.text, &state) || state == v1::Job::STATE_UNSPECIFIED) return UnknownState(value);
+        if (!v1::Job::State_Parse(value.text, &state) || state == v1::Job::STATE_UNSPECIFIED)
+          return UnknownState(value);
         states.push_back(state);
       }
     } while (TakeWord("OR"));
@@ -160,8 +182,10 @@ class JobQueryParser {
 
   static absl::Status UnknownState(const Token& value) {
     std::vector<std::string> names;
-    for (int i = 1; i < v1::Job::State_descriptor()->value_count(); ++i) names.push_back(v1::Job::State_descriptor()->value(i)->name());
-    return Refuse(value.at, absl::StrCat("'", value.text, "' is no state; there are ", absl::StrJoin(names, ", ")));
+    for (int i = 1; i < v1::Job::State_descriptor()->value_count(); ++i)
+      names.push_back(v1::Job::State_descriptor()->value(i)->name());
+    return Refuse(value.at, absl::StrCat("'", value.text, "' is no state; there are ",
+                                         absl::StrJoin(names, ", ")));
   }
 
   const std::vector<Token> tokens_;
@@ -171,14 +195,16 @@ class JobQueryParser {
 };
 
 absl::StatusOr<JobQuery> JobQuery::Parse(const std::string& text) {
-  if (text.size() > kFilterBytesMax) return Refuse(kFilterBytesMax, absl::StrCat("longer than ", kFilterBytesMax, " bytes"));
+  if (text.size() > kFilterBytesMax)
+    return Refuse(kFilterBytesMax, absl::StrCat("longer than ", kFilterBytesMax, " bytes"));
   YOKE_ASSIGN_OR_RETURN(std::vector<Token> tokens, Tokens(text));
   if (tokens.size() == 1) return JobQuery();
   return JobQueryParser(std::move(tokens)).Parse();
 }
 
 bool JobQuery::Matches(const v1::Job& job) const {
-  return IsOneOf(states_, job.state()) && IsOneOf(owners_, job.owner()) && IsOneOf(display_names_, job.display_name());
+  return IsOneOf(states_, job.state()) && IsOneOf(owners_, job.owner()) &&
+         IsOneOf(display_names_, job.display_name());
 }
 
 }  // namespace yoke::service

@@ -1,6 +1,7 @@
 // The `filter` of ListJobs and WatchJobs, in the syntax of AIP-160 as far as the API promises it:
 //   state = RUNNING            owner = "ann"            display_name = "night"
-// joined by AND and OR, of which OR binds tighter; parentheses around a group are fine. One group of OR compares one field.
+// joined by AND and OR, of which OR binds tighter; parentheses around a group are fine. One group
+// of OR compares one field.
 #pragma once
 
 #include <optional>
@@ -20,7 +21,8 @@ class JobQuery {
 
   bool Matches(const v1::Job& job) const;
 
-  // What the store can look for. It may find more than Matches lets through: "owner = a OR owner = b".
+  // What the store can look for. It may find more than Matches lets through: "owner = a OR owner =
+  // b".
   const jobs::JobFilter& store_filter() const { return store_filter_; }
   // Conditions that no job fulfils: "state = RUNNING AND state = QUEUED".
   bool matches_nothing() const { return matches_nothing_; }

@@ -35,7 +35,8 @@ constexpr absl::Duration kGraceMax = absl::Hours(1);
 constexpr size_t kCommentMax = 1000;
 constexpr int kEventsAtOnce = 100;
 
-void AddNew(const std::vector<std::string>& lines, google::protobuf::RepeatedPtrField<std::string>& to) {
+void AddNew(const std::vector<std::string>& lines,
+            google::protobuf::RepeatedPtrField<std::string>& to) {
   for (const std::string& line : lines) {
     if (std::find(to.begin(), to.end(), line) == to.end()) *to.Add() = line;
   }
@@ -47,26 +48,32 @@ absl::Status AsCreateError(const absl::Status& status) {
   if (absl::IsInvalidArgument(status) && absl::ConsumePrefix(&message, "REQUEST_ID_REUSED: ")) {
     return InvalidField("request_id", std::string(message), "REQUEST_ID_REUSED");
   }
-  if (absl::IsResourceExhausted(status)) return Exhausted(std::string(status.message()), "DISK_FULL", absl::Seconds(30));
+  if (absl::IsResourceExhausted(status))
+    return Exhausted(std::string(status.message()), "DISK_FULL", absl::Seconds(30));
   return status;
 }
 
 }  // namespace
 
-grpc::Status JobService::CreateJob(grpc::ServerContext* context, const v1::CreateJobRequest* request, v1::Job* job) {
+grpc::Status JobService::CreateJob(grpc::ServerContext* context,
+                                   const v1::CreateJobRequest* request, v1::Job* job) {
   return ToGrpc(Create(*context, *request, *job));
 }
 
-absl::Status JobService::Create(const grpc::ServerContext& context, const v1::CreateJobRequest& request, v1::Job& job) {
+absl::Status JobService::Create(const grpc::ServerContext& context,
+                                const v1::CreateJobRequest& request, v1::Job& job) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kCreateJob));
   YOKE_ASSIGN_OR_RETURN(const std::optional<std::string> resumed, ResumedJob(request.spec()));
   std::optional<jobs::JobRecord> parent;
   if (resumed.has_value()) {
     YOKE_ASSIGN_OR_RETURN(parent, shared_.FindJob(kCreateJob, caller, *resumed));
   }
-  YOKE_ASSIGN_OR_RETURN(jobs::JobRecord record, MakeJobRecord(request, parent.has_value() ? &*parent : nullptr, shared_.inventory()));
+  YOKE_ASSIGN_OR_RETURN(
+      jobs::JobRecord record,
+      MakeJobRecord(request, parent.has_value() ? &*parent : nullptr, shared_.inventory()));
   record.public_job.set_owner(caller.user);
-  if (request.validate_only()) return Check(std::move(record), job);
+  if (request.validate_only())
+    return Check(std::move(record), parent.has_value() ? parent->public_job.run_dir() : "", job);
 
   YOKE_RETURN_IF_ERROR(queue_.Reserve(caller.user, record.request_id));
   const std::string id = record.id;
@@ -77,8 +84,12 @@ absl::Status JobService::Create(const grpc::ServerContext& context, const v1::Cr
   return absl::OkStatus();
 }
 
-absl::Status JobService::Check(jobs::JobRecord record, v1::Job& job) {
-  const absl::StatusOr<jobs::PrepareAnswer> answer = shared_.control().Prepare(record.public_job.spec(), record.user_set);
+absl::Status JobService::Check(jobs::JobRecord record, const std::string& resume_from,
+                               v1::Job& job) {
+  v1::JobSpec spec = record.public_job.spec();
+  if (!resume_from.empty()) spec.mutable_train()->set_resume(resume_from);
+  const absl::StatusOr<jobs::PrepareAnswer> answer =
+      shared_.control().Prepare(spec, record.user_set);
   if (!answer.ok()) return WithReason(answer.status(), "CHECK_FAILED");
   job = std::move(record.public_job);
   job.clear_state();
@@ -87,7 +98,8 @@ absl::Status JobService::Check(jobs::JobRecord record, v1::Job& job) {
   return absl::OkStatus();
 }
 
-grpc::Status JobService::GetJob(grpc::ServerContext* context, const v1::GetJobRequest* request, v1::Job* job) {
+grpc::Status JobService::GetJob(grpc::ServerContext* context, const v1::GetJobRequest* request,
+                                v1::Job* job) {
   const absl::StatusOr<Caller> caller = shared_.Admit(*context, kGetJob);
   if (!caller.ok()) return ToGrpc(caller.status());
   absl::StatusOr<jobs::JobRecord> found = shared_.FindJob(kGetJob, *caller, request->name());
@@ -96,17 +108,22 @@ grpc::Status JobService::GetJob(grpc::ServerContext* context, const v1::GetJobRe
   return grpc::Status::OK;
 }
 
-grpc::Status JobService::ListJobs(grpc::ServerContext* context, const v1::ListJobsRequest* request, v1::ListJobsResponse* response) {
+grpc::Status JobService::ListJobs(grpc::ServerContext* context, const v1::ListJobsRequest* request,
+                                  v1::ListJobsResponse* response) {
   return ToGrpc(List(*context, *request, *response));
 }
 
-absl::Status JobService::List(const grpc::ServerContext& context, const v1::ListJobsRequest& request, v1::ListJobsResponse& response) {
+absl::Status JobService::List(const grpc::ServerContext& context,
+                              const v1::ListJobsRequest& request, v1::ListJobsResponse& response) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kListJobs));
   YOKE_ASSIGN_OR_RETURN(const JobQuery query, JobQuery::Parse(request.filter()));
-  if (request.page_size() < 0) return InvalidField("page_size", "page_size cannot be negative; 0 means 100", "PAGE_SIZE_INVALID");
+  if (request.page_size() < 0)
+    return InvalidField("page_size", "page_size cannot be negative; 0 means 100",
+                        "PAGE_SIZE_INVALID");
   int size = request.page_size() == 0 ? kPageDefault : std::min(request.page_size(), kPageMax);
   for (;; size = std::max(1, size / 2)) {
-    const absl::StatusOr<jobs::Page> page = shared_.store().List(query.store_filter(), size, request.page_token());
+    const absl::StatusOr<jobs::Page> page =
+        shared_.store().List(query.store_filter(), size, request.page_token());
     if (!page.ok()) return AsFieldError(page.status(), "page_token", "PAGE_TOKEN_INVALID");
     response.Clear();
     response.set_resume_token(EncodeWatchToken(page->event_sequence));
@@ -114,29 +131,41 @@ absl::Status JobService::List(const grpc::ServerContext& context, const v1::List
     response.set_next_page_token(page->next_page_token);
     for (const jobs::JobRecord& record : page->jobs) {
       const v1::Job& job = record.public_job;
-      if (query.Matches(job) && shared_.MaySee(kListJobs, caller, job.owner())) *response.add_jobs() = job;
+      if (query.Matches(job) && shared_.MaySee(kListJobs, caller, job.owner()))
+        *response.add_jobs() = job;
     }
     // Jobs with long results make a shorter page.
     if (size == 1 || response.ByteSizeLong() <= kPageBytesMax) return absl::OkStatus();
   }
 }
 
-grpc::Status JobService::CancelJob(grpc::ServerContext* context, const v1::CancelJobRequest* request, v1::Job* job) {
+grpc::Status JobService::CancelJob(grpc::ServerContext* context,
+                                   const v1::CancelJobRequest* request, v1::Job* job) {
   return ToGrpc(Cancel(*context, *request, *job));
 }
 
-absl::Status JobService::Cancel(const grpc::ServerContext& context, const v1::CancelJobRequest& request, v1::Job& job) {
+absl::Status JobService::Cancel(const grpc::ServerContext& context,
+                                const v1::CancelJobRequest& request, v1::Job& job) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kCancelJob));
   const absl::Duration grace = request.has_grace() ? FromProto(request.grace()) : kGraceDefault;
   if (grace < absl::ZeroDuration() || grace > kGraceMax) {
-    return InvalidField("grace", absl::StrCat("grace=", absl::FormatDuration(grace), " is out of range; it takes 0 to 1 h"), "GRACE_INVALID");
+    return InvalidField(
+        "grace",
+        absl::StrCat("grace=", absl::FormatDuration(grace), " is out of range; it takes 0 to 1 h"),
+        "GRACE_INVALID");
   }
   const std::string& comment = request.comment();
-  if (comment.size() > kCommentMax || std::any_of(comment.begin(), comment.end(), [](char c) { return absl::ascii_iscntrl(c); })) {
-    return InvalidField("comment", absl::StrCat("the comment must have at most ", kCommentMax, " bytes and no control characters"), "COMMENT_INVALID");
+  if (comment.size() > kCommentMax ||
+      std::any_of(comment.begin(), comment.end(), [](char c) { return absl::ascii_iscntrl(c); })) {
+    return InvalidField("comment",
+                        absl::StrCat("the comment must have at most ", kCommentMax,
+                                     " bytes and no control characters"),
+                        "COMMENT_INVALID");
   }
-  YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord found, shared_.FindJob(kCancelJob, caller, request.name()));
-  const absl::StatusOr<jobs::JobRecord> cancelled = shared_.control().Cancel(found.id, grace, comment);
+  YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord found,
+                        shared_.FindJob(kCancelJob, caller, request.name()));
+  const absl::StatusOr<jobs::JobRecord> cancelled =
+      shared_.control().Cancel(found.id, grace, comment);
   if (absl::IsFailedPrecondition(cancelled.status())) {
     google::rpc::PreconditionFailure failure;
     auto& violation = *failure.add_violations();
@@ -150,14 +179,18 @@ absl::Status JobService::Cancel(const grpc::ServerContext& context, const v1::Ca
   return absl::OkStatus();
 }
 
-grpc::Status JobService::WaitJob(grpc::ServerContext* context, const v1::WaitJobRequest* request, v1::Job* job) {
+grpc::Status JobService::WaitJob(grpc::ServerContext* context, const v1::WaitJobRequest* request,
+                                 v1::Job* job) {
   return ToGrpc(Wait(*context, *request, *job));
 }
 
-absl::Status JobService::Wait(const grpc::ServerContext& context, const v1::WaitJobRequest& request, v1::Job& job) {
+absl::Status JobService::Wait(const grpc::ServerContext& context, const v1::WaitJobRequest& request,
+                              v1::Job& job) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kWaitJob));
-  const absl::Duration timeout = request.has_timeout() ? FromProto(request.timeout()) : absl::InfiniteDuration();
-  if (timeout < absl::ZeroDuration()) return InvalidField("timeout", "timeout cannot be negative", "TIMEOUT_INVALID");
+  const absl::Duration timeout =
+      request.has_timeout() ? FromProto(request.timeout()) : absl::InfiniteDuration();
+  if (timeout < absl::ZeroDuration())
+    return InvalidField("timeout", "timeout cannot be negative", "TIMEOUT_INVALID");
   const absl::Time deadline = absl::Now() + timeout;
   const Follower follower(shared_);
   YOKE_RETURN_IF_ERROR(follower.status());
@@ -173,8 +206,9 @@ absl::Status JobService::Wait(const grpc::ServerContext& context, const v1::Wait
     YOKE_RETURN_IF_ERROR(shared_.MayGoOn(context));
     const absl::Duration left = deadline - absl::Now();
     if (left <= absl::ZeroDuration()) {
-      return WithReason(absl::DeadlineExceededError(absl::StrCat("job ", record.id, " has not ended in ", absl::FormatDuration(timeout), "; it is ",
-                                                                 v1::Job::State_Name(record.public_job.state()))),
+      return WithReason(absl::DeadlineExceededError(absl::StrCat(
+                            "job ", record.id, " has not ended in ", absl::FormatDuration(timeout),
+                            "; it is ", v1::Job::State_Name(record.public_job.state()))),
                         "WAIT_TIMEOUT");
     }
     shared_.jobs_bell().Wait(heard, std::min(left, kLookInterval));
@@ -183,11 +217,15 @@ absl::Status JobService::Wait(const grpc::ServerContext& context, const v1::Wait
   return absl::OkStatus();
 }
 
-grpc::Status JobService::WatchJobs(grpc::ServerContext* context, const v1::WatchJobsRequest* request, grpc::ServerWriter<v1::WatchJobsResponse>* writer) {
+grpc::Status JobService::WatchJobs(grpc::ServerContext* context,
+                                   const v1::WatchJobsRequest* request,
+                                   grpc::ServerWriter<v1::WatchJobsResponse>* writer) {
   return ToGrpc(Watch(*context, *request, *writer));
 }
 
-absl::Status JobService::Watch(const grpc::ServerContext& context, const v1::WatchJobsRequest& request, grpc::ServerWriter<v1::WatchJobsResponse>& writer) {
+absl::Status JobService::Watch(const grpc::ServerContext& context,
+                               const v1::WatchJobsRequest& request,
+                               grpc::ServerWriter<v1::WatchJobsResponse>& writer) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kWatchJobs));
   YOKE_ASSIGN_OR_RETURN(const JobQuery query, JobQuery::Parse(request.filter()));
   const Follower follower(shared_);
@@ -201,11 +239,13 @@ absl::Status JobService::Watch(const grpc::ServerContext& context, const v1::Wat
   while (true) {
     YOKE_RETURN_IF_ERROR(shared_.MayGoOn(context));
     const int64_t heard = shared_.jobs_bell().rings();
-    const absl::StatusOr<std::vector<jobs::JobEvent>> events = shared_.store().Events(sequence, kEventsAtOnce, absl::ZeroDuration());
+    const absl::StatusOr<std::vector<jobs::JobEvent>> events =
+        shared_.store().Events(sequence, kEventsAtOnce, absl::ZeroDuration());
     if (!events.ok()) return WithReason(events.status(), "RESUME_TOKEN_EXPIRED");
     for (const jobs::JobEvent& event : *events) {
       sequence = event.sequence;
-      if (!query.Matches(event.job) || !shared_.MaySee(kWatchJobs, caller, event.job.owner())) continue;
+      if (!query.Matches(event.job) || !shared_.MaySee(kWatchJobs, caller, event.job.owner()))
+        continue;
       v1::WatchJobsResponse frame;
       *frame.mutable_job() = event.job;
       frame.set_resume_token(EncodeWatchToken(sequence));
@@ -218,7 +258,8 @@ absl::Status JobService::Watch(const grpc::ServerContext& context, const v1::Wat
       if (!writer.Write(bookmark)) return absl::CancelledError("the client went away");
       bookmark_due = absl::Now() + kBookmarkInterval;
     }
-    if (events->empty()) shared_.jobs_bell().Wait(heard, std::min(kLookInterval, bookmark_due - absl::Now()));
+    if (events->empty())
+      shared_.jobs_bell().Wait(heard, std::min(kLookInterval, bookmark_due - absl::Now()));
   }
 }
 

@@ -10,22 +10,35 @@ namespace yoke::service {
 // Thread-safe. `shared` must outlive it.
 class JobService final : public v1::JobService::Service {
  public:
-  explicit JobService(Shared& shared) : shared_(shared), queue_(shared.store(), shared.facts().queue_length_max) {}
+  explicit JobService(Shared& shared)
+      : shared_(shared), queue_(shared.store(), shared.facts().queue_length_max) {}
 
-  grpc::Status CreateJob(grpc::ServerContext* context, const v1::CreateJobRequest* request, v1::Job* job) override;
-  grpc::Status GetJob(grpc::ServerContext* context, const v1::GetJobRequest* request, v1::Job* job) override;
-  grpc::Status ListJobs(grpc::ServerContext* context, const v1::ListJobsRequest* request, v1::ListJobsResponse* response) override;
-  grpc::Status CancelJob(grpc::ServerContext* context, const v1::CancelJobRequest* request, v1::Job* job) override;
-  grpc::Status WaitJob(grpc::ServerContext* context, const v1::WaitJobRequest* request, v1::Job* job) override;
-  grpc::Status WatchJobs(grpc::ServerContext* context, const v1::WatchJobsRequest* request, grpc::ServerWriter<v1::WatchJobsResponse>* writer) override;
+  grpc::Status CreateJob(grpc::ServerContext* context, const v1::CreateJobRequest* request,
+                         v1::Job* job) override;
+  grpc::Status GetJob(grpc::ServerContext* context, const v1::GetJobRequest* request,
+                      v1::Job* job) override;
+  grpc::Status ListJobs(grpc::ServerContext* context, const v1::ListJobsRequest* request,
+                        v1::ListJobsResponse* response) override;
+  grpc::Status CancelJob(grpc::ServerContext* context, const v1::CancelJobRequest* request,
+                         v1::Job* job) override;
+  grpc::Status WaitJob(grpc::ServerContext* context, const v1::WaitJobRequest* request,
+                       v1::Job* job) override;
+  grpc::Status WatchJobs(grpc::ServerContext* context, const v1::WatchJobsRequest* request,
+                         grpc::ServerWriter<v1::WatchJobsResponse>* writer) override;
 
  private:
-  absl::Status Create(const grpc::ServerContext& context, const v1::CreateJobRequest& request, v1::Job& job);
-  absl::Status Check(jobs::JobRecord record, v1::Job& job);
-  absl::Status List(const grpc::ServerContext& context, const v1::ListJobsRequest& request, v1::ListJobsResponse& response);
-  absl::Status Cancel(const grpc::ServerContext& context, const v1::CancelJobRequest& request, v1::Job& job);
-  absl::Status Wait(const grpc::ServerContext& context, const v1::WaitJobRequest& request, v1::Job& job);
-  absl::Status Watch(const grpc::ServerContext& context, const v1::WatchJobsRequest& request, grpc::ServerWriter<v1::WatchJobsResponse>& writer);
+  absl::Status Create(const grpc::ServerContext& context, const v1::CreateJobRequest& request,
+                      v1::Job& job);
+  // Asks the worker about the data set, the weights and the run folder to resume from ("": none).
+  absl::Status Check(jobs::JobRecord record, const std::string& resume_from, v1::Job& job);
+  absl::Status List(const grpc::ServerContext& context, const v1::ListJobsRequest& request,
+                    v1::ListJobsResponse& response);
+  absl::Status Cancel(const grpc::ServerContext& context, const v1::CancelJobRequest& request,
+                      v1::Job& job);
+  absl::Status Wait(const grpc::ServerContext& context, const v1::WaitJobRequest& request,
+                    v1::Job& job);
+  absl::Status Watch(const grpc::ServerContext& context, const v1::WatchJobsRequest& request,
+                     grpc::ServerWriter<v1::WatchJobsResponse>& writer);
 
   Shared& shared_;
   QueueLimit queue_;

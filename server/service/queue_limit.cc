@@ -23,7 +23,9 @@ absl::Status QueueLimit::Reserve(const std::string& owner, const std::string& re
     google::rpc::QuotaFailure quota;
     auto& violation = *quota.add_violations();
     violation.set_subject("jobs");
-    violation.set_description(absl::StrCat("the queue is full: ", open_max_, " jobs are open. Wait until some have ended, or cancel some"));
+    violation.set_description(
+        absl::StrCat("the queue is full: ", open_max_,
+                     " jobs are open. Wait until some have ended, or cancel some"));
     return WithDetail(Exhausted(violation.description(), "QUEUE_FULL", absl::Seconds(30)), quota);
   }
   ++at_most_;

@@ -14,8 +14,8 @@ class QueueLimit {
  public:
   QueueLimit(jobs::JobStore& store, int open_max) : store_(store), open_max_(open_max) {}
 
-  // A place for one more job. ResourceExhausted (reason QUEUE_FULL) if there is none, except for a request that the
-  // queue holds already: repeating it adds nothing.
+  // A place for one more job. ResourceExhausted (reason QUEUE_FULL) if there is none, except for a
+  // request that the queue holds already: repeating it adds nothing.
   absl::Status Reserve(const std::string& owner, const std::string& request_id);
   // The place was not used.
   void GiveBack();
@@ -24,7 +24,8 @@ class QueueLimit {
   jobs::JobStore& store_;
   const int open_max_;
   Mutex mutex_;
-  // Open jobs at the last count and all places given since: never fewer than there are. Counts at first use.
+  // Open jobs at the last count and all places given since: never fewer than there are. Counts at
+  // first use.
   int64_t at_most_ YOKE_GUARDED_BY(mutex_) = INT64_MAX / 2;
 };
 

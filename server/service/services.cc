@@ -18,7 +18,8 @@ constexpr int kStreamsPerConnection = 100;
 
 class AllServices : public Services {
  public:
-  explicit AllServices(const ServiceDeps& deps) : shared_(deps), jobs_(shared_), streams_(shared_), devices_(shared_), system_(shared_) {}
+  explicit AllServices(const ServiceDeps& deps)
+      : shared_(deps), jobs_(shared_), streams_(shared_), devices_(shared_), system_(shared_) {}
 
   void RegisterOn(grpc::ServerBuilder& builder) override {
     builder.RegisterService(&jobs_);
@@ -45,11 +46,14 @@ class AllServices : public Services {
 
 }  // namespace
 
-std::unique_ptr<Services> Services::Make(const ServiceDeps& deps) { return std::make_unique<AllServices>(deps); }
+std::unique_ptr<Services> Services::Make(const ServiceDeps& deps) {
+  return std::make_unique<AllServices>(deps);
+}
 
 void ConfigureServer(grpc::ServerBuilder& builder) {
   grpc::EnableDefaultHealthCheckService(true);
-  grpc::health::v1::HealthCheckRequest::descriptor();  // linked in, so that reflection can show the health service too
+  grpc::health::v1::HealthCheckRequest::descriptor();  // linked in, so that reflection can show the
+                                                       // health service too
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   builder.SetMaxReceiveMessageSize(kMessageBytesMax);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);

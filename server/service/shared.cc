@@ -13,12 +13,16 @@ absl::Status NoSuchJob(const std::string& id) {
   google::rpc::ResourceInfo resource;
   resource.set_resource_type("yoke.v1.Job");
   resource.set_resource_name(jobs::JobName(id));
-  return WithReason(WithDetail(absl::NotFoundError(absl::StrCat("There is no job ", id, ". `yoke jobs` lists them.")), resource), "JOB_NOT_FOUND");
+  return WithReason(WithDetail(absl::NotFoundError(absl::StrCat("There is no job ", id,
+                                                                ". `yoke jobs` lists them.")),
+                               resource),
+                    "JOB_NOT_FOUND");
 }
 
 }  // namespace
 
-absl::StatusOr<Caller> Shared::Admit(const grpc::ServerContextBase& context, const std::string& rpc) {
+absl::StatusOr<Caller> Shared::Admit(const grpc::ServerContextBase& context,
+                                     const std::string& rpc) {
   YOKE_ASSIGN_OR_RETURN(Caller caller, deps_.authorizer->Identify(context));
   YOKE_RETURN_IF_ERROR(deps_.authorizer->Authorize(rpc, caller, ""));
   return caller;
@@ -28,7 +32,8 @@ bool Shared::MaySee(const std::string& rpc, const Caller& caller, const std::str
   return deps_.authorizer->Authorize(rpc, caller, owner).ok();
 }
 
-absl::StatusOr<jobs::JobRecord> Shared::FindJob(const std::string& rpc, const Caller& caller, const std::string& name) {
+absl::StatusOr<jobs::JobRecord> Shared::FindJob(const std::string& rpc, const Caller& caller,
+                                                const std::string& name) {
   const absl::StatusOr<std::string> id = jobs::ParseJobName(name);
   if (!id.ok()) return AsFieldError(id.status(), "name", "JOB_NAME_INVALID");
   absl::StatusOr<jobs::JobRecord> job = store().Get(*id);
@@ -54,8 +59,10 @@ absl::Status Shared::MayGoOn(const grpc::ServerContextBase& context) const {
 absl::Status Follower::status() const {
   if (shared_.stopping_) return ShuttingDown();
   if (number_ <= kFollowersMax) return absl::OkStatus();
-  return Exhausted(absl::StrCat("the daemon serves ", kFollowersMax, " streams and waits at once, and all are taken; end some, or try again later"),
-                   "TOO_MANY_STREAMS", absl::Seconds(5));
+  return Exhausted(
+      absl::StrCat("the daemon serves ", kFollowersMax,
+                   " streams and waits at once, and all are taken; end some, or try again later"),
+      "TOO_MANY_STREAMS", absl::Seconds(5));
 }
 
 }  // namespace yoke::service

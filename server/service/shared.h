@@ -1,4 +1,5 @@
-// What the four services share: the parts of the daemon they adapt, who may call, when to wake, when to stop.
+// What the four services share: the parts of the daemon they adapt, who may call, when to wake,
+// when to stop.
 #pragma once
 
 #include <atomic>
@@ -38,7 +39,8 @@ class Shared {
   // Whether jobs of `owner` exist for `caller`.
   bool MaySee(const std::string& rpc, const Caller& caller, const std::string& owner);
   // The job of a name, id or unique prefix. InvalidArgument; NotFound also for another user's.
-  absl::StatusOr<jobs::JobRecord> FindJob(const std::string& rpc, const Caller& caller, const std::string& name);
+  absl::StatusOr<jobs::JobRecord> FindJob(const std::string& rpc, const Caller& caller,
+                                          const std::string& name);
 
   void BeginShutdown();
   bool stopping() const { return stopping_; }

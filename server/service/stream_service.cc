@@ -30,25 +30,34 @@ std::function<std::string(int)> AttemptDirs(const Shared& shared, const std::str
 
 absl::Status CheckLogsRequest(const v1::TailLogsRequest& request) {
   if (request.has_rank() && (request.rank() < -1 || request.rank() > kRankMax)) {
-    return InvalidField("rank", absl::StrCat("rank=", request.rank(), " is out of range; it takes 0 and more, or -1 for the prepare phase"), "RANK_INVALID");
+    return InvalidField(
+        "rank",
+        absl::StrCat("rank=", request.rank(),
+                     " is out of range; it takes 0 and more, or -1 for the prepare phase"),
+        "RANK_INVALID");
   }
-  if (request.has_tail_lines() && request.tail_lines() < 0) return InvalidField("tail_lines", "tail_lines cannot be negative", "TAIL_LINES_INVALID");
+  if (request.has_tail_lines() && request.tail_lines() < 0)
+    return InvalidField("tail_lines", "tail_lines cannot be negative", "TAIL_LINES_INVALID");
   return absl::OkStatus();
 }
 
 }  // namespace
 
-grpc::Status StreamService::TailLogs(grpc::ServerContext* context, const v1::TailLogsRequest* request,
+grpc::Status StreamService::TailLogs(grpc::ServerContext* context,
+                                     const v1::TailLogsRequest* request,
                                      grpc::ServerWriter<v1::TailLogsResponse>* writer) {
   return ToGrpc(Logs(*context, *request, *writer));
 }
 
-absl::Status StreamService::Logs(const grpc::ServerContext& context, const v1::TailLogsRequest& request, grpc::ServerWriter<v1::TailLogsResponse>& writer) {
+absl::Status StreamService::Logs(const grpc::ServerContext& context,
+                                 const v1::TailLogsRequest& request,
+                                 grpc::ServerWriter<v1::TailLogsResponse>& writer) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kTailLogs));
   YOKE_RETURN_IF_ERROR(CheckLogsRequest(request));
   const Follower follower(shared_);
   YOKE_RETURN_IF_ERROR(follower.status());
-  YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord job, shared_.FindJob(kTailLogs, caller, request.name()));
+  YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord job,
+                        shared_.FindJob(kTailLogs, caller, request.name()));
   streams::SourceOptions options = OptionsFor(job.id, request);
   if (request.has_rank()) options.rank = request.rank();
   if (request.has_tail_lines()) options.tail_lines = request.tail_lines();
@@ -57,18 +66,22 @@ absl::Status StreamService::Logs(const grpc::ServerContext& context, const v1::T
   return Follow(shared_, context, **source, writer);
 }
 
-grpc::Status StreamService::TailMetrics(grpc::ServerContext* context, const v1::TailMetricsRequest* request,
+grpc::Status StreamService::TailMetrics(grpc::ServerContext* context,
+                                        const v1::TailMetricsRequest* request,
                                         grpc::ServerWriter<v1::TailMetricsResponse>* writer) {
   return ToGrpc(Metrics(*context, *request, *writer));
 }
 
-absl::Status StreamService::Metrics(const grpc::ServerContext& context, const v1::TailMetricsRequest& request,
+absl::Status StreamService::Metrics(const grpc::ServerContext& context,
+                                    const v1::TailMetricsRequest& request,
                                     grpc::ServerWriter<v1::TailMetricsResponse>& writer) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kTailMetrics));
-  if (request.types_size() > kTypesMax) return InvalidField("types", absl::StrCat("at most ", kTypesMax, " types"), "TYPES_INVALID");
+  if (request.types_size() > kTypesMax)
+    return InvalidField("types", absl::StrCat("at most ", kTypesMax, " types"), "TYPES_INVALID");
   const Follower follower(shared_);
   YOKE_RETURN_IF_ERROR(follower.status());
-  YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord job, shared_.FindJob(kTailMetrics, caller, request.name()));
+  YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord job,
+                        shared_.FindJob(kTailMetrics, caller, request.name()));
   streams::SourceOptions options = OptionsFor(job.id, request);
   options.event_types.assign(request.types().begin(), request.types().end());
   const auto source = streams::OpenEvents(shared_.store(), AttemptDirs(shared_, job.id), options);

@@ -1,10 +1,9 @@
 #include "server/service/submission.h"
 
+#include <openssl/sha.h>
 #include <unistd.h>
 
 #include <algorithm>
-
-#include <openssl/sha.h>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -46,27 +45,35 @@ std::string RequestHash(v1::CreateJobRequest request) {
     request.SerializeToCodedStream(&coded);
   }
   std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()));
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+         reinterpret_cast<unsigned char*>(digest.data()));
   return absl::BytesToHexString(digest);
 }
 
 void CheckEnvelope(const v1::CreateJobRequest& request, std::vector<jobs::Violation>& violations) {
   const std::string& name = request.display_name();
-  if (name.size() > kDisplayNameMax || std::any_of(name.begin(), name.end(), [](char c) { return absl::ascii_iscntrl(c); })) {
-    violations.push_back({"display_name", absl::StrCat("the job's name must have at most ", kDisplayNameMax, " bytes and no control characters")});
+  if (name.size() > kDisplayNameMax ||
+      std::any_of(name.begin(), name.end(), [](char c) { return absl::ascii_iscntrl(c); })) {
+    violations.push_back(
+        {"display_name", absl::StrCat("the job's name must have at most ", kDisplayNameMax,
+                                      " bytes and no control characters")});
   }
   if (request.priority() < -kPriorityMax || request.priority() > kPriorityMax) {
-    violations.push_back({"priority", absl::StrCat("priority=", request.priority(), " is out of range; it takes -100 to 100")});
+    violations.push_back({"priority", absl::StrCat("priority=", request.priority(),
+                                                   " is out of range; it takes -100 to 100")});
   }
   if (!request.request_id().empty() && !IsUuid(request.request_id())) {
-    violations.push_back({"request_id", "request_id must be a UUID, e.g. 123e4567-e89b-42d3-a456-426614174000; make a new one for each request"});
+    violations.push_back({"request_id",
+                          "request_id must be a UUID, e.g. 123e4567-e89b-42d3-a456-426614174000; "
+                          "make a new one for each request"});
   }
 }
 
 // Paths are the server's: relative ones mean nothing here.
 void CheckResume(const v1::JobSpec& spec, std::vector<jobs::Violation>& violations) {
   const absl::StatusOr<std::optional<std::string>> resumed = ResumedJob(spec);
-  if (!resumed.ok()) violations.push_back({"train.resume", std::string(resumed.status().message())});
+  if (!resumed.ok())
+    violations.push_back({"train.resume", std::string(resumed.status().message())});
 }
 
 absl::Status CheckParent(const jobs::JobRecord& parent) {
@@ -75,7 +82,8 @@ absl::Status CheckParent(const jobs::JobRecord& parent) {
   if (jobs::TrainPart(job.spec()) == nullptr) {
     problem = absl::StrCat("it is a ", jobs::TaskName(job.spec()), " job, not a training");
   } else if (!jobs::IsTerminal(job.state())) {
-    problem = absl::StrCat("it is still ", v1::Job::State_Name(job.state()), "; wait for its end or cancel it (yoke job cancel ", parent.id, ")");
+    problem = absl::StrCat("it is still ", v1::Job::State_Name(job.state()),
+                           "; wait for its end or cancel it (yoke job cancel ", parent.id, ")");
   } else if (job.attempts_size() == 0) {
     problem = "it ended before it started, so it left nothing to continue";
   }
@@ -85,7 +93,8 @@ absl::Status CheckParent(const jobs::JobRecord& parent) {
   violation.set_type("RESUME");
   violation.set_subject(job.name());
   violation.set_description(absl::StrCat("job ", parent.id, " cannot be resumed: ", problem));
-  return WithReason(WithDetail(absl::FailedPreconditionError(violation.description()), failure), "NOT_RESUMABLE");
+  return WithReason(WithDetail(absl::FailedPreconditionError(violation.description()), failure),
+                    "NOT_RESUMABLE");
 }
 
 // Fields of `train` that are not set take what was given for the parent.
@@ -96,7 +105,8 @@ void InheritKeys(const jobs::JobRecord& parent, v1::TrainSpec& train) {
   given = from;
   for (int i = 0; i < given.GetDescriptor()->field_count(); ++i) {
     const google::protobuf::FieldDescriptor* field = given.GetDescriptor()->field(i);
-    const bool was_given = std::find(parent.user_set.begin(), parent.user_set.end(), field->name()) != parent.user_set.end();
+    const bool was_given = std::find(parent.user_set.begin(), parent.user_set.end(),
+                                     field->name()) != parent.user_set.end();
     if (!was_given || field->name() == "resume") reflection.ClearField(&given, field);
   }
   // The data set of a training that follows a processing is the one that was made.
@@ -106,42 +116,53 @@ void InheritKeys(const jobs::JobRecord& parent, v1::TrainSpec& train) {
 }
 
 // What the banner calls the ranks' devices.
-std::vector<std::string> DeviceWords(const std::string& device_string, const devices::DeviceSelection& selection) {
+std::vector<std::string> DeviceWords(const std::string& device_string,
+                                     const devices::DeviceSelection& selection) {
   if (selection.devices.empty()) {
-    return std::vector<std::string>(static_cast<size_t>(selection.world_size), selection.cpu ? "an idle CPU slot" : "an idle GPU");
+    return std::vector<std::string>(static_cast<size_t>(selection.world_size),
+                                    selection.cpu ? "an idle CPU slot" : "an idle GPU");
   }
-  if (selection.cpu && selection.world_size == 1 && !absl::StartsWithIgnoreCase(absl::StripLeadingAsciiWhitespace(device_string), "cpu:") &&
+  if (selection.cpu && selection.world_size == 1 &&
+      !absl::StartsWithIgnoreCase(absl::StripLeadingAsciiWhitespace(device_string), "cpu:") &&
       selection.threads_per_rank > selection.devices[0].threads()) {
     return {absl::StrCat("CPU (", selection.threads_per_rank, " cores)")};
   }
   std::vector<std::string> words;
   for (const v1::Device& device : selection.devices) {
-    words.push_back(device.kind() == v1::Device::GPU ? absl::StrCat("GPU ", device.index(), ": ", device.name())
-                                                     : absl::StrCat("CPU slot ", device.index()));
+    words.push_back(device.kind() == v1::Device::GPU
+                        ? absl::StrCat("GPU ", device.index(), ": ", device.name())
+                        : absl::StrCat("CPU slot ", device.index()));
   }
   words.resize(static_cast<size_t>(selection.world_size));
   return words;
 }
 
-int64_t SmallestMemory(const devices::DeviceSelection& selection, const devices::DeviceInventory& inventory) {
+int64_t SmallestMemory(const devices::DeviceSelection& selection,
+                       const devices::DeviceInventory& inventory) {
   int64_t smallest = 0;
-  const std::vector<v1::Device> candidates = selection.devices.empty() ? inventory.Devices() : selection.devices;
+  const std::vector<v1::Device> candidates =
+      selection.devices.empty() ? inventory.Devices() : selection.devices;
   for (const v1::Device& device : candidates) {
     if (device.kind() != v1::Device::GPU) continue;
-    if (smallest == 0 || device.memory_total_bytes() < smallest) smallest = device.memory_total_bytes();
+    if (smallest == 0 || device.memory_total_bytes() < smallest)
+      smallest = device.memory_total_bytes();
   }
   return smallest;
 }
 
 // The lines for people: banner, and what is worth a warning.
-void Explain(const jobs::ResolvedSpec& resolved, const devices::DeviceSelection& selection, const devices::DeviceInventory& inventory, v1::Job& job) {
-  const std::vector<std::string> banner = jobs::Banner(resolved.spec, DeviceWords(resolved.spec.device(), selection), !selection.cpu);
+void Explain(const jobs::ResolvedSpec& resolved, const devices::DeviceSelection& selection,
+             const devices::DeviceInventory& inventory, v1::Job& job) {
+  const std::vector<std::string> banner =
+      jobs::Banner(resolved.spec, DeviceWords(resolved.spec.device(), selection), !selection.cpu);
   job.mutable_banner()->Assign(banner.begin(), banner.end());
   job.mutable_warnings()->Assign(resolved.warnings.begin(), resolved.warnings.end());
   if (selection.cpu) return;
   // The estimate is for the banner; what follows it is that it does not fit.
-  const std::vector<std::string> advice = jobs::Advice(resolved.spec, selection.world_size, SmallestMemory(selection, inventory));
-  for (size_t i = 0; i < advice.size(); ++i) *(i == 0 ? job.add_banner() : job.add_warnings()) = advice[i];
+  const std::vector<std::string> advice =
+      jobs::Advice(resolved.spec, selection.world_size, SmallestMemory(selection, inventory));
+  for (size_t i = 0; i < advice.size(); ++i)
+    *(i == 0 ? job.add_banner() : job.add_warnings()) = advice[i];
 }
 
 }  // namespace
@@ -152,11 +173,14 @@ absl::StatusOr<std::optional<std::string>> ResumedJob(const v1::JobSpec& asked) 
   if (absl::StartsWith(resume, "/")) return std::nullopt;
   if (jobs::ParseJobName(resume).ok()) return resume;
   return InvalidField("train.resume",
-                      absl::StrCat("resume=", resume, " is neither a job's id nor an absolute path; name a job (yoke jobs), a run folder or a last.pt"),
+                      absl::StrCat("resume=", resume,
+                                   " is neither a job's id nor an absolute path; name a job (yoke "
+                                   "jobs), a run folder or a last.pt"),
                       "SPEC_INVALID");
 }
 
-absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& request, const jobs::JobRecord* parent,
+absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& request,
+                                              const jobs::JobRecord* parent,
                                               const devices::DeviceInventory& inventory) {
   v1::JobSpec asked = request.spec();
   if (parent != nullptr) {
@@ -167,12 +191,15 @@ absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& reques
   std::vector<jobs::Violation> violations = resolved.violations;
   CheckEnvelope(request, violations);
   CheckResume(asked, violations);
-  const absl::StatusOr<devices::DeviceSelection> selection = inventory.Resolve(resolved.spec.device());
+  const absl::StatusOr<devices::DeviceSelection> selection =
+      inventory.Resolve(resolved.spec.device());
   if (!selection.ok()) {
-    if (violations.empty() || !absl::IsInvalidArgument(selection.status())) return AsFieldError(selection.status(), "device", "DEVICE_NOT_AVAILABLE");
+    if (violations.empty() || !absl::IsInvalidArgument(selection.status()))
+      return AsFieldError(selection.status(), "device", "DEVICE_NOT_AVAILABLE");
     violations.push_back({"device", std::string(selection.status().message())});
   } else if (resolved.violations.empty()) {
-    const std::vector<jobs::Violation> sharing = jobs::CheckForWorldSize(resolved.spec, selection->world_size);
+    const std::vector<jobs::Violation> sharing =
+        jobs::CheckForWorldSize(resolved.spec, selection->world_size);
     violations.insert(violations.end(), sharing.begin(), sharing.end());
   }
   if (!violations.empty()) return InvalidFields(violations, "SPEC_INVALID");
@@ -188,7 +215,8 @@ absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& reques
   job.set_state(v1::Job::QUEUED);
   *job.mutable_spec() = resolved.spec;
   job.set_priority(request.priority());
-  *job.mutable_create_time() = google::protobuf::util::TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(absl::Now()));
+  *job.mutable_create_time() =
+      google::protobuf::util::TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(absl::Now()));
   if (parent != nullptr) job.set_parent(parent->public_job.name());
   for (const v1::Device& device : selection->devices) job.add_device_uuids(device.uuid());
   Explain(resolved, *selection, inventory, job);

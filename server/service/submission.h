@@ -1,4 +1,5 @@
-// A CreateJobRequest turned into the job that is stored: checked, resolved, its devices bound. Stores and starts nothing.
+// A CreateJobRequest turned into the job that is stored: checked, resolved, its devices bound.
+// Stores and starts nothing.
 #pragma once
 
 #include <optional>
@@ -14,10 +15,12 @@ namespace yoke::service {
 // InvalidArgument: it is neither.
 absl::StatusOr<std::optional<std::string>> ResumedJob(const v1::JobSpec& asked);
 
-// The record to store, in state QUEUED, with banner and warnings; without name and owner. `parent`: the job that
-// ResumedJob named, or null. Keys that a resuming request does not give are those that were given for its parent.
-// InvalidArgument with every violation; FailedPrecondition if the parent cannot be resumed.
-absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& request, const jobs::JobRecord* parent,
+// The record to store, in state QUEUED, with banner and warnings; without name and owner. `parent`:
+// the job that ResumedJob named, or null. Keys that a resuming request does not give are those that
+// were given for its parent. InvalidArgument with every violation; FailedPrecondition if the parent
+// cannot be resumed.
+absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& request,
+                                              const jobs::JobRecord* parent,
                                               const devices::DeviceInventory& inventory);
 
 }  // namespace yoke::service

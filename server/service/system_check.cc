@@ -23,7 +23,8 @@ constexpr int64_t kMemoryMin = 4 * kGiB;  // of a small training with its loader
 constexpr int64_t kDiskLow = 10 * kGiB;   // a training of the largest model keeps about 2 GiB
 constexpr int64_t kDiskMin = kGiB;
 
-Item& Add(v1::CheckSystemResponse& response, const std::string& name, Item::Verdict verdict, const std::string& message) {
+Item& Add(v1::CheckSystemResponse& response, const std::string& name, Item::Verdict verdict,
+          const std::string& message) {
   Item& item = *response.add_items();
   item.set_name(name);
   item.set_verdict(verdict);
@@ -31,7 +32,9 @@ Item& Add(v1::CheckSystemResponse& response, const std::string& name, Item::Verd
   return item;
 }
 
-std::string GiB(int64_t bytes) { return absl::StrFormat("%.1f GiB", static_cast<double>(bytes) / kGiB); }
+std::string GiB(int64_t bytes) {
+  return absl::StrFormat("%.1f GiB", static_cast<double>(bytes) / kGiB);
+}
 
 // "MemTotal:  16384 kB" of /proc/meminfo in bytes; 0 if it is not there.
 int64_t MemoryLine(const std::string& name) {
@@ -39,7 +42,8 @@ int64_t MemoryLine(const std::string& name) {
   for (std::string line; std::getline(file, line);) {
     const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
     int64_t kib = 0;
-    if (words.size() >= 2 && words[0] == name + ":" && absl::SimpleAtoi(words[1], &kib)) return kib * 1024;
+    if (words.size() >= 2 && words[0] == name + ":" && absl::SimpleAtoi(words[1], &kib))
+      return kib * 1024;
   }
   return 0;
 }
@@ -52,28 +56,39 @@ int CoresForUs() {
 void CheckDisk(const std::string& folder, v1::CheckSystemResponse& response) {
   struct statvfs disk;
   if (statvfs(folder.c_str(), &disk) != 0) {
-    Add(response, "disk", Item::FAILED, absl::StrCat("the state folder ", folder, " cannot be looked at: ", std::strerror(errno)));
+    Add(response, "disk", Item::FAILED,
+        absl::StrCat("the state folder ", folder, " cannot be looked at: ", std::strerror(errno)));
     return;
   }
   const int64_t free = static_cast<int64_t>(disk.f_bavail) * static_cast<int64_t>(disk.f_frsize);
-  const Item::Verdict verdict = free < kDiskMin ? Item::FAILED : free < kDiskLow ? Item::WARNING : Item::OK;
-  Item& item = Add(response, "disk", verdict,
-                   absl::StrCat(GiB(free), " free in ", folder, verdict == Item::OK ? "" : "; weights and logs of trainings go there: make room"));
+  const Item::Verdict verdict = free < kDiskMin   ? Item::FAILED
+                                : free < kDiskLow ? Item::WARNING
+                                                  : Item::OK;
+  Item& item =
+      Add(response, "disk", verdict,
+          absl::StrCat(
+              GiB(free), " free in ", folder,
+              verdict == Item::OK ? "" : "; weights and logs of trainings go there: make room"));
   (*item.mutable_fields())["freeBytes"] = absl::StrCat(free);
 }
 
-std::string TextOf(const nlohmann::json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string TextOf(const nlohmann::json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
 
 }  // namespace
 
 void CheckMachine(const ServerFacts& facts, v1::CheckSystemResponse& response) {
-  Add(response, "yoked", Item::OK, absl::StrCat("version ", facts.version, ", state in ", facts.state_dir));
+  Add(response, "yoked", Item::OK,
+      absl::StrCat("version ", facts.version, ", state in ", facts.state_dir));
   const int cores = CoresForUs();
-  (*Add(response, "cpu", Item::OK, absl::StrCat(cores, cores == 1 ? " core" : " cores")).mutable_fields())["cores"] = absl::StrCat(cores);
+  (*Add(response, "cpu", Item::OK, absl::StrCat(cores, cores == 1 ? " core" : " cores"))
+        .mutable_fields())["cores"] = absl::StrCat(cores);
   const int64_t total = MemoryLine("MemTotal"), available = MemoryLine("MemAvailable");
-  Item& memory = Add(response, "memory", available < kMemoryMin ? Item::WARNING : Item::OK,
-                     absl::StrCat(GiB(available), " of ", GiB(total), " available",
-                                  available < kMemoryMin ? "; trainings of larger models may run out of it" : ""));
+  Item& memory = Add(
+      response, "memory", available < kMemoryMin ? Item::WARNING : Item::OK,
+      absl::StrCat(GiB(available), " of ", GiB(total), " available",
+                   available < kMemoryMin ? "; trainings of larger models may run out of it" : ""));
   (*memory.mutable_fields())["totalBytes"] = absl::StrCat(total);
   (*memory.mutable_fields())["availableBytes"] = absl::StrCat(available);
   CheckDisk(facts.state_dir, response);
@@ -82,9 +97,12 @@ void CheckMachine(const ServerFacts& facts, v1::CheckSystemResponse& response) {
 void CheckDevices(const devices::DeviceInventory& inventory, v1::CheckSystemResponse& response) {
   const std::string version = inventory.DriverVersion(), problem = inventory.DriverProblem();
   if (inventory.has_gpus()) {
-    Add(response, "driver", problem.empty() ? Item::OK : Item::FAILED, problem.empty() ? absl::StrCat("NVIDIA ", version) : problem);
+    Add(response, "driver", problem.empty() ? Item::OK : Item::FAILED,
+        problem.empty() ? absl::StrCat("NVIDIA ", version) : problem);
   } else {
-    Add(response, "driver", Item::OK, absl::StrCat("no GPUs; jobs run on the CPU", problem.empty() ? "" : absl::StrCat(" (", problem, ")")));
+    Add(response, "driver", Item::OK,
+        absl::StrCat("no GPUs; jobs run on the CPU",
+                     problem.empty() ? "" : absl::StrCat(" (", problem, ")")));
   }
   for (const v1::Device& device : inventory.Devices()) {
     if (device.kind() != v1::Device::GPU) continue;
@@ -92,32 +110,43 @@ void CheckDevices(const devices::DeviceInventory& inventory, v1::CheckSystemResp
                                   : device.state() == v1::Device::BUSY_FOREIGN ? Item::WARNING
                                                                                : Item::OK;
     Item& item = Add(response, absl::StrCat("gpu ", device.index()), verdict,
-                     absl::StrCat(device.name(), ", ", GiB(device.memory_total_bytes()), device.message().empty() ? "" : ": ", device.message()));
+                     absl::StrCat(device.name(), ", ", GiB(device.memory_total_bytes()),
+                                  device.message().empty() ? "" : ": ", device.message()));
     (*item.mutable_fields())["uuid"] = device.uuid();
     (*item.mutable_fields())["computeCapability"] = device.compute_capability();
     (*item.mutable_fields())["pciBusId"] = device.pci_bus_id();
   }
 }
 
-void CheckWorker(const absl::StatusOr<std::string>& probe, bool has_gpus, v1::CheckSystemResponse& response) {
-  const nlohmann::json answer = probe.ok() ? nlohmann::json::parse(*probe, nullptr, false) : nlohmann::json();
+void CheckWorker(const absl::StatusOr<std::string>& probe, bool has_gpus,
+                 v1::CheckSystemResponse& response) {
+  const nlohmann::json answer =
+      probe.ok() ? nlohmann::json::parse(*probe, nullptr, false) : nlohmann::json();
   if (!answer.is_object()) {
-    Add(response, "worker", Item::FAILED, probe.ok() ? "yoke-worker --probe printed no JSON object" : std::string(probe.status().message()));
+    Add(response, "worker", Item::FAILED,
+        probe.ok() ? "yoke-worker --probe printed no JSON object"
+                   : std::string(probe.status().message()));
     return;
   }
   Item& worker = Add(response, "worker", Item::OK, "yoke-worker starts");
   for (const auto& [name, value] : answer.items()) (*worker.mutable_fields())[name] = TextOf(value);
   const bool torch = answer.contains("torch");
-  Add(response, "libtorch", torch ? Item::OK : Item::FAILED, torch ? TextOf(answer["torch"]) : "yoke-worker names no LibTorch");
-  const bool cuda = answer.contains("cuda") && (answer["cuda"] == true || answer["cuda"].is_object());
+  Add(response, "libtorch", torch ? Item::OK : Item::FAILED,
+      torch ? TextOf(answer["torch"]) : "yoke-worker names no LibTorch");
+  const bool cuda =
+      answer.contains("cuda") && (answer["cuda"] == true || answer["cuda"].is_object());
   if (cuda) {
     Add(response, "cuda", Item::OK, "LibTorch computes on the GPUs");
     return;
   }
-  const std::string why = answer.contains("cuda") && answer["cuda"].is_string() ? absl::StrCat(": ", answer["cuda"].get<std::string>()) : "";
+  const std::string why = answer.contains("cuda") && answer["cuda"].is_string()
+                              ? absl::StrCat(": ", answer["cuda"].get<std::string>())
+                              : "";
   Add(response, "cuda", has_gpus ? Item::FAILED : Item::OK,
-      has_gpus ? absl::StrCat("there are GPUs, but LibTorch cannot use them", why, why.empty() ? "; fetch the CUDA flavour of LibTorch (deploy/deps)" : "")
-               : absl::StrCat("not used", why));
+      has_gpus
+          ? absl::StrCat("there are GPUs, but LibTorch cannot use them", why,
+                         why.empty() ? "; fetch the CUDA flavour of LibTorch (deploy/deps)" : "")
+          : absl::StrCat("not used", why));
 }
 
 }  // namespace yoke::service

@@ -16,8 +16,10 @@ void CheckMachine(const ServerFacts& facts, v1::CheckSystemResponse& response);
 // "driver" and one item for each GPU.
 void CheckDevices(const devices::DeviceInventory& inventory, v1::CheckSystemResponse& response);
 
-// "worker", "libtorch", "cuda". `probe`: what `yoke-worker --probe` printed, one JSON object; "torch" is its version of
-// LibTorch, "cuda" whether CUDA works (true, false, or the sentence why not); the rest is shown as it is.
-void CheckWorker(const absl::StatusOr<std::string>& probe, bool has_gpus, v1::CheckSystemResponse& response);
+// "worker", "libtorch", "cuda". `probe`: what `yoke-worker --probe` printed, one JSON object;
+// "torch" is its version of LibTorch, "cuda" whether CUDA works (true, false, or the sentence why
+// not); the rest is shown as it is.
+void CheckWorker(const absl::StatusOr<std::string>& probe, bool has_gpus,
+                 v1::CheckSystemResponse& response);
 
 }  // namespace yoke::service

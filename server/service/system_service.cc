@@ -31,20 +31,24 @@ std::string HostName() {
 // SHA-256 in hexadecimal of a small file; empty if it cannot be read.
 std::string ProbeSha256(const std::string& path) {
   if (!absl::StartsWith(path, "/")) return "";
-  const absl::StatusOr<os::UniqueFd> fd = os::Open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  const absl::StatusOr<os::UniqueFd> fd =
+      os::Open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
   struct stat info;
   if (!fd.ok() || fstat(fd->get(), &info) != 0 || !S_ISREG(info.st_mode)) return "";
   char bytes[kProbeBytesMax + 1];
   const ssize_t count = read(fd->get(), bytes, sizeof bytes);
   if (count <= 0 || static_cast<size_t>(count) > kProbeBytesMax) return "";
   std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(bytes), static_cast<size_t>(count), reinterpret_cast<unsigned char*>(digest.data()));
+  SHA256(reinterpret_cast<const unsigned char*>(bytes), static_cast<size_t>(count),
+         reinterpret_cast<unsigned char*>(digest.data()));
   return absl::BytesToHexString(digest);
 }
 
 }  // namespace
 
-grpc::Status SystemService::GetServerInfo(grpc::ServerContext* context, const v1::GetServerInfoRequest* request, v1::GetServerInfoResponse* response) {
+grpc::Status SystemService::GetServerInfo(grpc::ServerContext* context,
+                                          const v1::GetServerInfoRequest* request,
+                                          v1::GetServerInfoResponse* response) {
   const absl::StatusOr<Caller> caller = shared_.Admit(*context, kGetServerInfo);
   if (!caller.ok()) return ToGrpc(caller.status());
   const ServerFacts& facts = shared_.facts();
@@ -58,7 +62,8 @@ grpc::Status SystemService::GetServerInfo(grpc::ServerContext* context, const v1
   return grpc::Status::OK;
 }
 
-grpc::Status SystemService::CheckSystem(grpc::ServerContext* context, const v1::CheckSystemRequest*, v1::CheckSystemResponse* response) {
+grpc::Status SystemService::CheckSystem(grpc::ServerContext* context, const v1::CheckSystemRequest*,
+                                        v1::CheckSystemResponse* response) {
   const absl::StatusOr<Caller> caller = shared_.Admit(*context, kCheckSystem);
   if (!caller.ok()) return ToGrpc(caller.status());
   CheckMachine(shared_.facts(), *response);

@@ -11,8 +11,10 @@ class SystemService final : public v1::SystemService::Service {
  public:
   explicit SystemService(Shared& shared) : shared_(shared) {}
 
-  grpc::Status GetServerInfo(grpc::ServerContext* context, const v1::GetServerInfoRequest* request, v1::GetServerInfoResponse* response) override;
-  grpc::Status CheckSystem(grpc::ServerContext* context, const v1::CheckSystemRequest* request, v1::CheckSystemResponse* response) override;
+  grpc::Status GetServerInfo(grpc::ServerContext* context, const v1::GetServerInfoRequest* request,
+                             v1::GetServerInfoResponse* response) override;
+  grpc::Status CheckSystem(grpc::ServerContext* context, const v1::CheckSystemRequest* request,
+                           v1::CheckSystemResponse* response) override;
 
  private:
   Shared& shared_;

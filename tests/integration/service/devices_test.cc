@@ -59,7 +59,8 @@ TEST_F(Devices, ADeviceStringIsResolvedOrRefusedAsASubmissionWouldBe) {
   ASSERT_TRUE(Resolve("gpus:3", &response).ok());
   EXPECT_EQ(response.devices_size(), 0);
   EXPECT_EQ(response.world_size(), 3);
-  const std::map<std::string, std::string> refused = {{"5", "DEVICE_NOT_AVAILABLE"}, {"0,0", "DEVICE_DUPLICATE"}, {"", "DEVICE_STRING_INVALID"}};
+  const std::map<std::string, std::string> refused = {
+      {"5", "DEVICE_NOT_AVAILABLE"}, {"0,0", "DEVICE_DUPLICATE"}, {"", "DEVICE_STRING_INVALID"}};
   for (const auto& [device, reason] : refused) {
     const grpc::Status status = Resolve(device, &response);
     EXPECT_EQ(status.error_code(), grpc::INVALID_ARGUMENT) << device;

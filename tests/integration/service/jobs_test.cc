@@ -72,7 +72,8 @@ TEST_F(Jobs, WhatIsNotThereIsNotFoundAndWhatIsNoNameIsRefused) {
   const grpc::Status none = GetByName("jobs/aaaaaaaaaaaaaaaaaaaaaaaaaa", &job);
   EXPECT_EQ(none.error_code(), grpc::NOT_FOUND);
   EXPECT_EQ(Reason(none), "JOB_NOT_FOUND");
-  for (const char* name : {"", "jobs/", "jobs/x", "jobs/../../etc", "jobs/AAAAAAAA", "devices/abcd"}) {
+  for (const char* name :
+       {"", "jobs/", "jobs/x", "jobs/../../etc", "jobs/AAAAAAAA", "devices/abcd"}) {
     const grpc::Status refused = GetByName(name, &job);
     EXPECT_EQ(refused.error_code(), grpc::INVALID_ARGUMENT) << name;
     EXPECT_EQ(Reason(refused), "JOB_NAME_INVALID") << name;
@@ -111,7 +112,8 @@ TEST_F(Jobs, OneRequestFromManyThreadsIsOneJob) {
 }
 
 TEST_F(Jobs, ValidateOnlyAsksTheWorkerAndStoresNothing) {
-  Script(R"({"prepare": {"lines": ["{\"ok\":true,\"banner\":[\"Data: 9 images\"],\"warnings\":[\"a.jpg is cut off\"]}"]}})");
+  Script(
+      R"({"prepare": {"lines": ["{\"ok\":true,\"banner\":[\"Data: 9 images\"],\"warnings\":[\"a.jpg is cut off\"]}"]}})");
   Start();
   v1::CreateJobRequest request = Training("0,1");
   request.mutable_spec()->mutable_train()->set_imgsz(70);
@@ -129,7 +131,8 @@ TEST_F(Jobs, ValidateOnlyAsksTheWorkerAndStoresNothing) {
 }
 
 TEST_F(Jobs, WhatTheWorkerRefusesIsTheAnswer) {
-  Script(R"({"prepare": {"exit_code": 10, "lines": ["{\"ok\":false,\"reason\":\"BAD_INPUT\",\"message\":\"/d/a.txt:3: NaN\"}"]}})");
+  Script(
+      R"({"prepare": {"exit_code": 10, "lines": ["{\"ok\":false,\"reason\":\"BAD_INPUT\",\"message\":\"/d/a.txt:3: NaN\"}"]}})");
   Start();
   v1::CreateJobRequest request = Training("0");
   request.set_validate_only(true);
@@ -205,7 +208,9 @@ TEST_F(Jobs, PagesHoldEveryJobOnceNewestFirst) {
 TEST_F(Jobs, APageOfLongJobsIsShorterThanAsked) {
   Start();
   v1::CreateJobRequest request;
-  for (int i = 0; i < 1500; ++i) request.mutable_spec()->mutable_label()->add_source("/pictures/" + std::string(500, 'x') + std::to_string(i));
+  for (int i = 0; i < 1500; ++i)
+    request.mutable_spec()->mutable_label()->add_source("/pictures/" + std::string(500, 'x') +
+                                                        std::to_string(i));
   request.mutable_spec()->mutable_label()->add_model("/best.pt");
   request.mutable_spec()->mutable_label()->set_out("/labels");
   request.mutable_spec()->set_device("0");
@@ -219,7 +224,8 @@ TEST_F(Jobs, APageOfLongJobsIsShorterThanAsked) {
   do {
     v1::ListJobsResponse response;
     const grpc::Status status = List(list, &response);
-    ASSERT_TRUE(status.ok()) << status.error_message();  // a page beyond gRPC's 4 MiB would be an error here
+    ASSERT_TRUE(status.ok())
+        << status.error_message();  // a page beyond gRPC's 4 MiB would be an error here
     seen += response.jobs_size();
     ++pages;
     list.set_page_token(response.next_page_token());

@@ -23,7 +23,8 @@ constexpr auto kPatience = std::chrono::seconds(20);
 }  // namespace
 
 ApiTest::ApiTest() {
-  grpc_init();  // never given back: after a large message, whoever gives back the last one waits 10 s for a thread of gRPC's
+  grpc_init();  // never given back: after a large message, whoever gives back the last one waits 10
+                // s for a thread of gRPC's
   config_.state = folder_.path() + "/state";
   config_.nvml = "none";
   config_.cpu_slots = 4;
@@ -36,9 +37,11 @@ ApiTest::ApiTest() {
 ApiTest::~ApiTest() {
   if (core_ != nullptr) {
     const std::vector<jobs::JobRecord> open = core_->store().ListOpen().value();
-    for (const jobs::JobRecord& job : open) core_->control().Cancel(job.id, absl::ZeroDuration(), "").IgnoreError();
+    for (const jobs::JobRecord& job : open)
+      core_->control().Cancel(job.id, absl::ZeroDuration(), "").IgnoreError();
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (!core_->store().ListOpen()->empty() && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    while (!core_->store().ListOpen()->empty() && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   Stop();
   unsetenv("YOKE_FAKE_WORKER");
@@ -53,18 +56,22 @@ void ApiTest::Start(const std::string& token) {
   ASSERT_TRUE(core.ok()) << core.status();
   core_ = std::move(*core);
   authorizer_ = MakeAuthorizer({.local_user = "ann", .token = token});
-  ServiceDeps deps{&core_->store(), &core_->control(), &core_->inventory(), authorizer_.get(), facts_};
+  ServiceDeps deps{&core_->store(), &core_->control(), &core_->inventory(), authorizer_.get(),
+                   facts_};
   services_ = Services::Make(deps);
   grpc::ServerBuilder builder;
   ConfigureServer(builder);
   services_->RegisterOn(builder);
-  builder.AddListeningPort(absl::StrCat("unix:", folder_.path(), "/s"), grpc::InsecureServerCredentials());
+  builder.AddListeningPort(absl::StrCat("unix:", folder_.path(), "/s"),
+                           grpc::InsecureServerCredentials());
   int port = 0;
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
   server_ = builder.BuildAndStart();
   ASSERT_NE(server_, nullptr);
   tcp_address_ = absl::StrCat("127.0.0.1:", port);
-  ASSERT_TRUE(core_->Begin([this] { services_->JobsChanged(); }, [this] { services_->DevicesChanged(); }).ok());
+  ASSERT_TRUE(
+      core_->Begin([this] { services_->JobsChanged(); }, [this] { services_->DevicesChanged(); })
+          .ok());
   const std::shared_ptr<grpc::Channel> channel = Connect();
   jobs_ = v1::JobService::NewStub(channel);
   streams_ = v1::StreamService::NewStub(channel);
@@ -87,7 +94,8 @@ std::shared_ptr<grpc::Channel> ApiTest::Connect() const {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  return grpc::CreateCustomChannel(absl::StrCat("unix:", folder_.path(), "/s"), grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(absl::StrCat("unix:", folder_.path(), "/s"),
+                                   grpc::InsecureChannelCredentials(), arguments);
 }
 
 v1::CreateJobRequest ApiTest::Training(const std::string& device) {

@@ -1,5 +1,5 @@
-// A whole daemon in the test's process: its core with real shims and scripted workers, and the API on a unix socket, as main.cc
-// puts them together. Tests talk to it through the generated stubs.
+// A whole daemon in the test's process: its core with real shims and scripted workers, and the API
+// on a unix socket, as main.cc puts them together. Tests talk to it through the generated stubs.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -29,7 +29,8 @@ class ApiTest : public testing::Test {
   // Ends what still runs.
   ~ApiTest() override;
 
-  // Before Start, and before each submission: what the workers do (tests/support/fake_worker/script.h).
+  // Before Start, and before each submission: what the workers do
+  // (tests/support/fake_worker/script.h).
   static void Script(const std::string& json);
   void UseGpus();
   // Opens core and server. With `token`, also on TCP.

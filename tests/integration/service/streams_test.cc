@@ -197,7 +197,8 @@ TEST_F(Streams, AReaderThatDoesNotReadHoldsUpNeitherTheJobNorTheEnd) {
   EXPECT_EQ(WaitForEnd(id).state(), v1::Job::SUCCEEDED);
   std::string bytes;
   bool ended = false;
-  for (v1::TailLogsResponse frame; sleeper->Read(&frame); ended = frame.has_end()) bytes += frame.chunk().data();
+  for (v1::TailLogsResponse frame; sleeper->Read(&frame); ended = frame.has_end())
+    bytes += frame.chunk().data();
   EXPECT_TRUE(ended);
   EXPECT_EQ(bytes, Files(id, 1).at(0));
   EXPECT_TRUE(sleeper->Finish().ok());

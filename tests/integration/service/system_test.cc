@@ -25,7 +25,8 @@ class System : public ApiTest {
   }
   // GetServerInfo over TCP; an empty header sends none.
   grpc::Status OverTcp(const std::string& authorization) {
-    const auto stub = v1::SystemService::NewStub(grpc::CreateChannel(tcp_address(), grpc::InsecureChannelCredentials()));
+    const auto stub = v1::SystemService::NewStub(
+        grpc::CreateChannel(tcp_address(), grpc::InsecureChannelCredentials()));
     grpc::ClientContext context;
     if (!authorization.empty()) context.AddMetadata("authorization", authorization);
     v1::GetServerInfoResponse response;
@@ -48,10 +49,12 @@ TEST_F(System, SaysWhoItIsAndReadsANonceButNothingElse) {
   EXPECT_EQ(info.user(), "ann");
   EXPECT_EQ(info.state_dir(), config_.state);
   EXPECT_FALSE(info.hostname().empty());
-  EXPECT_EQ(info.probe_sha256(), "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+  EXPECT_EQ(info.probe_sha256(),
+            "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
   ASSERT_EQ(symlink(nonce.c_str(), (folder_.path() + "/link").c_str()), 0);
-  for (const std::string& path : {std::string(), large, folder_.path(), folder_.path() + "/link", folder_.path() + "/none", std::string("/dev/zero"),
-                                  std::string("nonce")}) {
+  for (const std::string& path :
+       {std::string(), large, folder_.path(), folder_.path() + "/link", folder_.path() + "/none",
+        std::string("/dev/zero"), std::string("nonce")}) {
     EXPECT_EQ(Info(path).probe_sha256(), "") << path;
   }
 }
@@ -66,13 +69,15 @@ TEST_F(System, ChecksTheMachineAndAsksTheWorker) {
     names.push_back(item.name());
     EXPECT_NE(item.verdict(), v1::CheckSystemResponse::Item::FAILED) << item.ShortDebugString();
   }
-  EXPECT_THAT(names, testing::ElementsAre("yoked", "cpu", "memory", "disk", "driver", "worker", "libtorch", "cuda"));
+  EXPECT_THAT(names, testing::ElementsAre("yoked", "cpu", "memory", "disk", "driver", "worker",
+                                          "libtorch", "cuda"));
 }
 
 TEST_F(System, OverTcpTheTokenIsWanted) {
   Start("a-long-secret");
   EXPECT_TRUE(OverTcp("Bearer a-long-secret").ok());
-  for (const char* header : {"", "a-long-secret", "Bearer a-long-secreT", "Bearer a-long", "Bearer ", "Basic a-long-secret"}) {
+  for (const char* header : {"", "a-long-secret", "Bearer a-long-secreT", "Bearer a-long",
+                             "Bearer ", "Basic a-long-secret"}) {
     const grpc::Status refused = OverTcp(header);
     EXPECT_EQ(refused.error_code(), grpc::UNAUTHENTICATED) << header;
     EXPECT_THAT(Reason(refused), testing::StartsWith("TOKEN_")) << header;
@@ -89,10 +94,13 @@ TEST_F(System, EveryRpcAndStreamAsksWhoCalls) {
   Start("a-long-secret");
   const auto channel = grpc::CreateChannel(tcp_address(), grpc::InsecureChannelCredentials());
   int asked = 0;
-  for (const char* file : {"yoke/v1/job.proto", "yoke/v1/stream.proto", "yoke/v1/device.proto", "yoke/v1/system.proto"}) {
-    const auto* service = google::protobuf::DescriptorPool::generated_pool()->FindFileByName(file)->service(0);
+  for (const char* file : {"yoke/v1/job.proto", "yoke/v1/stream.proto", "yoke/v1/device.proto",
+                           "yoke/v1/system.proto"}) {
+    const auto* service =
+        google::protobuf::DescriptorPool::generated_pool()->FindFileByName(file)->service(0);
     for (int i = 0; i < service->method_count(); ++i, ++asked) {
-      const std::string method = absl::StrCat("/", service->full_name(), "/", service->method(i)->name());
+      const std::string method =
+          absl::StrCat("/", service->full_name(), "/", service->method(i)->name());
       grpc::GenericStub stub(channel);
       grpc::ClientContext context;
       grpc::CompletionQueue queue;

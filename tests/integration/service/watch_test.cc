@@ -41,7 +41,8 @@ class Watch : public ApiTest {
     return stream;
   }
 
-  // Frames after `token` until the job has ended, as "STATE etag"; a new connection after every `cut` frames.
+  // Frames after `token` until the job has ended, as "STATE etag"; a new connection after every
+  // `cut` frames.
   std::vector<std::string> WatchToEnd(std::string token, int cut) {
     std::vector<std::string> changes;
     while (true) {
@@ -103,7 +104,8 @@ TEST_F(Watch, FiltersWhatItSends) {
 
 TEST_F(Watch, TokensThatAreNoneAreRefused) {
   Start();
-  const std::map<std::string, std::string> tokens = {{"nonsense", "RESUME_TOKEN_INVALID"}, {"VzEgOTk5OTk5", "RESUME_TOKEN_EXPIRED"}};
+  const std::map<std::string, std::string> tokens = {{"nonsense", "RESUME_TOKEN_INVALID"},
+                                                     {"VzEgOTk5OTk5", "RESUME_TOKEN_EXPIRED"}};
   for (const auto& [token, reason] : tokens) {
     const auto stream = Open(token);
     v1::WatchJobsResponse frame;

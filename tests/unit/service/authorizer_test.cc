@@ -1,4 +1,5 @@
-// The token file, and whose jobs exist for whom. Who a caller is shows only on a real connection: see the integration tests.
+// The token file, and whose jobs exist for whom. Who a caller is shows only on a real connection:
+// see the integration tests.
 #include "server/service/authorizer.h"
 
 #include <sys/stat.h>
@@ -37,7 +38,8 @@ TEST(Token, EmptyShortOrNoFileIsRefused) {
   const std::string path = folder.path() + "/token";
   for (const char* text : {"", "\n", "secret\n"}) {
     ASSERT_TRUE(os::AtomicWriteFile(path, text, 0600).ok());
-    EXPECT_EQ(LoadOrCreateToken(path).status().code(), absl::StatusCode::kFailedPrecondition) << text;
+    EXPECT_EQ(LoadOrCreateToken(path).status().code(), absl::StatusCode::kFailedPrecondition)
+        << text;
   }
   ASSERT_TRUE(os::RemoveFile(path).ok());
   ASSERT_EQ(symlink("/etc/hostname", path.c_str()), 0);
@@ -48,7 +50,8 @@ TEST(Authorizer, AnotherUsersJobDoesNotExist) {
   const std::unique_ptr<Authorizer> authorizer = MakeAuthorizer({});
   EXPECT_TRUE(authorizer->Authorize("yoke.v1.JobService/GetJob", {"ann", true}, "").ok());
   EXPECT_TRUE(authorizer->Authorize("yoke.v1.JobService/GetJob", {"ann", true}, "ann").ok());
-  EXPECT_EQ(authorizer->Authorize("yoke.v1.JobService/GetJob", {"ann", true}, "bob").code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(authorizer->Authorize("yoke.v1.JobService/GetJob", {"ann", true}, "bob").code(),
+            absl::StatusCode::kNotFound);
 }
 
 TEST(ProcessUser, HasAName) { EXPECT_FALSE(ProcessUser().empty()); }

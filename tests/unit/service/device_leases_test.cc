@@ -5,7 +5,8 @@
 namespace yoke::service {
 namespace {
 
-v1::Device Device(const std::string& uuid, v1::Device::State state, const std::string& message = "") {
+v1::Device Device(const std::string& uuid, v1::Device::State state,
+                  const std::string& message = "") {
   v1::Device device;
   device.set_uuid(uuid);
   device.set_state(state);
@@ -14,9 +15,16 @@ v1::Device Device(const std::string& uuid, v1::Device::State state, const std::s
 }
 
 TEST(DeviceLeases, HoldersQuarantineAndLostDevices) {
-  std::vector<v1::Device> devices = {Device("a", v1::Device::FREE), Device("b", v1::Device::FREE), Device("c", v1::Device::LOST, "fell off the bus"),
-                                     Device("d", v1::Device::BUSY_FOREIGN, "process 7 uses it"), Device("e", v1::Device::BUSY_FOREIGN)};
-  ShowLeases({{"a", "j1", 1}, {"b", "j2", 1, true, "process 9 did not end"}, {"c", "j3", 1}, {"e", "j1", 1}, {"gone", "j1", 1}}, devices);
+  std::vector<v1::Device> devices = {Device("a", v1::Device::FREE), Device("b", v1::Device::FREE),
+                                     Device("c", v1::Device::LOST, "fell off the bus"),
+                                     Device("d", v1::Device::BUSY_FOREIGN, "process 7 uses it"),
+                                     Device("e", v1::Device::BUSY_FOREIGN)};
+  ShowLeases({{"a", "j1", 1},
+              {"b", "j2", 1, true, "process 9 did not end"},
+              {"c", "j3", 1},
+              {"e", "j1", 1},
+              {"gone", "j1", 1}},
+             devices);
   EXPECT_EQ(devices[0].state(), v1::Device::LEASED);
   EXPECT_EQ(devices[0].holder(), "jobs/j1");
   EXPECT_EQ(devices[1].state(), v1::Device::QUARANTINED);

@@ -49,7 +49,9 @@ TEST(ServiceErrors, TheReasonIsThePayloadsElseTheCodesName) {
 }
 
 TEST(ServiceErrors, EveryViolationIsNamedInTheMessageAndInTheBadRequest) {
-  const grpc::Status out = ToGrpc(InvalidFields({{"train.batch", "batch=0 is out of range"}, {"train.lr0", "lr0=99 is out of range"}}, "SPEC_INVALID"));
+  const grpc::Status out = ToGrpc(InvalidFields(
+      {{"train.batch", "batch=0 is out of range"}, {"train.lr0", "lr0=99 is out of range"}},
+      "SPEC_INVALID"));
   EXPECT_EQ(out.error_code(), grpc::INVALID_ARGUMENT);
   EXPECT_EQ(out.error_message(), "batch=0 is out of range\nlr0=99 is out of range");
   const auto bad = Get<google::rpc::BadRequest>(out);
@@ -65,14 +67,17 @@ TEST(ServiceErrors, AFieldErrorKeepsTheReasonItHas) {
   const grpc::Status out = ToGrpc(AsFieldError(status, "device", "OTHER"));
   EXPECT_EQ(Get<google::rpc::ErrorInfo>(out).reason(), "DEVICE_NOT_AVAILABLE");
   EXPECT_EQ(Get<google::rpc::BadRequest>(out).field_violations(0).field(), "device");
-  EXPECT_EQ(AsFieldError(absl::InternalError("x"), "device", "OTHER").code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(AsFieldError(absl::InternalError("x"), "device", "OTHER").code(),
+            absl::StatusCode::kInternal);
 }
 
 // A client refuses trailers of more than 8 KiB, and would then see neither code nor message.
 TEST(ServiceErrors, LongErrorsAreCutToFitIntoTrailers) {
   std::vector<jobs::Violation> violations;
-  for (int i = 0; i < 500; ++i) violations.push_back({absl::StrCat("train.key", i), std::string(100, '\xc3') + "too long"});
-  for (const grpc::Status& out : {ToGrpc(InvalidFields(violations, "SPEC_INVALID")), ToGrpc(absl::InvalidArgumentError(std::string(100'000, '%'))),
+  for (int i = 0; i < 500; ++i)
+    violations.push_back({absl::StrCat("train.key", i), std::string(100, '\xc3') + "too long"});
+  for (const grpc::Status& out : {ToGrpc(InvalidFields(violations, "SPEC_INVALID")),
+                                  ToGrpc(absl::InvalidArgumentError(std::string(100'000, '%'))),
                                   ToGrpc(InvalidField("x", std::string(100'000, 'a'), "R"))}) {
     EXPECT_LT(out.error_message().size() + out.error_details().size() * 4 / 3, 7500u);
     EXPECT_THAT(out.error_message(), EndsWith(" ..."));
@@ -92,9 +97,11 @@ TEST(ServiceErrors, NoCharacterIsCutInTwo) {
 
 // Overlong forms, surrogates' lead bytes and lone bytes make protobuf refuse the whole message.
 TEST(ServiceErrors, BytesThatAreNoUtf8AreReplaced) {
-  const grpc::Status out = ToGrpc(InvalidField("x", "caf\xe9.txt \xc0\x80 \xf8 \xe2\x82 \xed\xa0\x80 caf\xc3\xa9", "R"));
+  const grpc::Status out =
+      ToGrpc(InvalidField("x", "caf\xe9.txt \xc0\x80 \xf8 \xe2\x82 \xed\xa0\x80 caf\xc3\xa9", "R"));
   EXPECT_EQ(out.error_message(), "caf?.txt ?? ? ?? ??? caf\xc3\xa9");
-  EXPECT_EQ(Get<google::rpc::BadRequest>(out).field_violations(0).description(), out.error_message());
+  EXPECT_EQ(Get<google::rpc::BadRequest>(out).field_violations(0).description(),
+            out.error_message());
 }
 
 TEST(ServiceErrors, AFullQueueSaysWhenToTryAgain) {

@@ -32,7 +32,8 @@ TEST(JobFilter, NothingMeansEverything) {
 }
 
 TEST(JobFilter, OrBindsTighterThanAnd) {
-  for (const char* text : {"owner = \"ann\" AND state = QUEUED OR state = RUNNING", "(state=RUNNING or state=QUEUED) and owner='ann'",
+  for (const char* text : {"owner = \"ann\" AND state = QUEUED OR state = RUNNING",
+                           "(state=RUNNING or state=QUEUED) and owner='ann'",
                            "state = QUEUED OR state = RUNNING AND owner = ann"}) {
     const JobQuery query = Parsed(text);
     EXPECT_TRUE(query.Matches(MakeJob(v1::Job::QUEUED, "ann", ""))) << text;
@@ -61,7 +62,8 @@ TEST(JobFilter, ContradictionsMatchNothingInsteadOfEverything) {
   const JobQuery query = Parsed("state = RUNNING AND state = QUEUED");
   EXPECT_TRUE(query.matches_nothing());
   EXPECT_FALSE(query.Matches(MakeJob(v1::Job::RUNNING, "", "")));
-  EXPECT_THAT(Parsed("state = RUNNING AND state = RUNNING OR state = QUEUED").store_filter().states, ElementsAre(v1::Job::RUNNING));
+  EXPECT_THAT(Parsed("state = RUNNING AND state = RUNNING OR state = QUEUED").store_filter().states,
+              ElementsAre(v1::Job::RUNNING));
 }
 
 TEST(JobFilter, MistakesAreNamedWithTheirPlace) {
@@ -89,7 +91,8 @@ TEST(JobFilter, MistakesAreNamedWithTheirPlace) {
 }
 
 TEST(WatchToken, ComesBackAndRefusesOthers) {
-  for (const int64_t sequence : {int64_t{0}, int64_t{1}, int64_t{1} << 60}) EXPECT_EQ(DecodeWatchToken(EncodeWatchToken(sequence)).value(), sequence);
+  for (const int64_t sequence : {int64_t{0}, int64_t{1}, int64_t{1} << 60})
+    EXPECT_EQ(DecodeWatchToken(EncodeWatchToken(sequence)).value(), sequence);
   for (const char* token : {"x", "12", "????", "VzEgLTU=", "VzEg"}) {
     EXPECT_EQ(ReasonOf(DecodeWatchToken(token).status()), "RESUME_TOKEN_INVALID") << token;
   }

@@ -44,10 +44,13 @@ TEST_F(QueueLimits, EndedJobsAndPlacesGivenBackMakeRoom) {
   const std::string id = Store();
   QueueLimit limit(*store_, 1);
   EXPECT_FALSE(limit.Reserve("ann", "").ok());
-  ASSERT_TRUE(store_->Update(id, [](jobs::JobRecord& job, jobs::JobStore::LeaseChange&) {
-                        job.public_job.set_state(v1::Job::CANCELLED);
-                        return absl::OkStatus();
-                      }).ok());
+  ASSERT_TRUE(store_
+                  ->Update(id,
+                           [](jobs::JobRecord& job, jobs::JobStore::LeaseChange&) {
+                             job.public_job.set_state(v1::Job::CANCELLED);
+                             return absl::OkStatus();
+                           })
+                  .ok());
   EXPECT_TRUE(limit.Reserve("ann", "").ok());
   limit.GiveBack();
   EXPECT_TRUE(limit.Reserve("ann", "").ok());

@@ -29,10 +29,13 @@ class Submission : public testing::Test {
  protected:
   void UseGpus() {
     const char* bin = getenv("YOKE_BIN_DIR");
-    inventory_ = devices::MakeInventory({.nvml_library = absl::StrCat(bin == nullptr ? "build/dev-daemon/bin" : bin, "/../lib/fake/libnvidia-ml.so.1")});
+    inventory_ = devices::MakeInventory(
+        {.nvml_library = absl::StrCat(bin == nullptr ? "build/dev-daemon/bin" : bin,
+                                      "/../lib/fake/libnvidia-ml.so.1")});
     ASSERT_TRUE(inventory_->has_gpus()) << inventory_->DriverProblem();
   }
-  absl::StatusOr<jobs::JobRecord> Make(const v1::CreateJobRequest& request, const jobs::JobRecord* parent = nullptr) {
+  absl::StatusOr<jobs::JobRecord> Make(const v1::CreateJobRequest& request,
+                                       const jobs::JobRecord* parent = nullptr) {
     return MakeJobRecord(request, parent, *inventory_);
   }
   static google::rpc::BadRequest Violations(const absl::Status& status) {
@@ -43,7 +46,8 @@ class Submission : public testing::Test {
     return bad;
   }
 
-  std::unique_ptr<devices::DeviceInventory> inventory_ = devices::MakeInventory({.nvml_library = "none", .cpu_slots = 4});
+  std::unique_ptr<devices::DeviceInventory> inventory_ =
+      devices::MakeInventory({.nvml_library = "none", .cpu_slots = 4});
 };
 
 TEST_F(Submission, DefaultsAreFilledDevicesBoundAndTheBannerSaysHow) {
@@ -61,7 +65,9 @@ TEST_F(Submission, DefaultsAreFilledDevicesBoundAndTheBannerSaysHow) {
   EXPECT_THAT(job.device_uuids(), ElementsAre("cpu:0", "cpu:2"));
   EXPECT_THAT(record->user_set, ElementsAre("data", "imgsz", "device"));
   EXPECT_THAT(job.warnings(), ElementsAre("imgsz=650 is not a multiple of 32; rounded up to 672"));
-  EXPECT_EQ(absl::StrJoin(job.banner(), "|"), "CPU devices: 2|Devices: CPU slot 0, CPU slot 2|Total batch: 16|Batch per device: 8|Method: DDP (gloo)");
+  EXPECT_EQ(absl::StrJoin(job.banner(), "|"),
+            "CPU devices: 2|Devices: CPU slot 0, CPU slot 2|Total batch: 16|Batch per device: "
+            "8|Method: DDP (gloo)");
 }
 
 TEST_F(Submission, TheWholeCpuIsOneDevice) {
@@ -83,7 +89,8 @@ TEST_F(Submission, ABadDeviceIsRefusedInTheWordsOfTheInventory) {
   UseGpus();
   const absl::Status refused = Make(Training("5")).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(refused.message()), StartsWith("GPU 5 not available. Only 4 GPU(s) detected."));
+  EXPECT_THAT(std::string(refused.message()),
+              StartsWith("GPU 5 not available. Only 4 GPU(s) detected."));
   EXPECT_EQ(ReasonOf(refused), "DEVICE_NOT_AVAILABLE");
   EXPECT_EQ(Violations(refused).field_violations(0).field(), "device");
   EXPECT_EQ(ReasonOf(Make(Training("0,0")).status()), "DEVICE_DUPLICATE");
@@ -112,7 +119,8 @@ TEST_F(Submission, EveryMistakeIsNamedAtOnce) {
   std::vector<std::string> fields;
   const google::rpc::BadRequest bad = Violations(Make(request).status());
   for (const auto& violation : bad.field_violations()) fields.push_back(violation.field());
-  EXPECT_THAT(fields, ElementsAre("train.epochs", "train.optimizer", "display_name", "priority", "request_id", "device"));
+  EXPECT_THAT(fields, ElementsAre("train.epochs", "train.optimizer", "display_name", "priority",
+                                  "request_id", "device"));
 }
 
 TEST_F(Submission, ABatchThatCannotBeSharedNamesTheNearest) {
@@ -169,7 +177,8 @@ TEST_F(Resuming, NeedsATrainingThatRanAndEnded) {
   EXPECT_THAT(std::string(Make(child_, &parent_).status().message()), HasSubstr("still RUNNING"));
   parent_.public_job.set_state(v1::Job::CANCELLED);
   parent_.public_job.clear_attempts();
-  EXPECT_THAT(std::string(Make(child_, &parent_).status().message()), HasSubstr("before it started"));
+  EXPECT_THAT(std::string(Make(child_, &parent_).status().message()),
+              HasSubstr("before it started"));
   parent_.public_job.mutable_spec()->mutable_selftest();
   EXPECT_THAT(std::string(Make(child_, &parent_).status().message()), HasSubstr("selftest"));
 }

@@ -26,7 +26,8 @@ std::map<std::string, Item> WorkerItems(const absl::StatusOr<std::string>& probe
 }
 
 TEST(SystemCheck, AWorkerThatAnswersIsFitAndItsWordsAreShown) {
-  auto items = WorkerItems(std::string(R"({"torch": "2.11.0", "cuda": false, "openmp": 4})"), false);
+  auto items =
+      WorkerItems(std::string(R"({"torch": "2.11.0", "cuda": false, "openmp": 4})"), false);
   EXPECT_EQ(items["worker"].verdict(), Item::OK);
   EXPECT_EQ(items["worker"].fields().at("openmp"), "4");
   EXPECT_EQ(items["libtorch"].message(), "2.11.0");
@@ -37,12 +38,16 @@ TEST(SystemCheck, GpusThatLibTorchCannotUseAreAFailureWithItsReason) {
   auto items = WorkerItems(std::string(R"({"torch": "2.11.0", "cuda": "driver too old"})"), true);
   EXPECT_EQ(items["cuda"].verdict(), Item::FAILED);
   EXPECT_THAT(items["cuda"].message(), HasSubstr("driver too old"));
-  EXPECT_EQ(WorkerItems(std::string(R"({"torch": "2.11.0", "cuda": true})"), true)["cuda"].verdict(), Item::OK);
+  EXPECT_EQ(
+      WorkerItems(std::string(R"({"torch": "2.11.0", "cuda": true})"), true)["cuda"].verdict(),
+      Item::OK);
 }
 
 TEST(SystemCheck, AWorkerThatDoesNotAnswerFails) {
-  EXPECT_THAT(WorkerItems(absl::InternalError("no such file"), false)["worker"].message(), HasSubstr("no such file"));
-  for (const char* text : {"", "hello", "[1]"}) EXPECT_EQ(WorkerItems(std::string(text), false)["worker"].verdict(), Item::FAILED) << text;
+  EXPECT_THAT(WorkerItems(absl::InternalError("no such file"), false)["worker"].message(),
+              HasSubstr("no such file"));
+  for (const char* text : {"", "hello", "[1]"})
+    EXPECT_EQ(WorkerItems(std::string(text), false)["worker"].verdict(), Item::FAILED) << text;
 }
 
 TEST(SystemCheck, TheMachineIsMeasured) {
