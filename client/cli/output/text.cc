@@ -214,7 +214,7 @@ std::string DeviceTable(const std::vector<v1::Device>& devices, bool wide, int w
     std::vector<std::string> row = {
         absl::StrCat(device.index()),
         device.kind() == v1::Device::GPU ? "GPU" : "CPU slot",
-        device.kind() == v1::Device::GPU || device.threads() == 0 ? device.name() : absl::StrCat(device.name(), " (", device.threads(), " threads)"),
+        device.kind() == v1::Device::GPU || device.threads() == 0 ? device.name() : absl::StrCat(device.name(), " (", device.threads(), device.threads() == 1 ? " thread)" : " threads)"),
         v1::Device::State_Name(device.state()),
         client::JobId(device.holder()),
         device.has_utilization_percent() ? absl::StrFormat("%.0f %%", device.utilization_percent()) : "-",
@@ -224,7 +224,8 @@ std::string DeviceTable(const std::vector<v1::Device>& devices, bool wide, int w
       row.insert(row.end(), {device.has_power_watts() ? absl::StrFormat("%.0f W", device.power_watts()) : "-", device.compute_capability(),
                              device.pci_bus_id(), device.uuid()});
     }
-    row.push_back(device.message());
+    // Who holds it has a column of its own.
+    row.push_back(device.state() == v1::Device::LEASED ? "" : device.message());
     table.Add(row);
   }
   return table.Format(width);
