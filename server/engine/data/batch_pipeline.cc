@@ -14,7 +14,7 @@ namespace yoke::engine {
 namespace {
 
 constexpr int kThreadsMax = 256;
-constexpr int kNice = 19;
+constexpr int kNice = 5;
 
 }  // namespace
 

@@ -35,7 +35,7 @@ class BatchSource {
                             std::vector<BatchLabel>& labels) = 0;
 };
 
-// One image is one piece of work, so a single batch keeps all threads busy. The threads run at nice 19: the
+// One image is one piece of work, so a single batch keeps all threads busy. The threads run at nice 5: the
 // network's own threads come first. Sets OpenCV's own threading to one thread for the whole process.
 class BatchPipeline : public Loader {
  public:
