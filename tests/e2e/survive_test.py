@@ -26,7 +26,7 @@ class Survive(unittest.TestCase):
 
     def test_a_killed_daemon_loses_nothing_and_a_follower_sees_every_line_once(self):
         with harness.Box() as box:
-            job = self.submit(box, 8)
+            job = self.submit(box, 40)
             box.until(job, lambda job: job.get("progress", {}).get("epoch", 0) >= 1)
             follower = subprocess.Popen([box.bin / "yoke", "logs", job, "-f"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=box.env)
             time.sleep(0.5)
