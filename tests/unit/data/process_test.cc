@@ -57,6 +57,23 @@ TEST(Stratify, EveryClassOfTwoImagesIsOnBothSides) {
   }
 }
 
+TEST(Stratify, ManyRareClassesDoNotFillTheSmallSplits) {
+  // Common classes beside rare ones, as in photos of everyday scenes.
+  for (uint64_t seed = 0; seed < 10; ++seed) {
+    Random random(seed, 3, 4);
+    std::vector<std::vector<int>> classes(128);
+    for (auto& image : classes) {
+      std::set<int> ids = {static_cast<int>(random.Below(15))};
+      for (int64_t i = random.Below(3); i > 0; --i) ids.insert(static_cast<int>(random.Below(5)));
+      image.assign(ids.begin(), ids.end());
+    }
+    const auto splits = Stratify(classes, {0.8, 0.1, 0.1}, seed);
+    EXPECT_LE(std::count(splits.begin(), splits.end(), SplitName::kTest), 14) << seed;
+    EXPECT_GE(std::count(splits.begin(), splits.end(), SplitName::kTest), 10) << seed;
+    EXPECT_LE(std::count(splits.begin(), splits.end(), SplitName::kVal), 26) << seed;
+  }
+}
+
 TEST(Stratify, SeedDecidesAndThreeSplitsKeepTheirRatios) {
   std::vector<std::vector<int>> classes;
   for (int i = 0; i < 200; ++i) classes.push_back(i % 5 == 4 ? std::vector<int>{} : std::vector<int>{i % 3});

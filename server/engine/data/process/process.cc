@@ -188,6 +188,18 @@ ProcessResult Summarise(const ProcessPlan& plan, const std::string& out) {
   return result;
 }
 
+// The guarantee for rare classes goes before the ratios; where it costs more than rounding, people hear of it.
+void WarnOfRatios(const ProcessConfig& config, const ProcessResult& result, Observer& observer) {
+  const auto images = static_cast<double>(result.images);
+  const double off = std::max({std::abs(static_cast<double>(result.train) - config.train * images),
+                               std::abs(static_cast<double>(result.val) - config.val * images),
+                               std::abs(static_cast<double>(result.test) - config.test * images)});
+  if (off <= 2) return;
+  observer.OnWarning(absl::StrCat("the split is ", result.train, " train, ", result.val, " val, ", result.test,
+                                  " test images: classes of two images or more are kept in both train and val, which "
+                                  "its ratios do not allow exactly"));
+}
+
 std::string AbsoluteFolder(const std::string& path) {
   std::string text = fs::absolute(path).lexically_normal().string();
   while (text.size() > 1 && text.back() == '/') text.pop_back();
@@ -207,6 +219,7 @@ absl::StatusOr<ProcessResult> Process(ProcessConfig config, Observer& observer, 
   YOKE_RETURN_IF_ERROR(NameClasses(names, plan));
   AssignSplits(config, plan);
   const ProcessResult result = Summarise(plan, config.out);
+  WarnOfRatios(config, result, observer);
   observer.OnPhase("process");
   YOKE_RETURN_IF_ERROR(WriteDataset(config, plan, result, observer, stop));
   return result;

@@ -34,6 +34,7 @@ class Dealer {
     for (int id : rare_first) DealClass(id);
     for (size_t image : backgrounds_) Put(image, Roomiest());
     for (int id : rare_first) Mend(id);
+    Balance();
     MendEmpty();
     std::vector<SplitName> out;
     for (int split : split_) out.push_back(static_cast<SplitName>(split));
@@ -71,8 +72,8 @@ class Dealer {
       double best_lack = -1e18;
       for (int s = 0; s < kSplitCount; ++s) {
         if (ratios_[s] <= 0) continue;
-        // A split without this class yet comes first: train, then val, then test if there are enough.
-        const bool must = have[s] == 0 && images.size() > static_cast<size_t>(s);
+        // A side without this class yet comes first: train, then val if there are enough. Test has no such claim.
+        const bool must = have[s] == 0 && s < 2 && images.size() > static_cast<size_t>(s);
         const double lack = ratios_[s] * total - static_cast<double>(have[s]) + (must ? 1e6 - s : 0) + 1e-6 * room_[s];
         if (lack > best_lack) best = s, best_lack = lack;
       }
@@ -97,6 +98,36 @@ class Dealer {
           if (count_[id][to] == 0 && split_[image] == source && CanLeave(image, source)) Put(image, to);
         }
       }
+    }
+  }
+
+  // How many more images of this one's classes `split` holds than its ratio asks for, in the mean.
+  double Surplus(size_t image, int split) {
+    double sum = 0;
+    for (int id : classes_[image]) {
+      sum += static_cast<double>(count_[id][split]) - ratios_[split] * static_cast<double>(images_of_[id].size());
+    }
+    return classes_[image].empty() ? 0 : sum / static_cast<double>(classes_[image].size());
+  }
+
+  // Rare classes can fill a small split far beyond its ratio, or pass it by: the emptiest takes what fuller ones can
+  // spare, the fullest first, as long as that brings the ratios nearer.
+  void Balance() {
+    while (true) {
+      int to = 0;
+      for (int s = 1; s < kSplitCount; ++s) {
+        if (ratios_[s] > 0 && room_[s] > room_[to]) to = s;
+      }
+      size_t best = split_.size();
+      double best_gain = -1e18;
+      for (size_t image = 0; image < split_.size(); ++image) {
+        const int from = split_[image];
+        if (room_[to] - room_[from] <= 1 || (from != 2 && !CanLeave(image, from))) continue;
+        const double gain = Surplus(image, from) - Surplus(image, to) - 1e6 * room_[from];
+        if (gain > best_gain) best = image, best_gain = gain;
+      }
+      if (best == split_.size()) return;
+      Put(best, to);
     }
   }
 
