@@ -35,6 +35,8 @@ class Train(unittest.TestCase):
             self.assertGreater(result["weightsChecksum"][0], 0)
             self.assertEqual(result["weightsChecksum"][0], result["weightsChecksum"][1])
             self.assertIn("DDP", "\n".join(job["banner"]))
+            self.assertIn("optimizer: AdamW", box.yoke("logs", job["name"], "--rank", "0").stdout)
+            self.assertEqual(box.yoke("logs", job["name"], "--rank", "1").stdout, "")  # rank 0 speaks for all
             run = pathlib.Path(result["runDir"])
             for name in ("weights/best.pt", "weights/last.pt", "results.csv", "args.yaml"):
                 self.assertTrue((run / name).stat().st_size > 0, name)

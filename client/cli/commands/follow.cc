@@ -11,7 +11,7 @@
 
 namespace yoke::cli {
 
-absl::StatusOr<v1::Job> FollowJob(Shell& shell, client::Client& client, const std::string& id) {
+absl::StatusOr<v1::Job> FollowJob(Shell& shell, client::Client& client, const std::string& id, std::multiset<std::string> said) {
   Progress progress(std::cerr, shell.err_terminal());
   absl::Status logs_status, events_status;
   std::thread events([&] {
@@ -26,7 +26,13 @@ absl::StatusOr<v1::Job> FollowJob(Shell& shell, client::Client& client, const st
   v1::TailLogsRequest request;
   request.set_name(id);
   request.set_follow(true);
-  LogLines lines([&](int, int rank, const std::string& line) { progress.Line(rank > 0 ? absl::StrCat("[rank ", rank, "] ", line) : line); });
+  LogLines lines([&](int, int rank, const std::string& line) {
+    if (const auto seen = said.find(line); rank <= 0 && seen != said.end()) {
+      said.erase(seen);
+    } else {
+      progress.Line(rank > 0 ? absl::StrCat("[rank ", rank, "] ", line) : line);
+    }
+  });
   logs_status = client.TailLogs(request, [&](const v1::TailLogsResponse& frame) {
     if (frame.has_chunk()) lines.Add(frame.chunk());
     return client::Next::kContinue;

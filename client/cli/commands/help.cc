@@ -43,7 +43,8 @@ int PrintExitCodes() {
 
 int Help(Shell& shell, const CLI::App& app, const std::vector<std::string>& topic) {
   if (topic.empty()) {
-    std::cout << app.help();
+    // Not app.help(), which is that of the verb that was given, here: help.
+    std::cout << app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal);
     return client::kOk;
   }
   if (topic[0] == "keys") return PrintKeys(topic.size() > 1 ? topic[1] : "");
@@ -53,15 +54,17 @@ int Help(Shell& shell, const CLI::App& app, const std::vector<std::string>& topi
     return client::kOk;
   }
   const CLI::App* command = &app;
+  std::string usage;  // the words before the command
   for (const std::string& word : topic) {
     const CLI::App* next = nullptr;
     for (const CLI::App* child : command->get_subcommands([](const CLI::App*) { return true; })) {
       if (child->get_name() == word) next = child;
     }
     if (next == nullptr) return shell.Fail(absl::InvalidArgumentError(absl::StrCat("no help about '", word, "'; topics: keys, exit-codes, devices, and every verb")));
+    absl::StrAppend(&usage, usage.empty() ? "" : " ", command->get_name());
     command = next;
   }
-  std::cout << command->help();
+  std::cout << command->help(usage);
   return client::kOk;
 }
 

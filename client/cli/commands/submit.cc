@@ -1,6 +1,7 @@
 #include "client/cli/commands/submit.h"
 
 #include <iostream>
+#include <set>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
@@ -14,17 +15,22 @@
 namespace yoke::cli {
 namespace {
 
-void SayPlan(const Shell& shell, const v1::Job& job, bool warn) {
+// Returns the lines it said, as a rank's log has them.
+std::multiset<std::string> SayPlan(const Shell& shell, const v1::Job& job) {
+  std::multiset<std::string> said(job.banner().begin(), job.banner().end());
   for (const std::string& line : job.banner()) shell.Say(line);
-  if (!warn) return;
-  for (const std::string& warning : job.warnings()) shell.Warn(warning);
+  for (const std::string& warning : job.warnings()) {
+    shell.Warn(warning);
+    said.insert(absl::StrCat("warning: ", warning));
+  }
+  return said;
 }
 
 int PrintPlan(const Shell& shell, const v1::Job& job) {
-  SayPlan(shell, job, true);
+  SayPlan(shell, job);
   if (PrintMessage(std::cout, shell.format(), job)) return client::kOk;
   // What the job would run with, as words that can be typed again.
-  std::cout << ToYaml(job.spec());
+  std::cout << ToYaml(job.spec(), Names::kAsTyped);
   shell.Say("everything fits; nothing was submitted (--dry-run)");
   return client::kOk;
 }
@@ -34,7 +40,7 @@ int Conclude(Shell& shell, const v1::Job& job, bool silent) {
   const bool printed = PrintMessage(std::cout, shell.format(), job);
   std::cout << std::flush;
   if (job.state() == v1::Job::SUCCEEDED) {
-    if (!silent && !printed) shell.Say(absl::StrCat("job ", client::JobId(job.name()), " succeeded\n", ResultText(job)));
+    if (!silent && !printed) std::cerr << absl::StrCat("job ", client::JobId(job.name()), " succeeded\n", ResultText(job)) << std::flush;
     if (job.result().has_selftest() && !job.result().selftest().passed()) return client::kJobFailed;
   } else {
     std::cerr << FailureText(job) << std::flush;
@@ -78,20 +84,20 @@ int Submit(Shell& shell, const std::string& task, const SubmitOptions& options) 
   const absl::StatusOr<client::Client*> client = shell.Connect();
   if (!client.ok()) return shell.Fail(client.status());
 
-  bool warned = false;
-  if (options.dry_run || !options.no_check) {
+  const bool checks = options.dry_run || !options.no_check;
+  std::multiset<std::string> said;
+  if (checks) {
     v1::CreateJobRequest check = *request;
     check.set_validate_only(true);
     const absl::StatusOr<v1::Job> plan = (*client)->CreateJob(check);
     if (!plan.ok()) return shell.Fail(plan.status());
     if (options.dry_run) return PrintPlan(shell, *plan);
-    if (!options.wait) SayPlan(shell, *plan, true);
-    warned = true;
+    if (!options.wait) said = SayPlan(shell, *plan);
   }
   const absl::StatusOr<v1::Job> job = (*client)->CreateJob(*request);
   if (!job.ok()) return shell.Fail(job.status());
   const std::string id = client::JobId(job->name());
-  if (!warned && !options.wait) SayPlan(shell, *job, true);
+  if (!checks && !options.wait) said = SayPlan(shell, *job);
 
   // With a machine format stdout carries one message only: the finished Job where one waits for it.
   const bool ends_here = !options.follow && !options.wait;
@@ -108,7 +114,7 @@ int Submit(Shell& shell, const std::string& task, const SubmitOptions& options) 
     return client::kOk;
   }
   const absl::StatusOr<v1::Job> ended =
-      options.wait ? (*client)->WaitJob(id, absl::InfiniteDuration()) : FollowJob(shell, **client, id);
+      options.wait ? (*client)->WaitJob(id, absl::InfiniteDuration()) : FollowJob(shell, **client, id, std::move(said));
   if (!ended.ok()) {
     if (shell.interrupted()) SayDetached(shell, id);
     return shell.Fail(ended.status());

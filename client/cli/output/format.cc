@@ -70,9 +70,10 @@ std::optional<Format> ParseFormat(const std::string& word) {
   return std::nullopt;
 }
 
-std::string ToJson(const google::protobuf::Message& message, bool pretty) {
+std::string ToJson(const google::protobuf::Message& message, bool pretty, Names names) {
   google::protobuf::util::JsonPrintOptions options;
   options.add_whitespace = pretty;
+  options.preserve_proto_field_names = names == Names::kAsTyped;
   options.always_print_primitive_fields = true;
   std::string text;
   const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
@@ -81,8 +82,8 @@ std::string ToJson(const google::protobuf::Message& message, bool pretty) {
   return text;
 }
 
-std::string ToYaml(const google::protobuf::Message& message) {
-  const Json json = Json::parse(ToJson(message, false));
+std::string ToYaml(const google::protobuf::Message& message, Names names) {
+  const Json json = Json::parse(ToJson(message, false, names));
   if (json.empty()) return "{}\n";
   std::string text;
   AppendYaml(json, "", text);

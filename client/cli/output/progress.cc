@@ -29,13 +29,6 @@ std::string Text(const v1::Event& event, const std::string& field) {
   return found == event.fields().fields().end() ? "" : found->second.string_value();
 }
 
-std::string EpochLine(const v1::Event& event) {
-  return absl::StrFormat("epoch %d/%d  box %.4g  cls %.4g  dfl %.4g  P %.3f  R %.3f  mAP50 %.4f  mAP50-95 %.4f  %.1f images/s  %.1f s",
-                         static_cast<int>(Number(event, "epoch")), static_cast<int>(Number(event, "epochs")), Number(event, "boxLoss"),
-                         Number(event, "clsLoss"), Number(event, "dflLoss"), Number(event, "precision"), Number(event, "recall"),
-                         Number(event, "map50"), Number(event, "map5095"), Number(event, "imagesPerSecond"), Number(event, "seconds"));
-}
-
 std::string BarLine(const v1::Event& event, absl::Duration since_epoch_began, int width) {
   std::string line;
   if (event.type() == "step") {
@@ -78,18 +71,15 @@ void Progress::Clear() {
 
 void Progress::Event(const v1::Event& event, absl::Time now) {
   MutexLock lock(mutex_);
-  if (event.type() == "epoch") {
-    Erase();
-    bar_.clear();
-    out_ << terminal_.Bold(EpochLine(event)) << "\n" << std::flush;
-  } else if (event.type() == "phase") {
-    if (terminal_.is_terminal()) Draw(absl::StrCat(Text(event, "phase"), " ..."));
+  if (!terminal_.is_terminal()) return;
+  if (event.type() == "phase") {
+    Draw(absl::StrCat(Text(event, "phase"), " ..."));
   } else if (event.type() == "step" || event.type() == "progress") {
     if (event.type() == "step" && Number(event, "epoch") != epoch_) {
       epoch_ = Number(event, "epoch");
       epoch_began_ = now;
     }
-    if (terminal_.is_terminal()) Draw(BarLine(event, now - epoch_began_, terminal_.width()));
+    Draw(BarLine(event, now - epoch_began_, terminal_.width()));
   }
 }
 

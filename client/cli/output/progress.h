@@ -1,5 +1,4 @@
-// A job as it goes on: log lines above, and below them one moving line on a terminal, or elsewhere one line
-// per epoch.
+// A job as it goes on: its log (one line an epoch), and on a terminal one moving line below.
 #pragma once
 
 #include <ostream>
@@ -38,8 +37,6 @@ class Progress {
 double Number(const v1::Event& event, const std::string& field);
 std::string Text(const v1::Event& event, const std::string& field);
 
-// "epoch 3/100  box 1.21  cls 0.93  dfl 1.01  mAP50 0.512 ..." for an epoch event.
-std::string EpochLine(const v1::Event& event);
 // "3/100 [#####.....] 50% ..." for a step or progress event.
 std::string BarLine(const v1::Event& event, absl::Duration since_epoch_began, int width);
 

@@ -99,9 +99,11 @@ absl::StatusOr<TrainResult> Trainer::Run() {
     }
     if (config_.val && s_.early_stop.ShouldStop(epoch + 1)) {
       early_stopped_ = true;
-      observer_.OnLog(absl::StrCat("no better fitness for ", config_.patience,
-                                   " epochs: stopping early; the best is epoch ",
-                                   s_.early_stop.best_epoch()));
+      if (leads_) {
+        observer_.OnLog(absl::StrCat("no better fitness for ", config_.patience,
+                                     " epochs: stopping early; the best is epoch ",
+                                     s_.early_stop.best_epoch()));
+      }
       break;
     }
   }

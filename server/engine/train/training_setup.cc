@@ -163,8 +163,11 @@ absl::Status BroadcastBuffers(DetectionModel& model, Group& group) {
 }
 
 absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Device device,
-                                            Group& group, Observer& observer) {
+                                            Group& group, Observer& told) {
   const bool writes = group.rank() == 0;
+  // All ranks would say the same.
+  Observer silent;
+  Observer& observer = writes ? told : silent;
   if (writes) YOKE_RETURN_IF_ERROR(MakeRunFolder(config.run_dir));
   at::globalContext().setDeterministicCuDNN(config.deterministic);
   at::globalContext().setDeterministicAlgorithms(config.deterministic, /*warn_only=*/true);

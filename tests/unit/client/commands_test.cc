@@ -19,7 +19,9 @@ namespace yoke::client {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 struct Result {
   int code;
@@ -82,7 +84,7 @@ TEST_F(Yoke, SubmittingPrintsTheBareIdAndTalksOnStderr) {
   const Result result = Run({"train", "data=set.yaml", "model=yolov8n.yaml", "--name", "night"});
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_THAT(result.out, ::testing::MatchesRegex("[0-9a-f]{8}\n"));
-  EXPECT_THAT(result.err, ::testing::AllOf(HasSubstr("Devices: CPU slot 0"), HasSubstr("rounded up to 96"), HasSubstr("yoke logs -f ")));
+  EXPECT_THAT(result.err, AllOf(HasSubstr("Devices: CPU slot 0"), HasSubstr("rounded up to 96"), HasSubstr("yoke logs -f ")));
   MutexLock lock(daemon_.world().mutex);
   ASSERT_EQ(daemon_.world().creates.size(), 2u);
   EXPECT_TRUE(daemon_.world().creates[0].validate_only());
@@ -95,8 +97,8 @@ TEST_F(Yoke, NoCheckAndDryRun) {
   const Result plan = Run({"train", "data=set.yaml", "epochs=3", "--dry-run", "-o", "json"});
   EXPECT_EQ(plan.code, 0);
   EXPECT_EQ(nlohmann::json::parse(plan.out)["spec"]["train"]["epochs"], 3);
-  const Result text = Run({"train", "data=set.yaml", "epochs=3", "--dry-run"});
-  EXPECT_THAT(text.out, HasSubstr("epochs: 3\n"));
+  const Result text = Run({"train", "data=set.yaml", "epochs=3", "warmup_epochs=2", "--dry-run"});
+  EXPECT_THAT(text.out, AllOf(HasSubstr("  epochs: 3\n"), HasSubstr("  warmup_epochs: 2\n")));
   MutexLock lock(daemon_.world().mutex);
   ASSERT_EQ(daemon_.world().creates.size(), 3u);
   EXPECT_FALSE(daemon_.world().creates[0].validate_only());
@@ -125,12 +127,15 @@ TEST_F(Yoke, WaitingAndFollowingExitAsTheJobDid) {
   EXPECT_THAT(failed.err, HasSubstr("failed"));
   {
     MutexLock lock(daemon_.world().mutex);
-    daemon_.world().log = "hello\nworld";
+    daemon_.world().log = "Devices: CPU slot 0\nhello\n  1/2  0.5\nworld";
   }
   const Result followed = Run({"train", "data=set.yaml", "--follow", "--name", "fails"});
   EXPECT_EQ(followed.code, 10);
   EXPECT_THAT(followed.out, ::testing::MatchesRegex("[0-9a-f]{8}\n"));
-  EXPECT_THAT(followed.err, ::testing::AllOf(HasSubstr("hello\n"), HasSubstr("world\n"), HasSubstr("epoch 1/2")));
+  EXPECT_THAT(followed.err, AllOf(HasSubstr("hello\n  1/2  0.5\nworld\n"), Not(HasSubstr("epoch 1/2"))));
+  const size_t banner = followed.err.find("Devices: CPU slot 0\n");
+  ASSERT_NE(banner, std::string::npos);
+  EXPECT_EQ(followed.err.find("Devices: CPU slot 0\n", banner + 1), std::string::npos) << "the plan said it already";
 }
 
 TEST_F(Yoke, CtrlCDetachesAndNeverCancels) {

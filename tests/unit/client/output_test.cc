@@ -133,7 +133,7 @@ v1::Event EventOf(const std::string& type, const std::vector<std::pair<std::stri
   return event;
 }
 
-TEST(ProgressLine, OneLinePerEpochWhereThereIsNoTerminal) {
+TEST(ProgressLine, LinesAloneWhereThereIsNoTerminal) {
   std::ostringstream out;
   {
     Progress progress(out, Terminal(false, false, 1000));
@@ -141,8 +141,7 @@ TEST(ProgressLine, OneLinePerEpochWhereThereIsNoTerminal) {
     progress.Line("a line");
     progress.Event(EventOf("epoch", {{"epoch", 1}, {"epochs", 3}, {"map50", 0.5}}), absl::UnixEpoch());
   }
-  EXPECT_THAT(out.str(), ::testing::StartsWith("a line\nepoch 1/3 "));
-  EXPECT_THAT(out.str(), Not(HasSubstr("\r")));
+  EXPECT_EQ(out.str(), "a line\n");
 }
 
 TEST(ProgressLine, ABarThatStaysBelowTheLines) {
