@@ -1,5 +1,5 @@
 // The .pt container: a zip of one pickle and the raw storages it refers to. Reading gives the inert
-// tree and its tensors; writing gives a plain dict that torch.load(weights_only=True) returns.
+// tree and its tensors; torch_value.h writes.
 #pragma once
 
 #include <map>
@@ -38,19 +38,5 @@ class TorchArchive {
   std::unique_ptr<formats::PickleTree> tree_;
   std::string prefix_;  // "archive/" of "archive/data.pkl"
 };
-
-// One value of the dict written.
-struct TorchValue {
-  std::vector<std::pair<std::string, at::Tensor>> tensors;  // a dict of tensors, if not empty
-  std::vector<std::pair<int64_t, std::string>> names;       // a dict int -> text, if not empty
-  std::string text;                                         // else text ...
-  int64_t integer = 0;                                      // ... or, if `is_integer`, this
-  bool is_integer = false;
-};
-
-// Atomic: temp in the same folder, fsync, rename, fsync of the folder. ResourceExhausted: disk
-// full.
-absl::Status WriteTorchDict(const std::string& path,
-                            const std::vector<std::pair<std::string, TorchValue>>& values);
 
 }  // namespace yoke::engine

@@ -3,112 +3,165 @@
 #include "absl/strings/str_cat.h"
 #include "caffe2/serialize/inline_container.h"
 #include "server/engine/checkpoint/atomic_file.h"
-#include "server/engine/checkpoint/torch_archive.h"
+#include "server/engine/checkpoint/torch_value.h"
 
 namespace yoke::engine {
 namespace {
 
-// Emits protocol 2 opcodes (see Python's pickletools) for dicts of text, integers and tensors.
+using Kind = TorchValue::Kind;
+
+// Emits protocol 2 opcodes (see Python's pickletools) and collects the tensors they refer to.
 class PickleWriter {
  public:
-  PickleWriter() { text_ = "\x80\x02"; }
+  PickleWriter() { bytes_ = "\x80\x02"; }
 
-  void Opcode(char opcode) { text_ += opcode; }
-  void Global(const char* module, const char* name) {
-    absl::StrAppend(&text_, "c", module, "\n", name, "\n");
-  }
-  void Integer(int64_t value) {
-    text_ += "\x8a\x08";
-    Raw(value);
-  }
-  void Text(const std::string& value) {
-    text_ += 'X';
-    Raw(static_cast<uint32_t>(value.size()));
-    text_ += value;
-  }
-  void Integers(c10::IntArrayRef values) {
-    text_ += '(';
-    for (int64_t value : values) Integer(value);
-    text_ += 't';
-  }
-  // _rebuild_tensor_v2(storage, 0, size, stride, False, OrderedDict())
-  void Tensor(const at::Tensor& tensor, const std::string& key) {
-    Global("torch._utils", "_rebuild_tensor_v2");
-    text_ += "((";
-    Text("storage");
-    Global("torch", StorageName(tensor.scalar_type()));
-    Text(key);
-    Text("cpu");
-    Integer(tensor.numel());
-    text_ += "tQ";
-    Integer(0);
-    Integers(tensor.sizes());
-    Integers(tensor.strides());
-    text_ += '\x89';
-    Global("collections", "OrderedDict");
-    text_ += ")RtR";
-  }
-  const std::string& Finish() {
-    text_ += '.';
-    return text_;
-  }
+  void Write(const TorchValue& value);
+  std::string Finish() { return std::move(bytes_ += '.'); }
+  const std::vector<at::Tensor>& storages() const { return storages_; }
 
  private:
+  void Global(const std::string& module, const std::string& name) {
+    absl::StrAppend(&bytes_, "c", module, "\n", name, "\n");
+  }
+  void Global(const std::string& full_name) {
+    const size_t dot = full_name.rfind('.');
+    Global(full_name.substr(0, dot), full_name.substr(dot + 1));
+  }
+  void Integer(int64_t value) {
+    bytes_ += "\x8a\x08";
+    Raw(value);
+  }
+  // Big-endian, unlike all else.
+  void Float(double value) {
+    uint64_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    bytes_ += 'G';
+    Raw(__builtin_bswap64(bits));
+  }
+  void Text(const std::string& value) {
+    bytes_ += 'X';
+    Raw(static_cast<uint32_t>(value.size()));
+    bytes_ += value;
+  }
+  void Integers(c10::IntArrayRef values) {
+    bytes_ += '(';
+    for (const int64_t value : values) Integer(value);
+    bytes_ += 't';
+  }
+  void Items(const std::vector<TorchValue>& items) {
+    for (const TorchValue& item : items) Write(item);
+  }
+  void Entries(const TorchValue::Entries& entries) {
+    if (entries.empty()) return;
+    bytes_ += '(';
+    for (const auto& [key, value] : entries) {
+      Write(key);
+      Write(value);
+    }
+    bytes_ += 'u';
+  }
+  void EmptyOrderedDict() {
+    Global("collections", "OrderedDict");
+    bytes_ += ")R";
+  }
+  void Tensor(const at::Tensor& tensor);
+
   template <typename T>
   void Raw(T value) {
-    text_.append(reinterpret_cast<const char*>(&value), sizeof value);
+    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
   }
-  static const char* StorageName(at::ScalarType type) {
-    switch (type) {
-      case at::kHalf:
-        return "HalfStorage";
-      case at::kLong:
-        return "LongStorage";
-      default:
-        return "FloatStorage";
-    }
-  }
-  std::string text_;
+
+  std::string bytes_;
+  std::vector<at::Tensor> storages_;
 };
+
+const char* StorageName(at::ScalarType type) {
+  return type == at::kHalf ? "HalfStorage" : type == at::kLong ? "LongStorage" : "FloatStorage";
+}
+
+// _rebuild_tensor_v2(storage, 0, size, stride, False, OrderedDict())
+void PickleWriter::Tensor(const at::Tensor& tensor) {
+  const at::ScalarType type = tensor.scalar_type();
+  const at::ScalarType kept = type == at::kHalf            ? type
+                              : tensor.is_floating_point() ? at::kFloat
+                                                           : at::kLong;
+  const at::Tensor plain = tensor.detach().to(at::kCPU, kept).contiguous();
+  Global("torch._utils", "_rebuild_tensor_v2");
+  bytes_ += "((";
+  Text("storage");
+  Global("torch", StorageName(kept));
+  Text(absl::StrCat(storages_.size()));
+  Text("cpu");
+  Integer(plain.numel());
+  bytes_ += "tQ";
+  Integer(0);
+  Integers(plain.sizes());
+  Integers(plain.strides());
+  bytes_ += '\x89';
+  EmptyOrderedDict();
+  bytes_ += "tR";
+  storages_.push_back(plain);
+}
+
+void PickleWriter::Write(const TorchValue& value) {
+  switch (value.kind()) {
+    case Kind::kNone:
+      bytes_ += 'N';
+      return;
+    case Kind::kBool:
+      bytes_ += value.integer() != 0 ? '\x88' : '\x89';
+      return;
+    case Kind::kInteger:
+      return Integer(value.integer());
+    case Kind::kFloat:
+      return Float(value.real());
+    case Kind::kText:
+      return Text(value.text());
+    case Kind::kTensor:
+      return Tensor(value.tensor());
+    case Kind::kParameter:  // _rebuild_parameter(tensor, requires_grad=False, OrderedDict())
+      Global("torch._utils", "_rebuild_parameter");
+      bytes_ += '(';
+      Tensor(value.tensor());
+      bytes_ += '\x89';
+      EmptyOrderedDict();
+      bytes_ += "tR";
+      return;
+    case Kind::kList:
+      bytes_ += "](";
+      Items(value.items());
+      bytes_ += 'e';
+      return;
+    case Kind::kTuple:
+      bytes_ += '(';
+      Items(value.items());
+      bytes_ += 't';
+      return;
+    case Kind::kDict:
+      bytes_ += '}';
+      return Entries(value.entries());
+    case Kind::kOrderedDict:
+      EmptyOrderedDict();
+      return Entries(value.entries());
+    case Kind::kSet:
+      Global("__builtin__", "set");
+      bytes_ += "]\x85R";
+      return;
+    case Kind::kObject:
+      Global(value.text());
+      bytes_ += ")\x81}";
+      Entries(value.entries());
+      bytes_ += 'b';
+      return;
+  }
+}
 
 }  // namespace
 
-absl::Status WriteTorchDict(const std::string& path,
-                            const std::vector<std::pair<std::string, TorchValue>>& values) {
+absl::Status WriteTorchFile(const std::string& path, const TorchValue& root) {
   PickleWriter pickle;
-  std::vector<at::Tensor> storages;
-  pickle.Opcode('}');
-  for (const auto& [name, value] : values) {
-    pickle.Text(name);
-    if (!value.tensors.empty()) {
-      pickle.Opcode('}');
-      for (const auto& [key, tensor] : value.tensors) {
-        const at::ScalarType type = tensor.scalar_type();
-        const at::Tensor plain =
-            (type == at::kHalf || type == at::kLong ? tensor : tensor.to(at::kFloat))
-                .cpu()
-                .contiguous();
-        pickle.Text(key);
-        pickle.Tensor(plain, absl::StrCat(storages.size()));
-        pickle.Opcode('s');
-        storages.push_back(plain);
-      }
-    } else if (!value.names.empty()) {
-      pickle.Opcode('}');
-      for (const auto& [key, text] : value.names) {
-        pickle.Integer(key);
-        pickle.Text(text);
-        pickle.Opcode('s');
-      }
-    } else if (value.is_integer) {
-      pickle.Integer(value.integer);
-    } else {
-      pickle.Text(value.text);
-    }
-    pickle.Opcode('s');
-  }
-  const std::string& bytes = pickle.Finish();
-
+  pickle.Write(root);
+  const std::string bytes = pickle.Finish();
   AtomicFile file(path);
   try {
     caffe2::serialize::PyTorchStreamWriter zip([&file](const void* data, size_t size) {
@@ -117,8 +170,9 @@ absl::Status WriteTorchDict(const std::string& path,
     });
     zip.writeRecord("data.pkl", bytes.data(), bytes.size());
     zip.writeRecord("byteorder", "little", std::strlen("little"));
-    for (size_t i = 0; i < storages.size(); ++i) {
-      zip.writeRecord(absl::StrCat("data/", i), storages[i].data_ptr(), storages[i].nbytes());
+    for (size_t i = 0; i < pickle.storages().size(); ++i) {
+      const at::Tensor& storage = pickle.storages()[i];
+      zip.writeRecord(absl::StrCat("data/", i), storage.data_ptr(), storage.nbytes());
     }
     zip.writeEndOfFile();
   } catch (const std::exception& error) {

@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "server/engine/checkpoint/model_tree.h"
 #include "server/engine/checkpoint/torch_archive.h"
 
 namespace yoke::engine {
@@ -18,7 +19,6 @@ using Kind = PickleNode::Kind;
 constexpr int kMaxModuleDepth = 32;
 constexpr int kMaxModules = 20'000;
 constexpr int64_t kMaxTensorBytes = int64_t{4} << 30;
-constexpr char kFormat[] = "yoke-weights-1";
 
 // What a file that is no YOLOv8 detector is, for people; empty if it may be one.
 std::string OtherModel(const PickleNode& model) {
@@ -153,16 +153,6 @@ absl::Status Identify(const std::string& origin, Weights& weights) {
   return absl::OkStatus();
 }
 
-absl::Status ReadOurs(const TorchArchive& archive, const PickleNode& root, Weights& weights) {
-  const PickleNode* state = root.Find("model");
-  if (state == nullptr) return absl::InvalidArgumentError("it holds no model");
-  ReadBudget budget;
-  for (const auto& [name, value] : state->entries) {
-    YOKE_RETURN_IF_ERROR(ReadState(archive, name->text, *value, budget, weights));
-  }
-  return ReadNames(root.Find("names"), weights);
-}
-
 // The averaged weights if the checkpoint has them, else the raw ones.
 const PickleNode* Chosen(const PickleNode& root) {
   const PickleNode* ema = root.Find("ema");
@@ -185,13 +175,10 @@ absl::StatusOr<Weights> ReadChecked(const std::string& path) {
   YOKE_ASSIGN_OR_RETURN(const auto archive, TorchArchive::Open(path));
   const PickleNode& root = archive->root();
   Weights weights;
-  const PickleNode* format = root.Find("format");
-  const bool ours = format != nullptr && format->text == kFormat;
   absl::Status status = root.kind != Kind::kDict
                             ? absl::InvalidArgumentError("it holds no checkpoint (no dict)")
-                        : ours ? ReadOurs(*archive, root, weights)
-                               : ReadReference(*archive, root, weights);
-  if (status.ok()) status = Identify(ours ? "" : Origin(Chosen(root)), weights);
+                            : ReadReference(*archive, root, weights);
+  if (status.ok()) status = Identify(Origin(Chosen(root)), weights);
   if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", status.message()));
   for (const auto& [key, value] : root.entries) {
     if (key->kind != Kind::kString) continue;
@@ -232,29 +219,21 @@ TransferReport Transfer(const Weights& from, DetectionModel& to) {
 }
 
 absl::Status WriteWeights(const std::string& path, const Weights& weights) {
-  std::vector<std::pair<std::string, TorchValue>> values;
-  const auto add = [&](const std::string& name) -> TorchValue& {
-    return values.emplace_back(name, TorchValue()).second;
-  };
-  add("format").text = kFormat;
+  TorchValue::Entries arguments, entries = {{"model", ModelTree(weights)}};
+  // A finished training: nothing to resume from, the weights are the averaged ones already.
+  for (const char* name : {"ema", "updates", "optimizer", "best_fitness"}) {
+    entries.emplace_back(name, TorchValue());
+  }
+  entries.emplace_back("epoch", -1);
   for (const auto& [name, text] : weights.metadata) {
-    if (name == "format" || name == "model" || name == "names" || name == "scale" || name == "nc")
-      continue;
-    TorchValue& value = add(name);
-    value.is_integer = absl::SimpleAtoi(text, &value.integer);
-    if (!value.is_integer) value.text = text;
+    int64_t integer = 0;
+    const bool is_integer = absl::SimpleAtoi(text, &integer);
+    const TorchValue value = is_integer ? TorchValue(integer) : TorchValue(text);
+    const bool is_argument = name == "task" || name == "data" || name == "imgsz";
+    (is_argument ? arguments : entries).emplace_back(name, value);
   }
-  add("scale").text = std::string(1, weights.spec.scale);
-  TorchValue& count = add("nc");
-  count.is_integer = true;
-  count.integer = weights.spec.class_count;
-  TorchValue& names = add("names");
-  for (size_t i = 0; i < weights.names.size(); ++i) names.names.emplace_back(i, weights.names[i]);
-  TorchValue& model = add("model");
-  for (const auto& [name, tensor] : weights.state) {
-    model.tensors.emplace_back(name, tensor.is_floating_point() ? tensor.to(at::kHalf) : tensor);
-  }
-  return WriteTorchDict(path, values);
+  entries.emplace_back("train_args", TorchValue::Dict(std::move(arguments)));
+  return WriteTorchFile(path, TorchValue::Dict(std::move(entries)));
 }
 
 }  // namespace yoke::engine

@@ -1,5 +1,5 @@
 // Reading .pt weights of detectors without executing anything, transferring them into a model, and
-// writing weights that torch.load(weights_only=True) reads.
+// writing weights that the reference loads as its own.
 #pragma once
 
 #include <map>
@@ -32,9 +32,10 @@ struct TransferReport {
 // Copies every entry whose name and shape match, BN statistics included.
 TransferReport Transfer(const Weights& from, DetectionModel& to);
 
-// Writes {model: {name: fp16 tensor}, names, scale, nc, train_args, epoch, date, version, ...} so
-// that torch.load(path, weights_only=True) returns it. Atomic: temp, fsync, rename, fsync of the
-// folder.
+// Writes a checkpoint of a finished training as the reference stores one: the model as its object
+// graph, fp16, no optimizer. `metadata` becomes further entries; task, data and imgsz its
+// train_args. REQUIRES: `weights.state` is complete and not folded; no metadata is called epoch.
+// Atomic: temp, fsync, rename, fsync of the folder.
 absl::Status WriteWeights(const std::string& path, const Weights& weights);
 
 }  // namespace yoke::engine

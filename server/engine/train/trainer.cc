@@ -268,7 +268,7 @@ absl::Status Trainer::SaveWeights(const std::string& name, int epoch, const std:
   weights.metadata = {
       {"date", absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone())},
       {"task", "detect"},
-      {"epoch", absl::StrCat(epoch)},
+      {"trained_epochs", absl::StrCat(epoch)},
       {"imgsz", absl::StrCat(config_.imgsz)},
       {"recipe", config_.recipe},
       {"data", config_.data}};

@@ -39,7 +39,7 @@ Weights Example() {
   Weights weights;
   weights.spec = {'n', 2};
   weights.names = {"cat", "dog"};
-  weights.metadata = {{"epoch", "7"}, {"version", "0.1.0"}};
+  weights.metadata = {{"trained_epochs", "7"}, {"version", "0.1.0"}};
   for (auto& item : model->named_parameters())
     weights.state[item.key()] = item.value().detach().clone();
   for (auto& item : model->named_buffers()) weights.state[item.key()] = item.value().clone();
@@ -54,7 +54,7 @@ TEST_F(WeightsFile, ReadsBackWhatItWrote) {
   EXPECT_EQ(read->spec.scale, 'n');
   EXPECT_EQ(read->spec.class_count, 2);
   EXPECT_EQ(read->names, written.names);
-  EXPECT_EQ(read->metadata["epoch"], "7");
+  EXPECT_EQ(read->metadata["trained_epochs"], "7");
   ASSERT_EQ(read->state.size(), 355u);
   for (const auto& [name, tensor] : written.state) {
     EXPECT_TRUE(at::allclose(read->state[name].to(at::kFloat), tensor.to(at::kFloat), 1e-3, 1e-3))
