@@ -119,7 +119,8 @@ void Optimizer::Step() {
   ZeroGradients();
 }
 
-// Not zero_grad(), which first detaches in place: gradients that live in the reducer's buckets refuse.
+// Not zero_grad(), which first detaches in place: gradients that live in the reducer's buckets
+// refuse.
 void Optimizer::ZeroGradients() {
   for (auto& [name, parameter] : parameters_) parameter.mutable_grad().reset();
 }

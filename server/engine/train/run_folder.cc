@@ -8,17 +8,13 @@
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
 #include "server/engine/checkpoint/atomic_file.h"
+#include "server/engine/train/epoch_columns.h"
 #include "yaml-cpp/yaml.h"
 
 namespace yoke::engine {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr char kHeader[] =
-    "epoch,time,train/box_loss,train/cls_loss,train/dfl_loss,metrics/precision(B),"
-    "metrics/recall(B),metrics/mAP50(B),metrics/mAP50-95(B),val/box_loss,val/cls_loss,"
-    "val/dfl_loss,lr/pg0,lr/pg1,lr/pg2";
 
 absl::Status WriteText(const std::string& path, const std::string& text) {
   AtomicFile file(path);
@@ -118,16 +114,14 @@ void ResultsFile::Continue(const std::string& from_run_dir, int epochs) {
 }
 
 absl::Status ResultsFile::Append(const EpochReport& report) {
-  const DetectionMetrics& metrics = report.metrics;
-  std::string row = absl::StrCat(report.epoch);
-  for (const double value : {report.seconds, report.box_loss, report.cls_loss, report.dfl_loss,
-                             metrics.precision, metrics.recall, metrics.map50, metrics.map5095,
-                             report.val_box_loss, report.val_cls_loss, report.val_dfl_loss}) {
+  std::string header = "epoch,time";
+  std::string row = absl::StrCat(report.epoch, ",", Number(report.seconds));
+  for (const auto& [name, value] : EpochColumns(report)) {
+    absl::StrAppend(&header, ",", name);
     absl::StrAppend(&row, ",", Number(value));
   }
-  for (const double lr : report.lr) absl::StrAppend(&row, ",", Number(lr));
   rows_.push_back(row);
-  std::string text = absl::StrCat(kHeader, "\n");
+  std::string text = absl::StrCat(header, "\n");
   for (const std::string& one : rows_) absl::StrAppend(&text, one, "\n");
   return WriteText(path_, text);
 }

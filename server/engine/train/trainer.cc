@@ -254,6 +254,7 @@ absl::Status Trainer::FinishEpoch(int epoch, const EpochOutcome& outcome) {
   s_.progress.seconds = report.seconds;
   if (!leads_) return absl::OkStatus();
   YOKE_RETURN_IF_ERROR(s_.results.Append(report));
+  YOKE_RETURN_IF_ERROR(s_.tensorboard.Append(report));
   YOKE_RETURN_IF_ERROR(SaveEpoch(epoch + 1, is_best));
   observer_.OnEpoch(report);
   return absl::OkStatus();

@@ -174,7 +174,8 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
   torch::manual_seed(config.seed + 1);  // the same fresh weights on every rank
 
   TrainingSetup setup{.early_stop = EarlyStop(config.patience, IsModern(config)),
-                      .results = ResultsFile(config.run_dir)};
+                      .results = ResultsFile(config.run_dir),
+                      .tensorboard = TensorBoardFile(config.run_dir)};
   YOKE_ASSIGN_OR_RETURN(setup.amp, ResolveAmp(config.amp, device));
   YOKE_ASSIGN_OR_RETURN(setup.data, LoadTrainingData(config, observer));
   observer.OnPhase("load");

@@ -12,6 +12,7 @@
 #include "server/engine/train/resume.h"
 #include "server/engine/train/run_folder.h"
 #include "server/engine/train/schedule.h"
+#include "server/engine/train/tensorboard_file.h"
 #include "server/engine/train/training_data.h"
 
 namespace yoke::engine {
@@ -31,6 +32,7 @@ struct TrainingSetup {
   EarlyStop early_stop;
   Progress progress;  // where to begin
   ResultsFile results;
+  TensorBoardFile tensorboard;
 };
 
 // On every rank of `group`; all end with the same weights. With config.resume, from its state.

@@ -1,0 +1,15 @@
+// What an epoch came to, by the reference's column names and in its order.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "server/engine/observer.h"
+
+namespace yoke::engine {
+
+// "train/box_loss" ... "lr/pg2"; without the epoch and the time.
+std::vector<std::pair<std::string, double>> EpochColumns(const EpochReport& report);
+
+}  // namespace yoke::engine
