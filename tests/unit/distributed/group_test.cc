@@ -89,6 +89,7 @@ TEST(Group, APeerThatNeverComesIsUnavailableWithinTheTimeout) {
 
 // Rank 1 is a process of its own: this program again, which joins and waits to be killed.
 TEST(Group, APeerThatDiesMakesTheOperationUnavailable) {
+  signal(SIGPIPE, SIG_IGN);
   const yoke::TempFolder folder;
   const std::string store = folder.path() + "/store";
   const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();

@@ -1,5 +1,8 @@
-// Runs a function as several ranks of one gloo group, one thread each.
+// Runs a function as several ranks of one gloo group, one thread each. No group is taken down before all are done:
+// in a process of their own, as in a worker, ranks never see that of each other.
 #pragma once
+
+#include <signal.h>
 
 #include <functional>
 #include <memory>
@@ -15,6 +18,8 @@ namespace yoke::engine {
 
 inline void RunAsRanks(int world_size, const std::function<void(Group&)>& rank) {
   const yoke::TempFolder folder;
+  signal(SIGPIPE, SIG_IGN);  // as a worker does: a peer may close first
+  std::vector<std::shared_ptr<Group>> groups(static_cast<size_t>(world_size));
   std::vector<std::thread> threads;
   for (int i = 0; i < world_size; ++i) {
     threads.emplace_back([&, i] {
@@ -25,6 +30,7 @@ inline void RunAsRanks(int world_size, const std::function<void(Group&)>& rank) 
       options.timeout_seconds = 60;
       const absl::StatusOr<std::shared_ptr<Group>> group = MakeGroup(options);
       ASSERT_TRUE(group.ok()) << group.status();
+      groups[static_cast<size_t>(i)] = *group;
       rank(**group);
     });
   }

@@ -6,6 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/unwritable_folder.h"
 #include "tests/unit/data/pictures.h"
 #include "tests/unit/data/temp_folder.h"
 #include "tests/unit/distributed/ranks.h"
@@ -199,7 +200,14 @@ TEST_F(Labeler, SaysWhatCannotBeUsed) {
   config_.amp = "off";
   config_.out = folder_ / "in/a.jpg";
   EXPECT_EQ(Run().status().code(), absl::StatusCode::kInvalidArgument);
-  config_.out = "/sys/kernel/labels";
+}
+
+TEST_F(Labeler, SaysWhereNobodyMayWrite) {
+  const std::string folder = UnwritableFolder();
+  if (folder.empty())
+    GTEST_SKIP() << "no folder here that root may not write to (sysfs is not mounted)";
+  Picture("a.jpg");
+  config_.out = folder + "/labels";
   EXPECT_EQ(Run().status().code(), absl::StatusCode::kPermissionDenied);
 }
 
