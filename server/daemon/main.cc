@@ -55,6 +55,7 @@ absl::StatusOr<Config> LoadConfig(const std::string& file, const std::map<std::s
   for (const auto& [name, value] : flags) {
     if (const absl::Status applied = ApplyValue(name, value, config); !applied.ok()) return absl::InvalidArgumentError(absl::StrCat("--", applied.message()));
   }
+  if (config.state.empty()) return absl::InvalidArgumentError("--state is empty; name a folder for jobs and database");
   if (!config.listen.empty()) YOKE_RETURN_IF_ERROR(CheckLoopback(config.listen));
   return config;
 }
