@@ -17,6 +17,7 @@
 #include "server/engine/data/dataset.h"
 #include "server/engine/data/file_list.h"
 #include "server/engine/data/process/raw_folder.h"
+#include "server/engine/train/training_setup.h"
 #include "server/worker/banner.h"
 #include "server/worker/failure.h"
 #include "server/worker/inputs.h"
@@ -116,6 +117,10 @@ class Preparer {
 
   absl::Status Check(const engine::TrainConfig& train) {
     YOKE_RETURN_IF_ERROR(CheckTrainModel(train.model));
+    std::string ignored;  // the training itself warns
+    if (!train.resume.empty()) {
+      YOKE_RETURN_IF_ERROR(engine::LoadResumable(train, &ignored).status());
+    }
     YOKE_ASSIGN_OR_RETURN(const DataYaml yaml, engine::ReadDataYaml(train.data));
     if (yaml.train.empty()) {
       return absl::InvalidArgumentError(

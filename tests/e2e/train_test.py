@@ -82,6 +82,9 @@ class Train(unittest.TestCase):
             epochs = [json.loads(line)["fields"]["epoch"] for line in box.yoke("metrics", resumed["name"], "-o", "jsonl").stdout.splitlines()
                       if json.loads(line)["type"] == "epoch"]
             self.assertEqual(epochs, list(range(done + 1, 13)))
+            again = box.yoke("train", *self.keys(device="0", epochs=12), f"resume={resumed['name']}", check=False)
+            self.assertEqual(again.returncode, 2)
+            self.assertIn("it has trained all of its 12 epochs", again.stderr)
             self.assertEqual(box.attempt_processes(job), [])
 
 

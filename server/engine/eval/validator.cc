@@ -212,7 +212,9 @@ absl::StatusOr<ValidationResult> RunValidation(const ValConfig& config, at::Devi
   scan.skip_bad = config.on_bad_label == "skip";
   scan.cache_dir = config.cache_dir;
   scan.threads = std::max(config.workers, 1);
-  scan.warn = [&](const std::string& sentence) { observer.OnWarning(sentence); };
+  if (group.rank() == 0) {  // all ranks find the same
+    scan.warn = [&](const std::string& sentence) { observer.OnWarning(sentence); };
+  }
   YOKE_ASSIGN_OR_RETURN(const Split split, ScanSplit(sources, scan));
   LoaderOptions options;
   options.batch = static_cast<int>(std::max<int64_t>(config.batch / group.world_size(), 1));

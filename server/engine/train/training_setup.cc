@@ -122,24 +122,12 @@ absl::Status Resume(const TrainConfig& config, bool writes, TrainingSetup& setup
   namespace fs = std::filesystem;
   const std::string from = RunFolderOf(config.resume);
   std::string warning;
-  absl::StatusOr<TrainState> state = LoadState(from + "/checkpoints", &warning);
-  if (absl::IsNotFound(state.status())) {
-    return absl::NotFoundError(absl::StrCat("resume=", config.resume, ": no training state in ",
-                                            from,
-                                            "/checkpoints; to train on from its weights, "
-                                            "give them as model= instead"));
-  }
-  YOKE_RETURN_IF_ERROR(state.status());
+  YOKE_ASSIGN_OR_RETURN(const TrainState state, LoadResumable(config, &warning));
   if (!warning.empty()) observer.OnWarning(warning);
   YOKE_ASSIGN_OR_RETURN(setup.progress,
-                        RestoreState(*state, setup.identity, setup.early_stop, *setup.model,
+                        RestoreState(state, setup.identity, setup.early_stop, *setup.model,
                                      *setup.ema, *setup.optimizer, observer));
   const int done = setup.progress.epochs_done;
-  if (done >= config.epochs) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("resume=", config.resume, ": it has trained all of its ", done,
-                     " epochs; give epochs= more than that to train on"));
-  }
   setup.results.Continue(from, done);
   if (writes && !fs::equivalent(from, config.run_dir)) {
     for (const char* name : {"weights/best.pt", "weights/last.pt", "results.csv"}) {
@@ -153,6 +141,27 @@ absl::Status Resume(const TrainConfig& config, bool writes, TrainingSetup& setup
 }
 
 }  // namespace
+
+absl::StatusOr<TrainState> LoadResumable(const TrainConfig& config, std::string* warning) {
+  const std::string from = RunFolderOf(config.resume);
+  absl::StatusOr<TrainState> state = LoadState(from + "/checkpoints", warning);
+  if (absl::IsNotFound(state.status())) {
+    return absl::NotFoundError(absl::StrCat("resume=", config.resume, ": no training state in ",
+                                            from,
+                                            "/checkpoints; to train on from its weights, "
+                                            "give them as model= instead"));
+  }
+  YOKE_RETURN_IF_ERROR(state.status());
+  const auto done = static_cast<int>(state->numbers["epochs_done"]);
+  // A further attempt at the same run may find it all but finished, which is no mistake.
+  std::error_code none;
+  if (done >= config.epochs && !std::filesystem::equivalent(from, config.run_dir, none)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("resume=", config.resume, ": it has trained all of its ", done,
+                     " epochs; give epochs= more than that to train on"));
+  }
+  return state;
+}
 
 absl::Status BroadcastBuffers(DetectionModel& model, Group& group) {
   std::vector<at::Tensor> buffers;

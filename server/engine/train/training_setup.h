@@ -40,6 +40,10 @@ struct TrainingSetup {
 absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Device device,
                                             Group& group, Observer& observer);
 
+// The state that config.resume means. NotFound: there is none. InvalidArgument: that run, another
+// one than config.run_dir, has no epoch left to train. `warning` names a damaged newer state.
+absl::StatusOr<TrainState> LoadResumable(const TrainConfig& config, std::string* warning);
+
 // Copies rank 0's BatchNorm statistics to all ranks: each has seen other images.
 absl::Status BroadcastBuffers(DetectionModel& model, Group& group);
 

@@ -143,6 +143,7 @@ TEST_F(TrainerTest, AResumeOfAFinishedRunIsRefused) {
   TrainConfig config = Config("done", 1);
   ASSERT_TRUE(Train(config).ok());
   config.resume = config.run_dir;
+  config.run_dir = folder_.path() + "/again";
   EXPECT_THAT(Train(config).status().message(), HasSubstr("give epochs= more than that"));
 }
 
