@@ -59,7 +59,10 @@ class ThreadLauncher : public Launcher {
       Ask(job.id);
     }
     YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::Lease> leases, store_.ListLeases());
-    for (const jobs::Lease& lease : leases) quarantine_due_ms_ = lease.quarantined ? 0 : quarantine_due_ms_;
+    for (const jobs::Lease& lease : leases) {
+      MutexLock lock(mutex_);
+      if (lease.quarantined) quarantine_due_ms_ = 0;
+    }
     thread_ = std::thread([this] { Loop(); });
     return absl::OkStatus();
   }
