@@ -91,6 +91,9 @@ def main():
     data = folder / "data"
     shutil.copytree(arguments.data / "coco128", data / "coco128")  # the peer writes caches beside the labels
     shutil.copytree(arguments.data / "weights", data / "weights")
+    yaml = data / "coco128/data.yaml"  # the peer takes a relative path to be under its own folder
+    lines = [line for line in yaml.read_text().splitlines() if not line.startswith("path:")]
+    yaml.write_text("\n".join([f"path: {yaml.parent}", *lines]) + "\n")
     environment = {**os.environ, "YOKE_SERVER": f"unix://{folder}/s"}
     daemon = subprocess.Popen([arguments.bin / "yoked", "--state", folder / "state", "--socket", folder / "s"], stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL)
