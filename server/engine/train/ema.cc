@@ -1,7 +1,6 @@
 #include "server/engine/train/ema.h"
 
 #include <cmath>
-#include <vector>
 
 #include "ATen/core/grad_mode.h"
 #include "ATen/ops/_foreach_lerp.h"
@@ -45,14 +44,16 @@ absl::StatusOr<std::unique_ptr<Ema>> Ema::Create(DetectionModel& model, at::Devi
   CopyState(StateOf(model), *ema->model_);
   for (at::Tensor& parameter : ema->model_->parameters()) parameter.set_requires_grad(false);
   ema->model_->eval();
+  ema->averages_ = FloatingEntries(*ema->model_);
+  ema->followed_ = FloatingEntries(model);
   return ema;
 }
 
-void Ema::Update(DetectionModel& model) {
+void Ema::Update() {
   const at::NoGradGuard no_gradients;
   ++updates_;
   const double decay = kDecayMax * (1 - std::exp(-static_cast<double>(updates_) / kRampUpdates));
-  at::_foreach_lerp_(FloatingEntries(*model_), FloatingEntries(model), 1 - decay);
+  at::_foreach_lerp_(averages_, followed_, 1 - decay);
 }
 
 }  // namespace yoke::engine

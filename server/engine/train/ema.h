@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/engine/model/detection_model.h"
@@ -12,12 +13,13 @@ namespace yoke::engine {
 
 class Ema {
  public:
-  // Starts as a copy of `model`.
+  // Starts as a copy of `model` and follows it: its parameters and buffers must stay the same
+  // tensors.
   static absl::StatusOr<std::unique_ptr<Ema>> Create(DetectionModel& model, at::Device device);
 
   // After an optimiser step: every floating entry of the state, BatchNorm statistics included,
-  // moves to `model`'s with decay 0.9999 (1 - exp(-updates / 2000)).
-  void Update(DetectionModel& model);
+  // moves to the followed model's with decay 0.9999 (1 - exp(-updates / 2000)).
+  void Update();
 
   DetectionModel& model() { return *model_; }
   int64_t updates() const { return updates_; }
@@ -25,6 +27,7 @@ class Ema {
 
  private:
   std::shared_ptr<DetectionModel> model_;
+  std::vector<at::Tensor> averages_, followed_;  // floating entries, in the same order
   int64_t updates_ = 0;
 };
 

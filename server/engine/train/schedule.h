@@ -39,9 +39,6 @@ class Schedule {
 
   int64_t warmup_iterations() const { return warmup_; }  // -1: no warm-up
 
-  // Iterations per step after warm-up; what weight decay is scaled by.
-  int accumulate() const { return accumulate_; }
-
  private:
   ScheduleConfig config_;
   int64_t warmup_;

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
+#include "server/engine/checkpoint/weights.h"
 #include "server/engine/eval/batch_tensors.h"
 #include "server/engine/eval/validator.h"
 #include "server/engine/train/autocast.h"
@@ -179,7 +180,7 @@ absl::Status Trainer::Iterate(int epoch, int64_t position, const Batch& batch,
   outcome.losses.Add(box, cls, dfl);
   if (steps) {
     s_.optimizer->Step();
-    s_.ema->Update(*s_.model);
+    s_.ema->Update();
     s_.progress.last_step = iteration;
   }
   ++s_.progress.iteration;
