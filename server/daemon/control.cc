@@ -6,7 +6,6 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
@@ -174,11 +173,8 @@ class Control : public jobs::JobControl {
     spec.backend = layout.gpu ? "nccl" : "gloo";
     spec.ranks = std::move(layout.ranks);
     spec.device_words = std::move(layout.device_words);
-    if (const absl::StatusOr<std::string> parent = jobs::ParseJobName(resolved.train().resume()); parent.ok()) {
-      YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord resumed, store_.Get(*parent));
-      spec.resume_from = launcher::RunDir(launcher::JobsRoot(options_.state_dir), resumed.id);
-    }
-    if (absl::StartsWith(resolved.train().resume(), "/")) spec.resume_from = resolved.train().resume();
+    YOKE_ASSIGN_OR_RETURN(spec.resume_from,
+                          launcher::ResumeFolder(launcher::JobsRoot(options_.state_dir), store_, resolved.train().resume()));
     spec.user_set = user_set;
     spec.spec = nlohmann::json::parse(jobs::SpecJson(resolved), nullptr, false);
     return spec;

@@ -19,19 +19,22 @@
 namespace yoke::launcher {
 namespace {
 
-// Where a training continues: an earlier attempt's run folder, a job's run folder, or a path as given.
+// Where a job's training continues: an earlier attempt's run folder, a job's run folder, or a path as given.
 absl::StatusOr<std::string> ResumeFrom(const std::string& jobs_root, jobs::JobStore& store, const jobs::JobRecord& job) {
   if (job.public_job.attempts_size() > 1) return RunDir(jobs_root, job.id);
   std::string asked = job.public_job.parent();
   if (asked.empty() && job.public_job.spec().has_train()) asked = job.public_job.spec().train().resume();
-  if (asked.empty()) return std::string();
+  return ResumeFolder(jobs_root, store, asked);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ResumeFolder(const std::string& jobs_root, jobs::JobStore& store, const std::string& asked) {
   const absl::StatusOr<std::string> id = jobs::ParseJobName(asked);
   if (!id.ok()) return asked;
   YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord parent, store.Get(*id));
   return RunDir(jobs_root, parent.id);
 }
-
-}  // namespace
 
 absl::StatusOr<std::vector<v1::Device>> FindDevices(const devices::DeviceInventory& inventory, const std::vector<std::string>& uuids) {
   const std::vector<v1::Device> all = inventory.Devices();

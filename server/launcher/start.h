@@ -19,6 +19,9 @@ namespace yoke::launcher {
 absl::StatusOr<std::vector<v1::Device>> FindDevices(const devices::DeviceInventory& inventory, const std::vector<std::string>& uuids);
 Machine ThisMachine(const devices::DeviceInventory& inventory);
 
+// What `asked` (a job's name, or a path) means to continue from: that job's run folder, or the path. NotFound.
+absl::StatusOr<std::string> ResumeFolder(const std::string& jobs_root, jobs::JobStore& store, const std::string& asked);
+
 // Attempt n+1 with its run id, leases, banner; state STARTING.
 absl::Status CommitStart(const LauncherOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory, const std::string& job_id,
                          const std::vector<std::string>& device_uuids);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "server/engine/resume_path.h"
 
 namespace yoke::worker {
 namespace {
@@ -59,13 +60,6 @@ absl::StatusOr<std::string> OnlyYaml(const std::string& folder) {
                    " holds several YAML files; name one: ", absl::StrJoin(found, ", ")));
 }
 
-// The run folder that `resume` means: a run folder itself, its weights/last.pt, or a checkpoint in
-// it.
-fs::path RunFolderOf(const std::string& resume) {
-  const fs::path path = resume;
-  return IsFolder(path) ? path : path.parent_path().parent_path();
-}
-
 bool HasState(const fs::path& run) {
   return IsFile(run / "checkpoints/a.ckpt") || IsFile(run / "checkpoints/b.ckpt");
 }
@@ -85,7 +79,7 @@ absl::Status ResolveResume(const ipc::AttemptSpec& attempt, engine::TrainConfig&
     return absl::NotFoundError(
         absl::StrCat("resume: ", train.resume, ": no such run folder or checkpoint"));
   }
-  const fs::path run = RunFolderOf(train.resume);
+  const fs::path run = engine::RunFolderOf(train.resume);
   if (!HasState(run)) {
     return absl::NotFoundError(absl::StrCat("resume: no training state in ",
                                             (run / "checkpoints").string(),

@@ -40,7 +40,6 @@ absl::Status WriteAll(int fd, const std::string& path, std::string_view bytes) {
     if (n < 0) return FileError(path, "write", errno);
     bytes.remove_prefix(static_cast<size_t>(n));
   }
-  if (::fdatasync(fd) != 0) return FileError(path, "write", errno);
   return absl::OkStatus();
 }
 
@@ -89,11 +88,19 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_byt
   return std::string(bytes.begin(), bytes.end());
 }
 
+absl::Status WriteFile(const std::string& target, int creation, std::string_view bytes, const std::string& path) {
+  Descriptor fd(::open(target.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | creation, 0644));
+  if (fd.get() < 0) return FileError(path, "create", errno);
+  YOKE_RETURN_IF_ERROR(WriteAll(fd.get(), path, bytes));
+  return fd.Close() == 0 ? absl::OkStatus() : FileError(path, "write", errno);
+}
+
 absl::Status ReplaceFile(const std::string& path, std::string_view bytes) {
   const std::string temporary = absl::StrCat(path, ".tmp-", ::getpid());
   Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (fd.get() < 0) return FileError(temporary, "create", errno);
   absl::Status status = WriteAll(fd.get(), path, bytes);
+  if (status.ok() && ::fdatasync(fd.get()) != 0) status = FileError(path, "write", errno);
   if (status.ok() && fd.Close() != 0) status = FileError(path, "write", errno);
   if (status.ok() && ::rename(temporary.c_str(), path.c_str()) != 0) status = FileError(path, "replace", errno);
   if (!status.ok()) ::unlink(temporary.c_str());

@@ -18,6 +18,10 @@ absl::StatusOr<std::vector<uint8_t>> ReadFileBytes(const std::string& path, size
 // As ReadFileBytes, but InvalidArgument for a file over `max_bytes`.
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes);
 
+// Writes the file `target`, which `creation` (O_EXCL or O_TRUNC) makes anew; what was begun is left after an error.
+// Messages name `path`, for a target that stands in for it. Not synced.
+absl::Status WriteFile(const std::string& target, int creation, std::string_view bytes, const std::string& path);
+
 // Writes beside `path`, syncs and renames: a reader sees the old bytes or the new ones.
 absl::Status ReplaceFile(const std::string& path, std::string_view bytes);
 

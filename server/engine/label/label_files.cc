@@ -21,20 +21,6 @@ namespace fs = std::filesystem;
 
 constexpr size_t kInspectBytes = 64 * 1024;
 
-absl::Status WriteTemporary(const std::string& path, const std::string& temporary,
-                            std::string_view bytes) {
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return FileError(path, "create", errno);
-  int error = 0;
-  while (!bytes.empty() && error == 0) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n > 0) bytes.remove_prefix(static_cast<size_t>(n));
-    if (n < 0 && errno != EINTR) error = errno;
-  }
-  if (::close(fd) != 0 && error == 0) error = errno;
-  return error == 0 ? absl::OkStatus() : FileError(path, "write", error);
-}
-
 }  // namespace
 
 std::string LabelText(const std::vector<Detection>& detections_px, ImageSize photo,
@@ -79,7 +65,7 @@ absl::Status FileWriter::Write(const std::string& path, std::string_view bytes) 
     folders_.insert(folder);
   }
   const std::string temporary = absl::StrCat(folder, "/", temporary_name_);
-  absl::Status status = WriteTemporary(path, temporary, bytes);
+  absl::Status status = WriteFile(temporary, O_TRUNC, bytes, path);
   if (status.ok() && ::rename(temporary.c_str(), path.c_str()) != 0) {
     status = FileError(path, "write", errno);
   }

@@ -126,10 +126,4 @@ absl::Status ResultsFile::Append(const EpochReport& report) {
   return WriteText(path_, text);
 }
 
-std::string RunFolderOf(const std::string& resume) {
-  const fs::path path = fs::path(resume).lexically_normal();
-  if (fs::is_directory(path)) return path.string();
-  return path.parent_path().parent_path().string();
-}
-
 }  // namespace yoke::engine

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "server/engine/checkpoint/weights.h"
 #include "server/engine/config.h"
 #include "server/engine/observer.h"
 
@@ -31,9 +30,5 @@ class ResultsFile {
   const std::string path_;
   std::vector<std::string> rows_;
 };
-
-// The run folder that `resume` means: itself, or the one its file lies in
-// (RUN/weights/last.pt, RUN/checkpoints/a.ckpt).
-std::string RunFolderOf(const std::string& resume);
 
 }  // namespace yoke::engine

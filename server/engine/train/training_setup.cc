@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
 #include "server/engine/checkpoint/weights.h"
+#include "server/engine/resume_path.h"
 #include "server/engine/train/autocast.h"
 #include "torch/utils.h"
 

@@ -71,18 +71,7 @@ fs::path OutputPath(const fs::path& relative, std::set<std::string>& taken) {
   return folder / (stem + extension);
 }
 
-absl::Status WriteNew(const std::string& path, std::string_view bytes) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (fd < 0) return FileError(path, "create", errno);
-  int error = 0;
-  while (!bytes.empty() && error == 0) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n > 0) bytes.remove_prefix(static_cast<size_t>(n));
-    if (n < 0 && errno != EINTR) error = errno;
-  }
-  if (::close(fd) != 0 && error == 0) error = errno;
-  return error == 0 ? absl::OkStatus() : FileError(path, "write", error);
-}
+absl::Status WriteNew(const std::string& path, std::string_view bytes) { return WriteFile(path, O_EXCL, bytes, path); }
 
 absl::Status CopyImage(const std::string& from, const std::string& to, bool link) {
   // Resolved first: a link to a symbolic link would point elsewhere from `to`.
