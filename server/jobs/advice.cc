@@ -28,7 +28,7 @@ char ScaleOf(const std::string& model) {
 std::vector<std::string> Advice(const v1::JobSpec& resolved, int world_size, int64_t smallest_memory_bytes) {
   const v1::TrainSpec* train = TrainPart(resolved);
   const char scale = train == nullptr ? '\0' : ScaleOf(train->model());
-  if (scale == '\0' || world_size < 1 || smallest_memory_bytes <= 0) return {};
+  if (scale == '\0' || world_size < 1 || smallest_memory_bytes <= 0 || train->batch() < 1) return {};
   const int per_rank = train->batch() / world_size;
   const double area = train->imgsz() / 640.0 * (train->imgsz() / 640.0);
   const MemoryFigures& figures = kMemory.at(scale);
@@ -49,8 +49,12 @@ std::vector<std::string> Banner(const v1::JobSpec& resolved, const std::vector<s
   const int count = static_cast<int>(device_words.size());
   std::vector<std::string> lines = {absl::StrCat(gpus ? "GPUs: " : "CPU devices: ", count), absl::StrCat("Devices: ", absl::StrJoin(device_words, ", "))};
   if (train != nullptr && count > 0) {
-    lines.push_back(absl::StrCat("Total batch: ", train->batch()));
-    lines.push_back(absl::StrCat("Batch per device: ", train->batch() / count));
+    if (train->batch() < 0) {
+      lines.push_back("Total batch: the most that fits, found on the devices");
+    } else {
+      lines.push_back(absl::StrCat("Total batch: ", train->batch()));
+      lines.push_back(absl::StrCat("Batch per device: ", train->batch() / count));
+    }
     lines.push_back(count > 1 ? absl::StrCat("Method: DDP (", gpus ? "NCCL" : "gloo", ")") : std::string("Method: single device"));
   }
   return lines;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/check.h"
 #include "google/protobuf/util/json_util.h"
+#include "server/jobs/key_rules.h"
 #include "yoke/v1/setting.pb.h"
 
 namespace yoke::jobs {
@@ -100,9 +101,16 @@ void CheckField(const Message& message, const FieldDescriptor& field, const std:
   }
 }
 
+// Whether the recipe that `message` names, if it has one, is the modern one.
+bool IsModern(const Message& message) {
+  const FieldDescriptor* recipe = message.GetDescriptor()->FindFieldByName("recipe");
+  return recipe != nullptr && message.GetReflection()->GetString(message, recipe) == "modern";
+}
+
 // Fills defaults of `message` and of the messages inside it that are present; collects what the user set.
 void ResolveMessage(Message& message, const std::string& prefix, ResolvedSpec& out) {
   const auto& descriptor = *message.GetDescriptor();
+  const bool modern = IsModern(message);
   for (int i = 0; i < descriptor.field_count(); ++i) {
     const FieldDescriptor& field = *descriptor.field(i);
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
@@ -117,7 +125,8 @@ void ResolveMessage(Message& message, const std::string& prefix, ResolvedSpec& o
       out.user_set.push_back(field.name());
       CheckField(message, field, path, out.violations);
     } else if (!setting.default_value().empty()) {
-      SetDefault(message, field, setting.default_value());
+      const bool differs = modern && !setting.modern_value().empty();
+      SetDefault(message, field, differs ? setting.modern_value() : setting.default_value());
     } else if (setting.required()) {
       out.violations.push_back({path, absl::StrCat(field.name(), "= is missing: ", setting.help())});
     }
@@ -162,6 +171,7 @@ const char* TaskName(const v1::JobSpec& spec) {
     case v1::JobSpec::kLabel: return "label";
     case v1::JobSpec::kProcess: return "process";
     case v1::JobSpec::kSelftest: return "selftest";
+    case v1::JobSpec::kExport: return "export";
     case v1::JobSpec::TASK_NOT_SET: break;
   }
   return "";
@@ -177,7 +187,7 @@ ResolvedSpec Resolve(const v1::JobSpec& asked) {
   ResolvedSpec out;
   out.spec = asked;
   if (asked.task_case() == v1::JobSpec::TASK_NOT_SET) {
-    out.violations.push_back({"task", "a job needs one of train, validate, label, process, selftest"});
+    out.violations.push_back({"task", "a job needs one of train, validate, label, process, selftest, export"});
     return out;
   }
   if (out.spec.has_process()) {
@@ -192,12 +202,14 @@ ResolvedSpec Resolve(const v1::JobSpec& asked) {
     case v1::JobSpec::kValidate: RoundImageSize(*out.spec.mutable_validate(), out); break;
     case v1::JobSpec::kLabel: RoundImageSize(*out.spec.mutable_label(), out); break;
     case v1::JobSpec::kSelftest: RoundImageSize(*out.spec.mutable_selftest(), out); break;
+    case v1::JobSpec::kExport: RoundImageSize(*out.spec.mutable_export_(), out); break;
     case v1::JobSpec::kProcess:
       CheckSplit(out.spec.process(), out.violations);
       if (out.spec.process().has_train()) RoundImageSize(*out.spec.mutable_process()->mutable_train(), out);
       break;
     case v1::JobSpec::TASK_NOT_SET: break;
   }
+  CheckKeysTogether(out);
   return out;
 }
 
@@ -225,6 +237,7 @@ std::vector<Violation> CheckForWorldSize(const v1::JobSpec& resolved, int world_
   } else {
     return {};
   }
+  if (batch == -1) return {};  // found on the devices
   if (batch < world_size) {
     return {{field, absl::StrCat("batch=", batch, " is smaller than the number of devices (", world_size, "): each needs at least one image; use batch=",
                                  world_size, " or fewer devices")}};

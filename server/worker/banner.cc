@@ -20,8 +20,9 @@ Batch BatchOf(const Job& job, int64_t ranks) {
     return {label->batch * ranks, label->batch, false};
   if (const auto* selftest = std::get_if<SelftestJob>(&job.task))
     return {selftest->batch, selftest->batch / ranks, true};
-  const auto& process = std::get<ProcessJob>(job.task);
-  if (process.train) return {process.train->batch, process.train->batch / ranks, true};
+  const auto* process = std::get_if<ProcessJob>(&job.task);
+  if (process != nullptr && process->train)
+    return {process->train->batch, process->train->batch / ranks, true};
   return {};
 }
 
@@ -42,7 +43,9 @@ std::vector<std::string> BannerLines(const ipc::AttemptSpec& attempt, const Job&
     lines.push_back(
         absl::StrCat("No GPU on this machine: device=", job.device, " means CPU slots"));
   }
-  if (batch.total > 0) {
+  if (batch.total == -1) {
+    lines.push_back("Total batch: the most that fits, found on the devices");
+  } else if (batch.total > 0) {
     lines.push_back(absl::StrCat("Total batch: ", batch.total));
     lines.push_back(absl::StrCat("Batch per device: ", batch.each));
   }

@@ -99,14 +99,20 @@ absl::Status ResolveTrain(const ipc::AttemptSpec& attempt, engine::TrainConfig& 
   return absl::OkStatus();
 }
 
-absl::Status ResolveLabel(const ipc::AttemptSpec& attempt, engine::LabelConfig& label) {
-  for (std::string& model : label.models) {
+absl::Status FindWeights(const ipc::AttemptSpec& attempt, const char* task,
+                         std::vector<std::string>& models) {
+  for (std::string& model : models) {
     YOKE_ASSIGN_OR_RETURN(model, FindModel(model, WeightsDirs(attempt)));
     if (IsScaleName(model)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("model=", model, " has no weights; labelling needs a .pt"));
+          absl::StrCat("model=", model, " has no weights; ", task, " needs a .pt"));
     }
   }
+  return absl::OkStatus();
+}
+
+absl::Status ResolveLabel(const ipc::AttemptSpec& attempt, engine::LabelConfig& label) {
+  YOKE_RETURN_IF_ERROR(FindWeights(attempt, "labelling", label.models));
   for (std::string& source : label.sources) {
     source = Absolute(source);
     std::error_code ignored;
@@ -119,10 +125,7 @@ absl::Status ResolveLabel(const ipc::AttemptSpec& attempt, engine::LabelConfig& 
 
 absl::Status ResolveValidate(const ipc::AttemptSpec& attempt, engine::ValConfig& val) {
   YOKE_ASSIGN_OR_RETURN(val.data, FindData(val.data));
-  YOKE_ASSIGN_OR_RETURN(val.model, FindModel(val.model, WeightsDirs(attempt)));
-  if (!IsScaleName(val.model)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("model=", val.model, " has no weights; validation needs a .pt"));
+  return FindWeights(attempt, "validation", val.models);
 }
 
 }  // namespace
@@ -176,6 +179,12 @@ absl::Status ResolveInputs(const ipc::AttemptSpec& attempt, Job& job) {
   if (auto* val = std::get_if<engine::ValConfig>(&job.task)) return ResolveValidate(attempt, *val);
   if (auto* label = std::get_if<engine::LabelConfig>(&job.task))
     return ResolveLabel(attempt, *label);
+  if (auto* exported = std::get_if<engine::ExportConfig>(&job.task)) {
+    std::vector<std::string> models = {exported->model};
+    YOKE_RETURN_IF_ERROR(FindWeights(attempt, "an export", models));
+    exported->model = models.front();
+    return absl::OkStatus();
+  }
   if (auto* process = std::get_if<ProcessJob>(&job.task)) {
     process->process.source = Absolute(process->process.source);
     process->process.out = Absolute(process->process.out);

@@ -137,12 +137,13 @@ class Preparer {
   }
 
   absl::Status Check(const engine::ValConfig& val) {
-    YOKE_ASSIGN_OR_RETURN(const engine::Weights weights, engine::ReadWeights(val.model));
     YOKE_ASSIGN_OR_RETURN(const DataYaml yaml, engine::ReadDataYaml(val.data));
-    const auto classes = static_cast<size_t>(weights.spec.class_count);
-    if (classes != yaml.names.size() && !val.single_cls) {
+    for (const std::string& model : val.models) {
+      YOKE_ASSIGN_OR_RETURN(const engine::Weights weights, engine::ReadWeights(model));
+      const auto classes = static_cast<size_t>(weights.spec.class_count);
+      if (classes == yaml.names.size() || val.single_cls) continue;
       return absl::InvalidArgumentError(absl::StrCat(
-          val.model, " knows ", classes, " classes and ", yaml.yaml_path, " names ",
+          model, " knows ", classes, " classes and ", yaml.yaml_path, " names ",
           yaml.names.size(), "; validate weights on the data set they were trained for"));
     }
     const std::vector<std::string>& sources = val.split == "train"  ? yaml.train
@@ -178,6 +179,11 @@ class Preparer {
   }
 
   absl::Status Check(const SelftestJob& job) { return absl::OkStatus(); }
+
+  absl::Status Check(const engine::ExportConfig& exported) {
+    YOKE_RETURN_IF_ERROR(engine::ReadWeights(exported.model).status());
+    return CheckWritable("out", fs::path(exported.out).parent_path().string());
+  }
 
   const ipc::AttemptSpec& attempt_;
   int threads_ = 0;

@@ -77,6 +77,9 @@ absl::StatusOr<TaskEnd> RunTask(const Job& job, Rank& rank) {
     absl::StatusOr<TaskEnd> operator()(const SelftestJob& job) {
       return RunSelftestTask(job, rank);
     }
+    absl::StatusOr<TaskEnd> operator()(const engine::ExportConfig& config) {
+      return RunExportTask(config, rank);
+    }
   };
   return std::visit(Call{rank}, job.task);
 }

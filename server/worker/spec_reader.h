@@ -25,7 +25,8 @@ struct SelftestJob {
 };
 
 struct Job {
-  std::variant<engine::TrainConfig, engine::ValConfig, engine::LabelConfig, ProcessJob, SelftestJob>
+  std::variant<engine::TrainConfig, engine::ValConfig, engine::LabelConfig, ProcessJob, SelftestJob,
+               engine::ExportConfig>
       task;
   std::string device;                 // the device string as the user wrote it
   std::vector<std::string> warnings;  // settings that were adjusted

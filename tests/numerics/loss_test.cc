@@ -24,7 +24,7 @@ class Loss : public ::testing::TestWithParam<Case> {
     const at::Tensor config = golden_["config"];
     const auto value = [&](int i) { return config[i].item<double>(); };
     config_.class_count = static_cast<int>(value(1));
-    config_.small_box_floor = std::string(GetParam().era) == "modern";
+    config_.tal_floor = std::string(GetParam().era) == "modern" ? 16 : 0;
     maps_ = RecordedMaps(static_cast<uint32_t>(value(5)), static_cast<int64_t>(value(0)),
                          config_.class_count, static_cast<int64_t>(value(2)),
                          static_cast<int64_t>(value(3)), value(4));

@@ -26,7 +26,7 @@ TEST_P(Validation, EqualsTheReference) {
     GTEST_SKIP() << "YOKE_TEST_DATA is not set: coco8, coco128 and yolov8n.pt are not here";
   const Case& expected = GetParam();
   ValConfig config;
-  config.model = absl::StrCat(root, "/weights/yolov8n.pt");
+  config.models = {absl::StrCat(root, "/weights/yolov8n.pt")};
   config.data = absl::StrCat(root, "/", expected.data);
   config.batch = expected.batch;
   config.rect = expected.rect;

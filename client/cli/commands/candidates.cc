@@ -14,7 +14,7 @@ namespace {
 // The task whose keys a verb takes; empty for the other verbs.
 std::string TaskOf(const std::string& verb) {
   if (verb == "val") return "validate";
-  for (const char* task : {"train", "label", "process", "selftest"}) {
+  for (const char* task : {"train", "label", "process", "selftest", "export"}) {
     if (verb == task) return task;
   }
   return "";

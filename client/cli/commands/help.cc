@@ -27,7 +27,7 @@ Without GPUs plain numbers mean CPU slots. A job whose devices are busy waits; `
 
 int PrintKeys(const std::string& verb) {
   const std::vector<std::pair<std::string, std::string>> tasks = {
-      {"train", "train"}, {"val", "validate"}, {"label", "label"}, {"process", "process"}, {"selftest", "selftest"}};
+      {"train", "train"}, {"val", "validate"}, {"label", "label"}, {"process", "process"}, {"selftest", "selftest"}, {"export", "export"}};
   std::cout << "Any task:\n" << KeyTable(KeysOfEveryTask());
   for (const auto& [name, task] : tasks) {
     if (verb.empty() ? name != "process" : verb == name) std::cout << "\nyoke " << name << ":\n" << KeyTable(KeysOfTask(task));

@@ -10,7 +10,9 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/cli/keys/key_list.h"
+#include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "yoke/v1/setting.pb.h"
 
 namespace yoke::cli {
 namespace {
@@ -38,11 +40,22 @@ std::vector<std::string> ListItems(absl::string_view text) {
   return items;
 }
 
-absl::StatusOr<bool> ParseBool(const std::string& text) {
+absl::StatusOr<bool> ParseWord(const std::string& text) {
   const std::string lower = absl::AsciiStrToLower(text);
-  if (lower == "true" || lower == "1") return true;
-  if (lower == "false" || lower == "0") return false;
+  if (lower == "true") return true;
+  if (lower == "false") return false;
   return absl::InvalidArgumentError("True or False");
+}
+
+absl::StatusOr<bool> ParseBool(const std::string& text) {
+  if (text == "1") return true;
+  if (text == "0") return false;
+  return ParseWord(text);
+}
+
+bool IsBracketed(absl::string_view text) {
+  text = absl::StripAsciiWhitespace(text);
+  return absl::StartsWith(text, "[") || absl::StartsWith(text, "(");
 }
 
 // A choice written in another case is the choice: True -> true, adamw -> AdamW.
@@ -81,7 +94,12 @@ absl::Status SetOne(Message& message, const Key& key, const std::string& text, c
     }
     case FieldDescriptor::CPPTYPE_DOUBLE: {
       double value;
-      if (!absl::SimpleAtod(text, &value) || !std::isfinite(value)) return wrong("a number");
+      const absl::StatusOr<bool> word = key.setting.true_value().empty() ? absl::InvalidArgumentError("") : ParseWord(text);
+      if (word.ok()) {
+        YOKE_CHECK(absl::SimpleAtod(*word ? key.setting.true_value() : "0", &value));
+      } else if (!absl::SimpleAtod(text, &value) || !std::isfinite(value)) {
+        return wrong("a number");
+      }
       list ? reflection.AddDouble(&message, field, value) : reflection.SetDouble(&message, field, value);
       return absl::OkStatus();
     }
@@ -101,6 +119,10 @@ absl::Status SetOne(Message& message, const Key& key, const std::string& text, c
 }
 
 absl::Status SetField(Message& message, const Key& key, const std::string& text, const PathContext& context) {
+  if (!key.setting.list_field().empty() && (IsBracketed(text) || absl::StrContains(text, ','))) {
+    const FieldDescriptor* list = message.GetDescriptor()->FindFieldByName(key.setting.list_field());
+    return SetField(message, {key.name, list, list->options().GetExtension(v1::setting)}, text, context);
+  }
   if (!key.field->is_repeated()) return SetOne(message, key, Unquoted(text), context);
   for (const std::string& item : ListItems(text)) YOKE_RETURN_IF_ERROR(SetOne(message, key, item, context));
   return absl::OkStatus();
@@ -113,7 +135,7 @@ absl::Status SetDevice(v1::JobSpec& spec, const std::string& text) {
     return absl::InvalidArgumentError("device is empty; write device=auto, cpu, 0 or 0,1 (see: yoke help devices)");
   }
   // Commas that hold nothing between them are the server's to refuse, as they were written.
-  spec.set_device(absl::StartsWith(text, "[") || absl::StartsWith(text, "(") ? device : Unquoted(text));
+  spec.set_device(IsBracketed(text) ? device : Unquoted(text));
   return absl::OkStatus();
 }
 

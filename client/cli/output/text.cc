@@ -19,6 +19,7 @@ std::string TaskWord(const v1::JobSpec& spec) {
     case v1::JobSpec::kLabel: return "label";
     case v1::JobSpec::kProcess: return "process";
     case v1::JobSpec::kSelftest: return "selftest";
+    case v1::JobSpec::kExport: return "export";
     case v1::JobSpec::TASK_NOT_SET: break;
   }
   return "";
@@ -158,6 +159,9 @@ std::string ResultText(const v1::Job& job) {
     absl::StrAppendFormat(&text, "%d images: %d labelled, %d empty, %d kept, %d failed; %d boxes, %.1f images/s: %s\n", label.images(),
                           label.labelled(), label.empty(), label.kept(), label.failed(), label.boxes(), label.images_per_second(), label.out_dir());
     for (const std::string& failure : label.failures()) absl::StrAppend(&text, "  ", failure, "\n");
+  }
+  if (result.has_export_()) {
+    absl::StrAppend(&text, result.export_().path(), " (", Bytes(result.export_().bytes()), ")\n");
   }
   for (const std::string& check : result.selftest().checks()) absl::StrAppend(&text, "  ", check, "\n");
   return text;

@@ -149,13 +149,14 @@ const std::vector<std::string>& SourcesOf(const DataYaml& yaml, const std::strin
 }
 
 // A model over a data set whose classes it knows, ready to run.
-absl::StatusOr<std::shared_ptr<DetectionModel>> LoadModel(const ValConfig& config,
+absl::StatusOr<std::shared_ptr<DetectionModel>> LoadModel(const std::string& path,
+                                                          const ValConfig& config,
                                                           const DataYaml& yaml, at::Device device) {
-  YOKE_ASSIGN_OR_RETURN(const Weights weights, ReadWeights(config.model));
+  YOKE_ASSIGN_OR_RETURN(const Weights weights, ReadWeights(path));
   const size_t classes = yaml.names.size();
   if (static_cast<size_t>(weights.spec.class_count) != classes && !config.single_cls) {
     return absl::InvalidArgumentError(absl::StrCat(
-        config.model, " knows ", weights.spec.class_count, " classes and ", yaml.yaml_path,
+        path, " knows ", weights.spec.class_count, " classes and ", yaml.yaml_path,
         " names ", classes, "; validate weights on the data set they were trained for"));
   }
   YOKE_ASSIGN_OR_RETURN(std::shared_ptr<DetectionModel> model,
@@ -199,7 +200,7 @@ absl::StatusOr<ValidationResult> RunValidation(const ValConfig& config, at::Devi
                                                const StopSignal& stop) {
   YOKE_ASSIGN_OR_RETURN(const DataYaml yaml, ReadDataYaml(config.data));
   YOKE_ASSIGN_OR_RETURN(const std::shared_ptr<DetectionModel> model,
-                        LoadModel(config, yaml, device));
+                        LoadModel(config.models.front(), config, yaml, device));
   const std::vector<std::string>& sources = SourcesOf(yaml, config.split);
   if (sources.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(yaml.yaml_path, ": no '", config.split,

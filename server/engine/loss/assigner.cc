@@ -8,17 +8,16 @@ namespace yoke::engine {
 namespace {
 
 constexpr double kEps = 1e-9;
-constexpr double kSmallSide = 16;  // px
 
 // (B,M,A): the point lies strictly inside the box, which is first enlarged if the floor says so.
 at::Tensor InsideMask(const LossConfig& config, const at::Tensor& points_A2,
                       const at::Tensor& boxes_BM4) {
   at::Tensor low = boxes_BM4.narrow(2, 0, 2), high = boxes_BM4.narrow(2, 2, 2);
-  if (config.small_box_floor) {
+  if (config.tal_floor > 0) {
     const at::Tensor centre = (low + high) / 2;
-    const at::Tensor small = (high - low) < kSmallSide;
-    low = at::where(small, centre - kSmallSide / 2, low);
-    high = at::where(small, centre + kSmallSide / 2, high);
+    const at::Tensor small = (high - low) < config.tal_floor;
+    low = at::where(small, centre - config.tal_floor / 2, low);
+    high = at::where(small, centre + config.tal_floor / 2, high);
   }
   const at::Tensor points = points_A2.view({1, 1, -1, 2});
   return at::minimum(points - low.unsqueeze(2), high.unsqueeze(2) - points).amin(3) > kEps;

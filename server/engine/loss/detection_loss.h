@@ -15,7 +15,7 @@ struct LossConfig {
   double box_gain = 7.5, cls_gain = 0.5, dfl_gain = 1.5;
   int topk = 10;
   double alpha = 0.5, beta = 6.0;
-  bool small_box_floor = false;  // modern: sides below 16 px count as 16 px in the inside test
+  double tal_floor = 0;  // px that a side counts as at least in the inside test
 };
 
 // Ground truth of a batch, on the maps' device.

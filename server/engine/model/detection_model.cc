@@ -49,17 +49,17 @@ struct DetectionModel::Impl {
   std::shared_ptr<Detect> head;
   std::vector<std::shared_ptr<torch::nn::Module>>
       layers;  // 23; null where there is nothing to train
+  std::vector<std::shared_ptr<torch::nn::Module>> still;  // layers whose statistics are frozen
 };
 
-DetectionModel::DetectionModel(const ModelSpec& spec, const std::string& recipe)
+DetectionModel::DetectionModel(const ModelSpec& spec, const FreshModel& fresh_model)
     : impl_(std::make_shared<Impl>()) {
   Impl& d = *impl_;
   d.spec = spec;
   const Scale& scale = *FindScale(spec.scale);
-  const bool modern = recipe == "modern";
   // The older reference measured strides by a training-mode pass over zeros, which left its trace
   // in the statistics.
-  const FreshStatistics fresh = modern ? FreshStatistics{1.0, 0} : FreshStatistics{0.9, 1};
+  const FreshStatistics fresh{fresh_model.running_var, fresh_model.running_var == 1 ? 0 : 1};
   const auto width = [&](int channels) {
     return static_cast<int>(std::ceil(std::min(channels, scale.max_channels) * scale.width / 8)) *
            8;
@@ -100,11 +100,11 @@ DetectionModel::DetectionModel(const ModelSpec& spec, const std::string& recipe)
   d.down19 = conv(19, w512, 512);
   d.c2f21 = c2f(21, w512 + w1024, 1024, 3, false);
   d.head = add(22, std::make_shared<Detect>(std::vector<int>{w256, w512, w1024}, spec.class_count,
-                                            modern ? 2.0 : 1.0, fresh));
+                                            fresh_model.box_bias, fresh));
 }
 
 absl::StatusOr<std::shared_ptr<DetectionModel>> DetectionModel::Create(const ModelSpec& spec,
-                                                                       const std::string& recipe) {
+                                                                       const FreshModel& fresh) {
   if (FindScale(spec.scale) == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("YOLOv8 has the scales n, s, m, l and x, not '",
                                                    std::string(1, spec.scale), "'"));
@@ -113,7 +113,7 @@ absl::StatusOr<std::shared_ptr<DetectionModel>> DetectionModel::Create(const Mod
     return absl::InvalidArgumentError(
         absl::StrCat("a detector needs between 1 and 100000 classes, not ", spec.class_count));
   }
-  return std::shared_ptr<DetectionModel>(new DetectionModel(spec, recipe));
+  return std::shared_ptr<DetectionModel>(new DetectionModel(spec, fresh));
 }
 
 std::vector<at::Tensor> DetectionModel::Forward(const at::Tensor& images_BCHW) {
@@ -170,12 +170,18 @@ const ModelSpec& DetectionModel::spec() const { return impl_->spec; }
 
 int DetectionModel::layer_count() const { return static_cast<int>(impl_->layers.size()); }
 
-void DetectionModel::FreezeLayers(int count) {
-  for (int i = 0; i < std::min(count, layer_count()); ++i) {
-    if (impl_->layers[i] == nullptr) continue;
+void DetectionModel::FreezeLayers(const std::vector<int>& layers, bool statistics) {
+  for (const int i : layers) {
+    if (i < 0 || i >= layer_count() || impl_->layers[i] == nullptr) continue;
     for (at::Tensor& parameter : impl_->layers[i]->parameters()) parameter.requires_grad_(false);
+    if (statistics) impl_->still.push_back(impl_->layers[i]);
   }
   impl_->head->dfl->weight.requires_grad_(false);
+}
+
+void DetectionModel::train(bool on) {
+  torch::nn::Module::train(on);
+  for (const auto& layer : impl_->still) layer->train(false);
 }
 
 }  // namespace yoke::engine

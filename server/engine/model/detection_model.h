@@ -17,6 +17,12 @@ struct ModelSpec {
   int class_count = 80;
 };
 
+// Where the eras of the recipe begin differently. Defaults are the classic recipe's.
+struct FreshModel {
+  double box_bias = 1.0;     // of the head's box branches
+  double running_var = 0.9;  // of BatchNorm; another value than 1 stands for a pass over zeros
+};
+
 inline constexpr int kRegMax = 16;
 
 // "yolov8n", "yolov8n.yaml", "yolov8x.pt" -> 'n', 'x'; nullopt-like '\0' for other names.
@@ -25,11 +31,9 @@ char ScaleFromName(const std::string& name);
 // Module and parameter names equal the reference's state_dict ("model.0.conv.weight", ...).
 class DetectionModel : public torch::nn::Module {
  public:
-  // Fresh weights: PyTorch's default initialisation, the head's bias initialisation of `recipe`
-  // ("classic": box bias 1.0; "modern": 2.0).
-  // `recipe` also decides fresh BatchNorm statistics (recipe: classic starts running_var at 0.9).
-  static absl::StatusOr<std::shared_ptr<DetectionModel>> Create(
-      const ModelSpec& spec, const std::string& recipe = "classic");
+  // Fresh weights: PyTorch's default initialisation and what `fresh` says.
+  static absl::StatusOr<std::shared_ptr<DetectionModel>> Create(const ModelSpec& spec,
+                                                                const FreshModel& fresh = {});
 
   // (B,3,H,W) -> three maps (B, 4*R + K, H/8.., W/8..), strides 8, 16, 32. Used in training.
   std::vector<at::Tensor> Forward(const at::Tensor& images_BCHW);
@@ -47,11 +51,13 @@ class DetectionModel : public torch::nn::Module {
   static constexpr int kStrides[3] = {8, 16, 32};
   // Number of top-level layers (23), for `freeze`.
   int layer_count() const;
-  // Parameters of layers [0, count) and of the DFL lose requires_grad.
-  void FreezeLayers(int count);
+  // Parameters of the listed layers lose requires_grad; those of the DFL never have it.
+  // `statistics`: their BatchNorms stay in eval mode too, whatever train() says.
+  void FreezeLayers(const std::vector<int>& layers, bool statistics);
+  void train(bool on = true) override;
 
  protected:
-  DetectionModel(const ModelSpec& spec, const std::string& recipe);
+  DetectionModel(const ModelSpec& spec, const FreshModel& fresh);
   struct Impl;
   std::shared_ptr<Impl> impl_;
 };

@@ -5,15 +5,15 @@ namespace yoke::engine {
 
 class EarlyStop {
  public:
-  // `patience`: epochs without a better fitness; 0: never stop. `modern`: an equal fitness is no
-  // better one, unless the best is 0.
-  EarlyStop(int patience, bool modern) : patience_(patience), modern_(modern) {}
+  // `patience`: epochs without a better fitness; 0: never stop. `best_on_tie`: an
+  // equal fitness restarts the patience; else only while the best is 0.
+  EarlyStop(int patience, bool best_on_tie) : patience_(patience), best_on_tie_(best_on_tie) {}
 
   // After an epoch (1-based). True if it is the best so far, so that its weights are.
   bool Record(int epoch, double fitness) {
     const bool better = fitness > best_fitness_ || best_epoch_ == 0;
     const bool equal = fitness == best_fitness_;
-    if (better || (equal && (!modern_ || best_fitness_ == 0))) best_epoch_ = epoch;
+    if (better || (equal && (best_on_tie_ || best_fitness_ == 0))) best_epoch_ = epoch;
     if (better) best_fitness_ = fitness;
     return better || equal;
   }
@@ -28,7 +28,7 @@ class EarlyStop {
 
  private:
   const int patience_;
-  const bool modern_;
+  const bool best_on_tie_;
   int best_epoch_ = 0;
   double best_fitness_ = 0;
 };

@@ -57,7 +57,8 @@ absl::Status WriteArgs(const TrainConfig& config) {
   config.resume.empty() ? out << YAML::Null : out << config.resume;
   add("amp", config.amp);
   add("fraction", config.fraction);
-  add("freeze", config.freeze);
+  out << YAML::Key << "freeze" << YAML::Value;
+  config.freeze_layers.empty() ? out << YAML::Null : out << YAML::Flow << config.freeze_layers;
   add("val", config.val);
   add("split", "val");
   add("iou", config.iou);
@@ -86,7 +87,7 @@ absl::Status WriteArgs(const TrainConfig& config) {
   add("fliplr", augment.fliplr);
   add("mosaic", augment.mosaic);
   add("mixup", augment.mixup);
-  add("recipe", config.recipe);
+  add("recipe", config.recipe_name);
   add("on_bad_label", config.on_bad_label);
   add("save_dir", config.run_dir);
   out << YAML::EndMap;

@@ -7,8 +7,6 @@
 namespace yoke::engine {
 namespace {
 
-constexpr double kWarmupIterationsMin = 100;  // classic
-
 // Linear from `from` at 0 to `to` at `end`.
 double Ramp(double at, double end, double from, double to) {
   return end <= 0 ? to : from + (to - from) * at / end;
@@ -17,19 +15,16 @@ double Ramp(double at, double end, double from, double to) {
 int64_t WarmupIterations(const ScheduleConfig& config) {
   const auto iterations = static_cast<double>(config.iterations);
   if (config.warmup_epochs <= 0) return -1;
-  if (!config.modern) {
-    const double wanted = std::nearbyint(config.warmup_epochs * iterations);
-    return static_cast<int64_t>(std::max(wanted, kWarmupIterationsMin));
-  }
-  const double epochs = std::min(config.warmup_epochs, config.epochs - 1.0);
-  const auto wanted = static_cast<int64_t>(std::nearbyint(epochs * iterations));
-  return wanted > 0 ? wanted : -1;
+  const double epochs =
+      config.warmup_cap ? std::min(config.warmup_epochs, config.epochs - 1.0) : config.warmup_epochs;
+  const double wanted = std::max<double>(std::nearbyint(epochs * iterations), config.warmup_floor);
+  return wanted > 0 ? static_cast<int64_t>(wanted) : -1;
 }
 
 int AccumulateAfterWarmup(const ScheduleConfig& config) {
   const double ratio = static_cast<double>(config.nbs) / static_cast<double>(config.batch);
   double wanted = std::max(std::nearbyint(ratio), 1.0);
-  if (config.modern) {
+  if (config.accumulate_cap) {
     wanted = std::min(wanted, static_cast<double>(config.iterations * config.epochs));
   }
   return static_cast<int>(wanted);
@@ -53,15 +48,15 @@ double Schedule::Factor(int epoch) const {
 IterationRates Schedule::At(int epoch, int64_t iteration) const {
   const double target = config_.lr0 * Factor(epoch);
   if (iteration > warmup_) {
-    // Classic: the epoch in which warm-up ended keeps the last value, later ones lag by one.
+    // With the lag, the epoch in which warm-up ended keeps the last value.
     const bool warm_epoch = warmup_ >= 0 && warmup_ / config_.iterations == epoch;
-    const int rate_epoch = config_.modern || warm_epoch ? epoch : std::max(epoch - 1, 0);
+    const int rate_epoch = !config_.lr_lag || warm_epoch ? epoch : std::max(epoch - 1, 0);
     const double lr = config_.lr0 * Factor(rate_epoch);
     return {lr, lr, config_.momentum, accumulate_};
   }
   const auto at = static_cast<double>(iteration), end = static_cast<double>(warmup_);
   const double ratio = static_cast<double>(config_.nbs) / static_cast<double>(config_.batch);
-  const double full = config_.modern ? accumulate_ : ratio;
+  const double full = config_.accumulate_cap ? accumulate_ : ratio;
   IterationRates rates;
   rates.lr = Ramp(at, end, 0, target);
   rates.bias_lr = Ramp(at, end, config_.warmup_bias_lr, target);

@@ -1,7 +1,5 @@
 // Learning rate, momentum and accumulation of every iteration, as pure functions of its number.
-// Two recipes: "classic" steps the rate at the end of an epoch, so that after warm-up an epoch
-// trains with the rate of the one before, and warms up for at least 100 iterations; "modern" does
-// neither.
+// Defaults are the classic recipe's.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +14,11 @@ struct ScheduleConfig {
   bool cos_lr = false;
   int nbs = 64;
   int64_t batch = 16;  // images per iteration over all ranks
-  bool modern = false;
+  // See RecipeConfig.
+  int warmup_floor = 100;
+  bool warmup_cap = false;
+  bool lr_lag = true;
+  bool accumulate_cap = false;
 };
 
 struct IterationRates {

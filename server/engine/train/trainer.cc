@@ -131,7 +131,7 @@ absl::StatusOr<Trainer::EpochOutcome> Trainer::TrainEpoch(int epoch) {
   EpochOutcome outcome;
   s_.train_loader->StartEpoch(epoch);
   s_.model->train();
-  if (config_.recipe != "modern") s_.optimizer->ZeroGradients();
+  if (config_.recipe.zero_grad) s_.optimizer->ZeroGradients();
   epoch_begin_ = Clock::now();
   const int64_t interval = device_.is_cpu() ? 1 : kStopIntervalGpu;
   for (int64_t position = 0;; ++position) {
@@ -238,13 +238,12 @@ absl::Status Trainer::FinishEpoch(int epoch, const EpochOutcome& outcome) {
   report.val_cls_loss = validated.cls_loss;
   report.val_dfl_loss = validated.dfl_loss;
   report.metrics = validated.eval.metrics;
-  if (config_.recipe != "modern") {
-    report.metrics.fitness = 0.1 * report.metrics.map50 + 0.9 * report.metrics.map5095;
-  }
+  const double share = config_.recipe.fitness_map50;
+  report.metrics.fitness = share * report.metrics.map50 + (1 - share) * report.metrics.map5095;
   report.metrics.fitness = std::round(report.metrics.fitness * 1e5) / 1e5;
   const double lr = outcome.rates.lr, bias_lr = outcome.rates.bias_lr;
-  report.lr = config_.recipe == "modern" ? std::vector<double>{lr, lr, bias_lr}
-                                         : std::vector<double>{bias_lr, lr, lr};
+  report.lr = config_.recipe.lr_bias_first ? std::vector<double>{bias_lr, lr, lr}
+                                           : std::vector<double>{lr, lr, bias_lr};
   report.seconds = seconds_before_ + SecondsSince(begin_);
   report.images_per_second = outcome.images_per_second;
 
@@ -272,7 +271,7 @@ absl::Status Trainer::SaveWeights(const std::string& name, int epoch, const std:
       {"task", "detect"},
       {"trained_epochs", absl::StrCat(epoch)},
       {"imgsz", absl::StrCat(config_.imgsz)},
-      {"recipe", config_.recipe},
+      {"recipe", config_.recipe_name},
       {"data", config_.data}};
   const std::string path = absl::StrCat(config_.run_dir, "/weights/", name);
   YOKE_RETURN_IF_ERROR(WriteWeights(path, weights));

@@ -17,24 +17,23 @@
 namespace yoke::engine {
 namespace {
 
-bool IsModern(const TrainConfig& config) { return config.recipe == "modern"; }
-
 // The network for the data set's classes: fresh, or with the weights that fit.
 absl::StatusOr<std::shared_ptr<DetectionModel>> MakeModel(const TrainConfig& config,
                                                           int class_count, Observer& observer) {
   ModelSpec spec{.scale = ScaleFromName(std::filesystem::path(config.model).filename().string()),
                  .class_count = class_count};
+  const FreshModel fresh{config.recipe.box_bias, config.recipe.fresh_var};
   if (!absl::EndsWith(config.model, ".pt")) {
     if (spec.scale == '\0') {
       return absl::InvalidArgumentError(absl::StrCat(
           "model=", config.model, " is no model; give weights (.pt) or yolov8n.yaml (n s m l x)"));
     }
-    return DetectionModel::Create(spec, config.recipe);
+    return DetectionModel::Create(spec, fresh);
   }
   YOKE_ASSIGN_OR_RETURN(const Weights weights, ReadWeights(config.model));
   spec.scale = weights.spec.scale;
   YOKE_ASSIGN_OR_RETURN(std::shared_ptr<DetectionModel> model,
-                        DetectionModel::Create(spec, config.recipe));
+                        DetectionModel::Create(spec, fresh));
   if (config.pretrained) {
     const TransferReport report = Transfer(weights, *model);
     observer.OnLog(absl::StrCat("transferred ", report.copied, " of ", report.total,
@@ -75,9 +74,8 @@ void MakeLoaders(const TrainConfig& config, const Group& group, TrainingSetup& s
   options.world_size = group.world_size();
   options.seed = config.seed;
   options.cache_ram = config.cache == "ram";
-  // Classic closes mosaic only if the run is long enough to have had it.
   int close_from = -1;
-  if (config.close_mosaic > 0 && (IsModern(config) || config.epochs >= config.close_mosaic)) {
+  if (config.close_mosaic > 0 && (config.recipe.close_short || config.epochs >= config.close_mosaic)) {
     close_from = std::max(config.epochs - config.close_mosaic, 0);
   }
   setup.train_loader = MakeTrainLoader(setup.data.train, config.augment, options, close_from);
@@ -104,7 +102,10 @@ absl::Status MakeOptimizer(const TrainConfig& config, TrainingSetup& setup, Obse
   schedule.cos_lr = config.cos_lr;
   schedule.nbs = config.nbs;
   schedule.batch = config.batch;
-  schedule.modern = IsModern(config);
+  schedule.warmup_floor = config.recipe.warmup_floor;
+  schedule.warmup_cap = config.recipe.warmup_cap;
+  schedule.lr_lag = config.recipe.lr_lag;
+  schedule.accumulate_cap = config.recipe.accumulate_cap;
   setup.schedule = std::make_unique<Schedule>(schedule);
   const double nominal = std::max(
       std::nearbyint(static_cast<double>(config.nbs) / static_cast<double>(config.batch)), 1.0);
@@ -183,7 +184,7 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
   at::globalContext().setDeterministicAlgorithms(config.deterministic, /*warn_only=*/true);
   torch::manual_seed(config.seed + 1);  // the same fresh weights on every rank
 
-  TrainingSetup setup{.early_stop = EarlyStop(config.patience, IsModern(config)),
+  TrainingSetup setup{.early_stop = EarlyStop(config.patience, config.recipe.best_on_tie),
                       .results = ResultsFile(config.run_dir),
                       .tensorboard = TensorBoardFile(config.run_dir)};
   YOKE_ASSIGN_OR_RETURN(setup.amp, ResolveAmp(config.amp, device));
@@ -191,7 +192,7 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
   observer.OnPhase("load");
   const auto class_count = static_cast<int>(setup.data.names.size());
   YOKE_ASSIGN_OR_RETURN(setup.model, MakeModel(config, class_count, observer));
-  setup.model->FreezeLayers(static_cast<int>(config.freeze));
+  setup.model->FreezeLayers(config.freeze_layers, config.recipe.freeze_bn);
   setup.model->to(device);
   setup.identity.spec = setup.model->spec();
   setup.identity.data_hash = DatasetHash(setup.data.yaml, setup.data.train);
@@ -200,7 +201,7 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
                                                           .box_gain = config.box,
                                                           .cls_gain = config.cls,
                                                           .dfl_gain = config.dfl,
-                                                          .small_box_floor = IsModern(config)});
+                                                          .tal_floor = static_cast<double>(config.recipe.tal_floor)});
   YOKE_RETURN_IF_ERROR(MakeOptimizer(config, setup, observer));
   YOKE_ASSIGN_OR_RETURN(setup.ema, Ema::Create(*setup.model, device));
   if (!config.resume.empty()) {

@@ -24,6 +24,8 @@ absl::StatusOr<TaskEnd> RunProcessTask(const ProcessJob& job, Rank& rank);
 // Draws a data set, trains on it, labels with what came of it. A check that fails is an Internal
 // error after the result.
 absl::StatusOr<TaskEnd> RunSelftestTask(const SelftestJob& job, Rank& rank);
+// Rank 0 writes the file; the others have nothing to do.
+absl::StatusOr<TaskEnd> RunExportTask(const engine::ExportConfig& config, Rank& rank);
 
 nlohmann::json MetricsJson(const engine::DetectionMetrics& metrics);
 

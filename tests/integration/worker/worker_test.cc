@@ -139,7 +139,7 @@ TEST_F(Worker, ValidatesOnTwoRanksAsOnOne) {
   for (const std::vector<std::string>& devices :
        {std::vector<std::string>{"cpu:0"}, {"cpu:0", "cpu:1"}}) {
     Attempt attempt(At(std::to_string(devices.size())), devices);
-    attempt.SetTask("validate", Attempt::Resolved("ValidateSpec", {{"model", Weights()},
+    attempt.SetTask("validate", Attempt::Resolved("ValidateSpec", {{"model", {Weights()}},
                                                                    {"data", SharedPath("set")},
                                                                    {"batch", 4},
                                                                    {"imgsz", 64},

@@ -102,6 +102,21 @@ TEST_F(Words, DevicesInEverySpelling) {
   EXPECT_THAT(Refused("selftest", {"device="}), HasSubstr("device is empty"));
 }
 
+TEST_F(Words, NumbersThatTheReferenceAlsoWritesAsWordsOrLists) {
+  EXPECT_EQ(Parse("train", {"data=set.yaml", "multi_scale=True"})->spec.train().multi_scale(), 0.5);
+  EXPECT_EQ(Parse("train", {"data=set.yaml", "multi_scale=False"})->spec.train().multi_scale(), 0);
+  EXPECT_EQ(Parse("train", {"data=set.yaml", "multi_scale=0.25"})->spec.train().multi_scale(), 0.25);
+  EXPECT_THAT(Refused("train", {"lr0=True"}), HasSubstr("a number is wanted"));
+  EXPECT_EQ(Parse("train", {"data=set.yaml", "freeze=10"})->spec.train().freeze(), 10);
+  for (const char* word : {"freeze=[0,3]", "freeze=0,3"}) {
+    const auto parsed = Parse("train", {"data=set.yaml", word});
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_THAT(parsed->spec.train().freeze_layers(), ElementsAre(0, 3)) << word;
+    EXPECT_FALSE(parsed->spec.train().has_freeze());
+  }
+  EXPECT_THAT(Refused("train", {"freeze=[a]"}), HasSubstr("freeze=a: a whole number is wanted"));
+}
+
 TEST_F(Words, Lists) {
   Touch("a/x.jpg");
   Touch("b/x.jpg");

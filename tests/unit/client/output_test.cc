@@ -195,7 +195,7 @@ TEST(Completion, VerbsKeysValuesAndIds) {
   EXPECT_THAT(Candidates(app, {"tr"}, ids), ElementsAre("train"));
   EXPECT_THAT(Candidates(app, {"train", "ep"}, ids), ElementsAre("epochs="));
   EXPECT_THAT(Candidates(app, {"train", "epochs=3", "ep"}, ids), ElementsAre());
-  EXPECT_THAT(Candidates(app, {"train", "optimizer=A"}, ids), ElementsAre("optimizer=Adam", "optimizer=AdamW"));
+  EXPECT_THAT(Candidates(app, {"train", "optimizer=A"}, ids), ElementsAre("optimizer=Adam", "optimizer=AdamW", "optimizer=Adamax"));
   EXPECT_THAT(Candidates(app, {"train", "cos_lr="}, ids), ElementsAre("cos_lr=True", "cos_lr=False"));
   EXPECT_THAT(Candidates(app, {"train", "data="}, ids), ElementsAre());
   EXPECT_THAT(Candidates(app, {"train", "--dry"}, ids), ElementsAre("--dry-run"));

@@ -17,7 +17,7 @@ class Validator : public ::testing::Test {
     const char* data = std::getenv("YOKE_TEST_DATA");
     if (data == nullptr)
       GTEST_SKIP() << "YOKE_TEST_DATA is not set: weights and photos are not here";
-    config_.model = std::string(data) + "/weights/yolov8n.pt";
+    config_.models = {std::string(data) + "/weights/yolov8n.pt"};
     config_.data = std::string(data) + "/coco8/coco8.yaml";
     config_.cache_dir = folder_.path();
     config_.batch = 4;

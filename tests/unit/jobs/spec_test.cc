@@ -41,8 +41,73 @@ TEST(Spec, RefusesWhatIsOutOfRangeUnknownOrMissing) {
   EXPECT_EQ(resolved.violations[0].field, "train.data");
   EXPECT_THAT(resolved.violations[0].description, HasSubstr("data= is missing"));
   EXPECT_EQ(resolved.violations[1].description, "epochs=0 is out of range; it takes 1 to 100000");
-  EXPECT_EQ(resolved.violations[2].description, "optimizer=Lion is not known; it takes auto, SGD, Adam, AdamW");
+  EXPECT_EQ(resolved.violations[2].description, "optimizer=Lion is not known; it takes auto, SGD, MuSGD, Adam, AdamW, Adamax, NAdam, RAdam, RMSProp");
   EXPECT_EQ(resolved.violations[3].field, "train.lr0");
+}
+
+TEST(Spec, TheRecipeFillsWhatIsNotGivenByItself) {
+  v1::JobSpec asked = Train();
+  EXPECT_EQ(Resolve(asked).spec.train().tal_floor(), 0);
+  EXPECT_TRUE(Resolve(asked).spec.train().lr_lag());
+  asked.mutable_train()->set_recipe("modern");
+  asked.mutable_train()->set_warmup_floor(50);
+  const v1::TrainSpec modern = Resolve(asked).spec.train();
+  EXPECT_EQ(modern.tal_floor(), 16);
+  EXPECT_FALSE(modern.lr_lag());
+  EXPECT_EQ(modern.fitness_map50(), 0);
+  EXPECT_EQ(modern.auto_long(), "MuSGD");
+  EXPECT_EQ(modern.warmup_floor(), 50);
+  EXPECT_EQ(modern.momentum(), 0.937) << "what no recipe changes";
+}
+
+// The violation that `set` makes of a training that is fine without.
+std::string Contradiction(void (*set)(v1::TrainSpec&)) {
+  v1::JobSpec asked = Train();
+  set(*asked.mutable_train());
+  const ResolvedSpec resolved = Resolve(asked);
+  return resolved.violations.size() == 1 ? resolved.violations[0].description : "";
+}
+
+TEST(Spec, KeysThatContradictEachOtherAreRefused) {
+  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_val(false), t.set_patience(5); }), HasSubstr("needs a fitness to watch"));
+  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_rect(true), t.set_mosaic(1); }), HasSubstr("needs square batches"));
+  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_rect(true), t.set_multi_scale(0.5); }), HasSubstr("drop one"));
+  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_freeze(3), t.add_freeze_layers(5); }), HasSubstr("both given"));
+  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_mosaic_tiles(5); }), HasSubstr("it takes 4 or 9"));
+  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_batch(0); }), HasSubstr("or -1"));
+  EXPECT_EQ(Contradiction([](v1::TrainSpec& t) { t.set_batch(-1), t.set_val(false), t.set_rect(true); }), "");
+}
+
+TEST(Spec, KeysThatDoNothingAreNamed) {
+  v1::JobSpec asked = Train();
+  asked.mutable_train()->set_time(1);
+  asked.mutable_train()->set_epochs(10);
+  asked.mutable_train()->set_copy_paste_mode("mixup");
+  EXPECT_THAT(Resolve(asked).warnings, ElementsAre(HasSubstr("not epochs=10"), HasSubstr("without copy_paste")));
+}
+
+TEST(Spec, AnEnsembleHasAWeightForEachModel) {
+  v1::JobSpec asked;
+  asked.mutable_validate()->set_data("/d.yaml");
+  asked.mutable_validate()->add_model("/a.pt");
+  asked.mutable_validate()->add_model("/b.pt");
+  EXPECT_THAT(Resolve(asked).violations, IsEmpty());
+  asked.mutable_validate()->add_weights(1);
+  EXPECT_THAT(Resolve(asked).violations[0].description, HasSubstr("1 numbers for 2 models"));
+  asked.mutable_validate()->mutable_weights()->Clear();
+  asked.mutable_validate()->mutable_weights()->Resize(2, 0);
+  EXPECT_THAT(Resolve(asked).violations[0].description, HasSubstr("at least one model must count"));
+}
+
+TEST(Spec, AnExportRefusesKeysOfAnotherFormat) {
+  v1::JobSpec asked;
+  asked.mutable_export_()->set_model("/a.pt");
+  asked.mutable_export_()->set_half(true);
+  EXPECT_THAT(Resolve(asked).violations[0].description, HasSubstr("belongs to format=safetensors"));
+  asked.mutable_export_()->set_format("safetensors");
+  EXPECT_THAT(Resolve(asked).violations, IsEmpty());
+  asked.mutable_export_()->set_nms(true);
+  EXPECT_THAT(Resolve(asked).violations[0].description, HasSubstr("belongs to format=onnx"));
 }
 
 TEST(Spec, ANameOfNoTaskIsRefused) { EXPECT_EQ(Resolve(v1::JobSpec()).violations.size(), 1u); }

@@ -44,13 +44,13 @@ TEST(DetectionModel, NamesItsStateAsTheReference) {
 }
 
 TEST(DetectionModel, InitialisesTheHeadsBiases) {
-  auto classic = *DetectionModel::Create({'n', 80}, "classic");
+  auto classic = *DetectionModel::Create({'n', 80});
   EXPECT_NEAR(classic->named_parameters()["model.22.cv3.0.2.bias"][0].item<float>(), -11.536642,
               1e-5);
   EXPECT_NEAR(classic->named_parameters()["model.22.cv3.2.2.bias"][0].item<float>(), -8.764053,
               1e-5);
   EXPECT_FLOAT_EQ(classic->named_parameters()["model.22.cv2.0.2.bias"][0].item<float>(), 1.0f);
-  auto modern = *DetectionModel::Create({'n', 3}, "modern");
+  auto modern = *DetectionModel::Create({'n', 3}, {.box_bias = 2, .running_var = 1});
   EXPECT_NEAR(modern->named_parameters()["model.22.cv3.0.2.bias"][0].item<float>(), -8.253227,
               1e-5);
   EXPECT_FLOAT_EQ(modern->named_parameters()["model.22.cv2.0.2.bias"][0].item<float>(), 2.0f);

@@ -57,7 +57,7 @@ TEST(Schedule, ClassicLastEpochLagsByOne) {
 
 TEST(Schedule, ModernEqualsRecordedVectors) {
   const Schedule schedule(
-      {.epochs = 8, .iterations = 3, .warmup_epochs = 2, .batch = 8, .modern = true});
+      {.epochs = 8, .iterations = 3, .warmup_epochs = 2, .batch = 8, .warmup_floor = 0, .warmup_cap = true, .lr_lag = false, .accumulate_cap = true});
   ASSERT_EQ(schedule.warmup_iterations(), 6);
   const std::vector<int> accumulate = {1, 2, 3, 4, 6, 7, 8};
   const std::vector<double> lr = {0,         .00166667, .00333333, .00438125,
@@ -110,7 +110,7 @@ TEST(ResolveOptimizer, WhatTheUserSetStays) {
 }
 
 TEST(EarlyStop, StopsAfterPatienceEpochsWithoutABetterOne) {
-  EarlyStop stop(2, /*modern=*/false);
+  EarlyStop stop(2, /*best_on_tie=*/true);
   EXPECT_TRUE(stop.Record(1, 0.5));
   EXPECT_FALSE(stop.Record(2, 0.4));
   EXPECT_FALSE(stop.ShouldStop(2));
@@ -119,7 +119,7 @@ TEST(EarlyStop, StopsAfterPatienceEpochsWithoutABetterOne) {
 }
 
 TEST(EarlyStop, ATieRenewsTheBestInClassicOnly) {
-  EarlyStop classic(2, false), modern(2, true);
+  EarlyStop classic(2, true), modern(2, false);
   for (int epoch = 1; epoch <= 3; ++epoch) {
     classic.Record(epoch, 0.5);
     modern.Record(epoch, 0.5);

@@ -113,7 +113,7 @@ TEST_F(Inputs, LabellingAndValidationNeedWeights) {
               HasSubstr(At("no photos") + ": no such folder"));
   engine::ValConfig val;
   val.data = yaml;
-  val.model = "yolov8n.yaml";
+  val.models = {"yolov8n.yaml"};
   job.task = val;
   EXPECT_THAT(Refusal(ResolveInputs(Attempt(), job)), HasSubstr("validation needs a .pt"));
 }

@@ -70,11 +70,12 @@ json OtherValue(const std::string& name, const ProtoField& field) {
   static const std::map<std::string, json> kChosen = {
       {"imgsz", 320},           {"batch", 64},     {"optimizer", "SGD"},
       {"amp", "bf16"},          {"cache", "ram"},  {"recipe", "modern"},
-      {"on_bad_label", "skip"}, {"split", "test"}, {"preset", "recommended"}};
+      {"on_bad_label", "skip"}, {"preset", "recommended"},
+      {"weights", json::array({0.5})},       {"freeze", 3}};
+  if (const auto chosen = kChosen.find(name); chosen != kChosen.end()) return chosen->second;
   if (field.repeated && field.type == "double") return {0.5, 0.25, 0.25};
   if (field.repeated && field.type == "int32") return {3, 5};
   if (field.repeated) return {"/some/" + name};
-  if (const auto chosen = kChosen.find(name); chosen != kChosen.end()) return chosen->second;
   if (field.type == "string") return "/some/" + name;
   if (field.type == "bool") return field.default_value != "true";
   if (field.type == "double") return 0.125;

@@ -29,21 +29,35 @@ class Text {
     Add(c.model, c.data, c.run_dir, c.cache_dir, c.resume, c.epochs, c.batch, c.imgsz, c.workers,
         c.patience, c.optimizer, c.lr0, c.lrf, c.momentum, c.weight_decay, c.warmup_epochs,
         c.warmup_momentum, c.warmup_bias_lr, c.box, c.cls, c.dfl, c.nbs, c.close_mosaic, c.cos_lr,
-        c.rect, c.single_cls, c.fraction, c.freeze, c.seed, c.deterministic, c.amp, c.cache,
-        c.save_period, c.val, c.iou, c.max_det, c.recipe, c.on_bad_label, c.pretrained);
+        c.rect, c.multi_scale, c.single_cls, c.fraction, c.time_hours, c.seed, c.deterministic,
+        c.amp, c.sync_bn, c.cuda_graphs, c.cache, c.save_period, c.val, c.iou, c.max_det, c.cls_pw,
+        c.recipe_name, c.on_bad_label, c.pretrained, c.cls_remap, c.plots);
+    AddList(c.freeze_layers);
+    const engine::RecipeConfig& r = c.recipe;
+    Add(r.tal_floor, r.box_bias, r.fresh_var, r.warmup_floor, r.warmup_cap, r.lr_lag,
+        r.accumulate_cap, r.zero_grad, r.fitness_map50, r.best_on_tie, r.close_short,
+        r.fraction_random, r.freeze_bn, r.max_det_auto, r.lr_bias_first, r.auto_long);
     const engine::AugmentConfig& a = c.augment;
     Add(a.hsv_h, a.hsv_s, a.hsv_v, a.degrees, a.translate, a.scale, a.shear, a.perspective,
-        a.flipud, a.fliplr, a.mosaic, a.mixup);
+        a.flipud, a.fliplr, a.bgr, a.mosaic, a.mosaic_tiles, a.mixup, a.cutmix, a.copy_paste,
+        a.copy_paste_mode, a.hsv_additive, a.mosaic_recent, a.polygon_clip, a.label_half_pixel);
+  }
+  void AddEnsemble(const engine::EnsembleConfig& c) {
+    Add(c.method, c.iou);
+    AddList(c.weights);
   }
   void operator()(const engine::TrainConfig& c) { AddTrain(c); }
   void operator()(const engine::ValConfig& c) {
-    Add(c.model, c.data, c.split, c.batch, c.imgsz, c.conf, c.iou, c.max_det, c.rect, c.single_cls,
-        c.workers, c.amp, c.on_bad_label);
+    AddList(c.models);
+    AddEnsemble(c.ensemble);
+    Add(c.data, c.split, c.batch, c.imgsz, c.conf, c.iou, c.max_det, c.rect, c.single_cls,
+        c.save_json, c.plots, c.workers, c.amp, c.on_bad_label);
   }
   void operator()(const engine::LabelConfig& c) {
     AddList(c.models);
     AddList(c.sources);
     AddList(c.classes);
+    AddEnsemble(c.ensemble);
     Add(c.out, c.batch, c.imgsz, c.conf, c.iou, c.max_det, c.save_conf, c.agnostic_nms, c.overwrite,
         c.workers, c.amp);
   }
@@ -52,6 +66,10 @@ class Text {
     Add(c.source, c.out, c.train, c.val, c.test, c.seed, c.link, c.on_bad_label);
     AddList(c.names);
     if (job.train) AddTrain(*job.train);
+  }
+  void operator()(const engine::ExportConfig& c) {
+    Add(c.model, c.format, c.out, c.imgsz, c.batch, c.dynamic, c.nms, c.conf, c.iou, c.max_det,
+        c.agnostic_nms, c.half, c.opset);
   }
   void operator()(const SelftestJob& job) { Add(job.epochs, job.batch, job.imgsz); }
   std::string str() const { return out_.str(); }
@@ -78,7 +96,8 @@ class SpecReader : public ::testing::Test {
     }
     if (messages_.at(message).contains("source") && message == "ProcessSpec")
       resolved["source"] = "/raw";
-    if (message == "ValidateSpec") resolved["model"] = "/best.pt";
+    if (message == "ValidateSpec") resolved["model"] = {"/best.pt"};
+    if (message == "ExportSpec") resolved["model"] = "/best.pt";
     if (message == "LabelSpec") {
       resolved["model"] = {"/best.pt"};
       resolved["source"] = {"/photos"};
@@ -105,13 +124,14 @@ class SpecReader : public ::testing::Test {
                                                                    {"validate", "ValidateSpec"},
                                                                    {"label", "LabelSpec"},
                                                                    {"process", "ProcessSpec"},
-                                                                   {"selftest", "SelftestSpec"}};
+                                                                   {"selftest", "SelftestSpec"},
+                                                                   {"export", "ExportSpec"}};
 };
 
 TEST_F(SpecReader, KnowsEveryTaskOfTheProto) {
   std::set<std::string> fields;
   for (const auto& [name, field] : messages_.at("JobSpec")) fields.insert(name);
-  EXPECT_THAT(fields, ElementsAre("device", "label", "process", "selftest", "train", "validate"));
+  EXPECT_THAT(fields, ElementsAre("device", "export", "label", "process", "selftest", "train", "validate"));
 }
 
 TEST_F(SpecReader, ReadsEachFieldOfEachMessageIntoTheConfiguration) {
@@ -124,7 +144,7 @@ TEST_F(SpecReader, ReadsEachFieldOfEachMessageIntoTheConfiguration) {
       json changed = resolved;
       changed[name] = name == "train" ? Resolved("TrainSpec") : OtherValue(name, field);
       const std::string after = Read(Attempt(task, changed));
-      // On a CPU slot `auto` means what `false` means; the preset is resolved into `train`.
+      // The preset is resolved into `train`.
       if (name == "preset") continue;
       EXPECT_NE(before, after);
     }
@@ -171,23 +191,42 @@ TEST_F(SpecReader, RoundsTheImageSizeUpAndSaysSo) {
   EXPECT_THAT(job->warnings, ElementsAre(HasSubstr("rounded up to 96")));
 }
 
-TEST_F(SpecReader, StaysInFullPrecisionOnCpusUnlessAsked) {
-  const std::map<std::string, std::string> on_cpu = {
-      {"auto", "off"}, {"true", "off"}, {"false", "off"}, {"bf16", "bf16"}};
-  const std::map<std::string, std::string> on_gpu = {
-      {"auto", "auto"}, {"true", "auto"}, {"false", "off"}, {"bf16", "bf16"}};
-  for (const bool gpu : {false, true}) {
-    for (const auto& [word, want] : gpu ? on_gpu : on_cpu) {
-      json train = Resolved("TrainSpec");
-      train["amp"] = word;
-      ipc::AttemptSpec attempt = Attempt("train", train);
-      if (gpu) attempt.ranks[0].devices = {"GPU-1"};
-      const absl::StatusOr<Job> job = ReadJob(attempt);
-      ASSERT_TRUE(job.ok()) << job.status();
-      EXPECT_EQ(std::get<engine::TrainConfig>(job->task).amp, want)
-          << word << (gpu ? " on a GPU" : " on a CPU");
-    }
+TEST_F(SpecReader, TakesTheWordsOfTheReferenceForPrecisionAndCache) {
+  const std::map<std::string, std::string> amps = {
+      {"auto", "auto"}, {"true", "auto"}, {"false", "off"}, {"bf16", "bf16"}, {"fp16", "fp16"}};
+  for (const auto& [word, want] : amps) {
+    json train = Resolved("TrainSpec");
+    train["amp"] = word;
+    const absl::StatusOr<Job> job = ReadJob(Attempt("train", train));
+    ASSERT_TRUE(job.ok()) << job.status();
+    EXPECT_EQ(std::get<engine::TrainConfig>(job->task).amp, want) << word;
   }
+  const std::map<std::string, std::string> caches = {
+      {"false", "off"}, {"true", "ram"}, {"ram", "ram"}, {"disk", "disk"}};
+  for (const auto& [word, want] : caches) {
+    json train = Resolved("TrainSpec");
+    train["cache"] = word;
+    const absl::StatusOr<Job> job = ReadJob(Attempt("train", train));
+    ASSERT_TRUE(job.ok()) << job.status();
+    EXPECT_EQ(std::get<engine::TrainConfig>(job->task).cache, want) << word;
+  }
+}
+
+TEST_F(SpecReader, FreezesTheFirstLayersAndThoseListed) {
+  json train = Resolved("TrainSpec");
+  train["freeze"] = 2;
+  train["freeze_layers"] = {1, 7};
+  const absl::StatusOr<Job> job = ReadJob(Attempt("train", train));
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_THAT(std::get<engine::TrainConfig>(job->task).freeze_layers, ElementsAre(0, 1, 7));
+}
+
+TEST_F(SpecReader, LeavesABatchToBeFoundOnTheDevices) {
+  json train = Resolved("TrainSpec");
+  train["batch"] = -1;
+  const absl::StatusOr<Job> job = ReadJob(Attempt("train", train, 2));
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(std::get<engine::TrainConfig>(job->task).batch, -1);
 }
 
 TEST_F(SpecReader, RefusesABatchThatTheRanksCannotShare) {
