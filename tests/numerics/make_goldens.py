@@ -7,26 +7,14 @@
 """
 import argparse
 import pathlib
-import struct
 import types
 
 import numpy as np
 import torch
+from goldens import check_version, uniform, write
 
-VERSIONS = {"classic": "8.1.34", "modern": "8.4.190"}
 STRIDES = (8, 16, 32)
 BINS = 16
-
-
-def uniform(seed, count):
-    """The documented generator: a 32-bit integer hash of (seed, index); floats in [0, 1) with 24 bits."""
-    x = (np.arange(count, dtype=np.uint64) + seed * 1000003) & 0xFFFFFFFF
-    x ^= x >> 16
-    x = (x * 0x7FEB352D) & 0xFFFFFFFF
-    x ^= x >> 15
-    x = (x * 0x846CA68B) & 0xFFFFFFFF
-    x ^= x >> 16
-    return ((x >> 8).astype(np.float32)) * np.float32(2**-24)
 
 
 def maps_of(seed, batch, classes, size, slope):
@@ -67,17 +55,6 @@ CASES = {
     "tiny": (2, 3, (96, 96), 1.0, (0, 1), (12, 9), 3, 15),
     "large": (2, 4, (160, 160), 0.0, (0, 1), (3, 2), 90, 158),
 }
-
-
-def write(path, tensors):
-    """Magic, then per tensor: name length (u32), name, dimensions (u32), sizes (i64 each), float32 data; little endian."""
-    with open(path, "wb") as f:
-        f.write(b"YOKEGLD1")
-        for name, tensor in tensors.items():
-            data = torch.as_tensor(tensor).detach().to(torch.float32).contiguous().numpy()
-            f.write(struct.pack("<I", len(name)) + name.encode() + struct.pack("<I", data.ndim))
-            f.write(struct.pack(f"<{data.ndim}q", *data.shape) + data.astype("<f4").tobytes())
-    print(path, path.stat().st_size)
 
 
 def record_loss(era, out):
@@ -133,14 +110,11 @@ def record_names(out):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--era", choices=VERSIONS, required=True)
+    parser.add_argument("--era", choices=("classic", "modern"), required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--weights")
     args = parser.parse_args()
-    import ultralytics
-
-    if ultralytics.__version__ != VERSIONS[args.era]:
-        raise SystemExit(f"era {args.era} is recorded with ultralytics {VERSIONS[args.era]}, not {ultralytics.__version__}")
+    check_version(args.era)
     torch.manual_seed(0)
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
