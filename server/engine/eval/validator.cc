@@ -59,7 +59,7 @@ std::vector<std::vector<GroundTruth>> TruthsOf(const Batch& batch) {
 // One batch through network, criterion, suppression and matching.
 void ValidateBatch(DetectionModel& model, const Batch& batch, const ValConfig& config,
                    const DetectionLoss* loss, at::Device device, Shard& shard) {
-  const std::vector<at::Tensor> maps = model.Forward(ImagesOf(batch, device));
+  const HeadMaps maps = model.Forward(ImagesOf(batch, device));
   if (loss != nullptr) {
     const at::Tensor items =
         loss->Compute(maps, TargetsOf(batch, device)).items_3.to(at::kCPU, at::kDouble);
@@ -156,8 +156,8 @@ absl::StatusOr<std::shared_ptr<DetectionModel>> LoadModel(const std::string& pat
   const size_t classes = yaml.names.size();
   if (static_cast<size_t>(weights.spec.class_count) != classes && !config.single_cls) {
     return absl::InvalidArgumentError(absl::StrCat(
-        path, " knows ", weights.spec.class_count, " classes and ", yaml.yaml_path,
-        " names ", classes, "; validate weights on the data set they were trained for"));
+        path, " knows ", weights.spec.class_count, " classes and ", yaml.yaml_path, " names ",
+        classes, "; validate weights on the data set they were trained for"));
   }
   YOKE_ASSIGN_OR_RETURN(std::shared_ptr<DetectionModel> model,
                         DetectionModel::Create(weights.spec));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/engine/model/head_maps.h"
 #include "torch/nn/module.h"
 
 namespace yoke::engine {
@@ -35,14 +36,14 @@ class DetectionModel : public torch::nn::Module {
   static absl::StatusOr<std::shared_ptr<DetectionModel>> Create(const ModelSpec& spec,
                                                                 const FreshModel& fresh = {});
 
-  // (B,3,H,W) -> three maps (B, 4*R + K, H/8.., W/8..), strides 8, 16, 32. Used in training.
-  std::vector<at::Tensor> Forward(const at::Tensor& images_BCHW);
+  // (B,3,H,W) -> what the head gives, for the criterion and for Decode.
+  HeadMaps Forward(const at::Tensor& images_BCHW);
 
   // (B,3,H,W) -> (B, 4 + K, A): cx, cy, w, h in input pixels, then sigmoid scores.
   at::Tensor Predict(const at::Tensor& images_BCHW);
 
   // The same output from maps already computed, for validation (loss and detections from one pass).
-  at::Tensor Decode(const std::vector<at::Tensor>& maps) const;
+  at::Tensor Decode(const HeadMaps& maps) const;
 
   // Folds every BatchNorm into its convolution. For inference only; not reversible.
   void Fuse();

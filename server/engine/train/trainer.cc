@@ -157,7 +157,7 @@ absl::Status Trainer::Iterate(int epoch, int64_t position, const Batch& batch,
   s_.optimizer->SetRates(outcome.rates);
   const bool steps = iteration - s_.progress.last_step >= outcome.rates.accumulate;
 
-  std::vector<at::Tensor> maps;
+  HeadMaps maps;
   {
     const Autocast autocast(device_, s_.amp);
     maps = s_.model->Forward(ImagesOf(batch, device_));
