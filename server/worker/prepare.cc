@@ -17,7 +17,7 @@
 #include "server/engine/data/dataset.h"
 #include "server/engine/data/file_list.h"
 #include "server/engine/data/process/raw_folder.h"
-#include "server/engine/train/training_setup.h"
+#include "server/engine/train/resume.h"
 #include "server/worker/banner.h"
 #include "server/worker/failure.h"
 #include "server/worker/inputs.h"
@@ -143,8 +143,8 @@ class Preparer {
       const auto classes = static_cast<size_t>(weights.spec.class_count);
       if (classes == yaml.names.size() || val.single_cls) continue;
       return absl::InvalidArgumentError(absl::StrCat(
-          model, " knows ", classes, " classes and ", yaml.yaml_path, " names ",
-          yaml.names.size(), "; validate weights on the data set they were trained for"));
+          model, " knows ", classes, " classes and ", yaml.yaml_path, " names ", yaml.names.size(),
+          "; validate weights on the data set they were trained for"));
     }
     const std::vector<std::string>& sources = val.split == "train"  ? yaml.train
                                               : val.split == "test" ? yaml.test
