@@ -8,11 +8,13 @@ FOLDER holds coco8/coco8.yaml and coco128/data.yaml. Give a copy: the reference 
 import argparse
 import os
 import pathlib
+import types
 
 import numpy as np
 import torch
 from goldens import check_version, uniform, write
 from ultralytics import YOLO
+from ultralytics.data import base
 from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.utils.metrics import ConfusionMatrix, ap_per_class
 
@@ -63,6 +65,19 @@ def record_confusion(out):
     write(out / "evaluation_confusion.golden", {"truths": torch.cat(truths), "detections": torch.cat(detections), "matrix": matrix.matrix})
 
 
+class StableArray(np.ndarray):
+    def argsort(self, *arguments, **options):
+        return super().argsort(*arguments, **{**options, "kind": "stable"})
+
+
+def sort_rectangles_stably():
+    """Images of equal aspect ratio keep their order; the reference leaves it to numpy's unstable sort, and so the batches."""
+    stable = types.ModuleType("numpy")
+    stable.__dict__.update(np.__dict__)
+    stable.array = lambda *arguments, **options: np.array(*arguments, **options).view(StableArray)
+    base.np = stable
+
+
 class FixedMatrix(ConfusionMatrix):
     """The validator passes its own conf (0.001) on; people read the matrix at the class's own default."""
 
@@ -109,6 +124,7 @@ def main():
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     weights, data, out = os.path.abspath(args.weights), args.data.resolve(), args.out.resolve()
+    sort_rectangles_stably()
     record_curves(out)
     record_confusion(out)
     for name in SETS:

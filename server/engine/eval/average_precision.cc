@@ -23,8 +23,8 @@ PrecisionEnvelope EnvelopeOf(const std::vector<double>& recall,
 double AveragePrecision(const PrecisionEnvelope& envelope) {
   double area = 0, previous = 0;
   for (int i = 0; i <= 100; ++i) {
-    const double value = Interpolate(i / 100.0, envelope.recall, envelope.precision,
-                                     envelope.precision.front());
+    const double value =
+        Interpolate(i / 100.0, envelope.recall, envelope.precision, envelope.precision.front());
     if (i > 0) area += (previous + value) / 2 / 100;
     previous = value;
   }

@@ -18,8 +18,8 @@ PrecisionEnvelope EnvelopeOf(const std::vector<double>& recall,
 // The area by trapezoids between 101 recalls.
 double AveragePrecision(const PrecisionEnvelope& envelope);
 
-// numpy.interp: linear between the points, constant beyond the last one and `left` before the first;
-// `xs` ascends. 0 without points.
+// numpy.interp: linear between the points, constant beyond the last one and `left` before the
+// first; `xs` ascends. 0 without points.
 double Interpolate(double x, const std::vector<double>& xs, const std::vector<double>& ys,
                    double left);
 

@@ -25,8 +25,9 @@ ByName Index(const std::vector<std::string>& names) {
 }
 
 bool SameNames(const std::vector<std::string>& a, const std::vector<std::string>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const auto& x, const auto& y) { return ComparedName(x) == ComparedName(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return ComparedName(x) == ComparedName(y);
+  });
 }
 
 ClassMap Identity(size_t classes) {
@@ -35,7 +36,8 @@ ClassMap Identity(size_t classes) {
   return map;
 }
 
-absl::Status Ambiguous(const ClassList& twice, const ClassList& other, const std::vector<int>& ids) {
+absl::Status Ambiguous(const ClassList& twice, const ClassList& other,
+                       const std::vector<int>& ids) {
   return absl::InvalidArgumentError(absl::StrCat(
       twice.file, " calls several classes '", twice.names[static_cast<size_t>(ids[0])], "' (",
       absl::StrJoin(ids, ", "), "), so they cannot be matched by name with those of ", other.file,
@@ -77,11 +79,10 @@ absl::StatusOr<ClassMap> MapByName(const ClassList& from, const ClassList& to) {
     any = true;
   }
   if (any) return map;
-  return absl::InvalidArgumentError(
-      absl::StrCat(from.file, " and ", to.file, " have no class in common: '",
-                   from.names.empty() ? "" : from.names[0], "' ... and '",
-                   to.names.empty() ? "" : to.names[0], "' ... (", from.names.size(), " and ",
-                   to.names.size(), " classes, matched by name)"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      from.file, " and ", to.file, " have no class in common: '",
+      from.names.empty() ? "" : from.names[0], "' ... and '", to.names.empty() ? "" : to.names[0],
+      "' ... (", from.names.size(), " and ", to.names.size(), " classes, matched by name)"));
 }
 
 // As many names, and none of them at another place: renamed rather than other classes.
@@ -90,9 +91,8 @@ bool MayBeRenamed(const ClassList& from, const ClassList& to) {
   const ByName to_names = Index(to.names);
   for (size_t i = 0; i < from.names.size(); ++i) {
     const auto found = to_names.find(ComparedName(from.names[i]));
-    if (found != to_names.end() &&
-        std::find(found->second.begin(), found->second.end(), static_cast<int>(i)) ==
-            found->second.end()) {
+    if (found != to_names.end() && std::find(found->second.begin(), found->second.end(),
+                                             static_cast<int>(i)) == found->second.end()) {
       return false;
     }
   }
@@ -108,8 +108,9 @@ std::string RenamedWarning(const ClassList& from, const ClassList& to) {
       differences.push_back(absl::StrCat(i, " '", from.names[i], "' is '", to.names[i], "'"));
   }
   return absl::StrCat(from.file, " names ", count, " of its ", from.names.size(),
-                      " classes otherwise than ", to.file, " and is taken by class number: ",
-                      absl::StrJoin(differences, ", "), count > kDifferencesShown ? " ..." : "");
+                      " classes otherwise than ", to.file,
+                      " and is taken by class number: ", absl::StrJoin(differences, ", "),
+                      count > kDifferencesShown ? " ..." : "");
 }
 
 // What no class of `map` is mapped to.
@@ -160,8 +161,9 @@ absl::StatusOr<ClassMatch> MatchModels(const std::vector<ClassList>& models) {
   for (size_t m = 0; m < models.size(); ++m) {
     const std::vector<std::string> missing = Missing(match.maps[m], common.names);
     if (missing.empty()) continue;
-    match.notes.push_back(absl::StrCat(models[m].file, " does not vote for what it does not know (", missing.size(),
-                                       " of ", common.names.size(), " classes): ", Shortened(missing)));
+    match.notes.push_back(absl::StrCat(models[m].file, " does not vote for what it does not know (",
+                                       missing.size(), " of ", common.names.size(),
+                                       " classes): ", Shortened(missing)));
   }
   match.names = std::move(common.names);
   return match;
@@ -189,10 +191,9 @@ absl::StatusOr<ClassMatch> MatchDataSet(const std::vector<ClassList>& models, co
   AddNote(all, to_data, data, match.notes);
   const std::vector<std::string> missing = Missing(to_data, data.names);
   if (!missing.empty()) {
-    match.warnings.push_back(absl::StrCat(all.file, " does not know ", missing.size(), " of the ",
-                                          data.names.size(), " classes of ", data.file,
-                                          "; objects of these count as missed: ",
-                                          Shortened(missing)));
+    match.warnings.push_back(absl::StrCat(
+        all.file, " does not know ", missing.size(), " of the ", data.names.size(), " classes of ",
+        data.file, "; objects of these count as missed: ", Shortened(missing)));
   }
   for (ClassMap& map : match.maps) {
     for (int& id : map) id = to_data[static_cast<size_t>(id)];

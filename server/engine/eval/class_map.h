@@ -20,7 +20,8 @@ using ClassMap = std::vector<int>;
 struct ClassMatch {
   std::vector<std::string> names;  // of the common list
   std::vector<ClassMap> maps;      // one a model
-  std::vector<std::string> notes;  // for people: how classes are mapped, where they are not the same
+  std::vector<std::string>
+      notes;  // for people: how classes are mapped, where they are not the same
   std::vector<std::string> warnings;
 };
 

@@ -1,5 +1,5 @@
-// Follows the protocol, not the code, of pycocotools 2.0: per image and class detections are matched
-// within each range of areas; per class they are then sorted by score over all images.
+// Follows the protocol, not the code, of pycocotools 2.0: per image and class detections are
+// matched within each range of areas; per class they are then sorted by score over all images.
 #include "server/engine/eval/coco_metrics.h"
 
 #include <algorithm>
@@ -20,9 +20,8 @@ constexpr std::pair<double, double> kAreaRanges[kAreas] = {
 
 // The thresholds as numpy.linspace computes them.
 double Threshold(size_t i) {
-  return i + 1 == kThresholds
-             ? 0.95
-             : 0.5 + static_cast<double>(i) * ((0.95 - 0.5) / (kThresholds - 1));
+  return i + 1 == kThresholds ? 0.95
+                              : 0.5 + static_cast<double>(i) * ((0.95 - 0.5) / (kThresholds - 1));
 }
 
 double RecallPoint(size_t i) {
@@ -49,7 +48,7 @@ struct Entry {
 };
 
 struct ClassEntries {
-  std::vector<Entry> entries;              // by image, then by falling score
+  std::vector<Entry> entries;               // by image, then by falling score
   std::array<int64_t, kAreas> truths = {};  // that count
 };
 
@@ -59,9 +58,9 @@ struct Pair {
   std::vector<const CocoDetection*> detections;
 };
 
-// Matches within one range of areas. A detection takes the free truth that it overlaps most (of equal
-// ones the last); truths outside the range are taken only for want of others, and then neither the
-// detection counts, nor one outside the range that finds none.
+// Matches within one range of areas. A detection takes the free truth that it overlaps most (of
+// equal ones the last); truths outside the range are taken only for want of others, and then
+// neither the detection counts, nor one outside the range that finds none.
 void Match(const Pair& pair, size_t range, std::vector<Entry>& entries) {
   std::vector<const CocoBox*> truths = pair.truths;
   const auto counting = std::stable_partition(
@@ -158,9 +157,8 @@ class Means {
     });
   }
   double Recall(size_t range, size_t most) const {
-    return Mean(range, 0, kThresholds, [&](const ClassEntries& one, size_t t) {
-      return RecallOf(one, range, t, most);
-    });
+    return Mean(range, 0, kThresholds,
+                [&](const ClassEntries& one, size_t t) { return RecallOf(one, range, t, most); });
   }
 
  private:

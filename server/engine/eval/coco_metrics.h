@@ -1,5 +1,5 @@
-// Average precision and recall by COCO's own protocol: the twelve figures that pycocotools' COCOeval
-// prints for boxes, equal to them on the same objects and detections.
+// Average precision and recall by COCO's own protocol: the twelve figures that pycocotools'
+// COCOeval prints for boxes, equal to them on the same objects and detections.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +25,10 @@ struct CocoImage {
   std::vector<CocoDetection> detections;  // any order; of equal scores the first counts first
 };
 
-// Means over the classes that have an object of the kind, and over IoU 0.50 to 0.95 in steps of 0.05
-// (ap50, ap75: at that IoU). Small: area up to 32², medium: to 96², large: over it, limits belong to
-// both. ap and the figures by size are those of 100 detections per image and class, arN of N. -1: no
-// object of that kind.
+// Means over the classes that have an object of the kind, and over IoU 0.50 to 0.95 in steps of
+// 0.05 (ap50, ap75: at that IoU). Small: area up to 32², medium: to 96², large: over it, limits
+// belong to both. ap and the figures by size are those of 100 detections per image and class, arN
+// of N. -1: no object of that kind.
 struct CocoMetrics {
   double ap = -1, ap50 = -1, ap75 = -1, ap_small = -1, ap_medium = -1, ap_large = -1;
   double ar1 = -1, ar10 = -1, ar100 = -1, ar_small = -1, ar_medium = -1, ar_large = -1;

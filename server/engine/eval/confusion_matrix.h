@@ -10,8 +10,8 @@
 
 namespace yoke::engine {
 
-// Square of `classes` + 1 sides; the last row and column are the background: found where nothing is,
-// and missed.
+// Square of `classes` + 1 sides; the last row and column are the background: found where nothing
+// is, and missed.
 struct ConfusionMatrix {
   int classes = 0;
   std::vector<int64_t> counts;  // [predicted * (classes + 1) + true]

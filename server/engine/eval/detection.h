@@ -6,7 +6,8 @@
 namespace yoke::engine {
 
 struct Detection {
-  float x1 = 0, y1 = 0, x2 = 0, y2 = 0;  // px of the network's input, unclipped, if not said otherwise
+  float x1 = 0, y1 = 0, x2 = 0,
+        y2 = 0;  // px of the network's input, unclipped, if not said otherwise
   float confidence = 0;
   int class_id = 0;
 };

@@ -161,8 +161,8 @@ absl::StatusOr<EnsembleOptions> ResolveEnsemble(const EnsembleConfig& config, si
   options.iou = config.iou;
   options.weights = config.weights.empty() ? std::vector<double>(models, 1.0) : config.weights;
   if (options.weights.size() != models) {
-    return absl::InvalidArgumentError(absl::StrCat("weights: ", options.weights.size(),
-                                                   " numbers for ", models, " models"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("weights: ", options.weights.size(), " numbers for ", models, " models"));
   }
   double sum = 0;
   for (const double weight : options.weights) {

@@ -15,11 +15,11 @@ namespace yoke::engine {
 struct EnsembleOptions {
   enum Method { kNms, kSoftNms, kWeightedBoxes };
   Method method = kWeightedBoxes;
-  double iou = 0.55;                     // boxes that overlap more are one object; unused by kSoftNms
-  std::vector<double> weights;           // one a member, of which one is over 0
-  double conf = 0;                       // what is fused must be more confident
-  int max_det = 300;                     // per image
-  bool agnostic = false;                 // across classes
+  double iou = 0.55;            // boxes that overlap more are one object; unused by kSoftNms
+  std::vector<double> weights;  // one a member, of which one is over 0
+  double conf = 0;              // what is fused must be more confident
+  int max_det = 300;            // per image
+  bool agnostic = false;        // across classes
   std::vector<std::vector<char>> knows;  // [member][class]; empty: every member knows every class
 };
 

@@ -127,8 +127,7 @@ Curves CurvesOf(const std::map<int, ClassResult>& results,
     curve.recall.assign(result.recall.begin(), result.recall.end());
     curve.precision_at_recall.assign(result.precision_at_recall.begin(),
                                      result.precision_at_recall.end());
-    for (size_t i = 0; i < kCurvePoints; ++i)
-      curve.f1.push_back(static_cast<float>(F1(result, i)));
+    for (size_t i = 0; i < kCurvePoints; ++i) curve.f1.push_back(static_cast<float>(F1(result, i)));
     curves.classes.push_back(std::move(curve));
   }
   return curves;

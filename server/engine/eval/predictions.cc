@@ -144,14 +144,15 @@ absl::Status WritePredictions(const std::string& path, const Split& split,
     }
     previous = &id;
     if (by_sample[index] == nullptr) continue;
-    const std::string image =
-        absl::StrCat("{\"image_id\": ", ImageIdJson(image_path), ", \"file_name\": ",
-                     Quoted(std::filesystem::path(image_path).filename().string()));
+    const std::string image = absl::StrCat(
+        "{\"image_id\": ", ImageIdJson(image_path),
+        ", \"file_name\": ", Quoted(std::filesystem::path(image_path).filename().string()));
     std::string rows;
     for (const Detection& detection : by_sample[index]->detections) {
       const CocoDetection d = ToCoco(detection);
       absl::StrAppendFormat(
-          &rows, "%s\n%s, \"category_id\": %d, \"bbox\": [%.3f, %.3f, %.3f, %.3f], \"score\": %.5f}",
+          &rows,
+          "%s\n%s, \"category_id\": %d, \"bbox\": [%.3f, %.3f, %.3f, %.3f], \"score\": %.5f}",
           separator, image, category_ids[static_cast<size_t>(d.box.class_id)], d.box.x, d.box.y,
           d.box.w, d.box.h, d.score);
       separator = ",";

@@ -27,8 +27,8 @@ absl::Status DecodeDetections(const std::string& bytes, std::vector<ImageDetecti
 std::string ImageIdJson(const std::string& path);
 
 // The data set with what was found, in the order in which COCOeval takes the images: ascending by
-// image id. Boxes have three decimals and scores five, as in the file, so that the figures are those
-// of the file.
+// image id. Boxes have three decimals and scores five, as in the file, so that the figures are
+// those of the file.
 std::vector<CocoImage> CocoImages(const Split& split, const std::vector<ImageDetections>& images);
 
 // Writes [{"image_id", "file_name", "category_id", "bbox": [x, y, w, h], "score"}, ...], a row a

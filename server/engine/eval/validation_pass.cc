@@ -106,15 +106,14 @@ class RankPass {
         pass_.images_at_once > 0 && pass_.loss == nullptr ? pass_.images_at_once : count;
     Detections all;
     for (int64_t first = 0; first < count; first += at_once) {
-      const std::vector<at::Tensor> maps = network.model->Forward(
-          images_BCHW.narrow(0, first, std::min(at_once, count - first)));
+      const std::vector<at::Tensor> maps =
+          network.model->Forward(images_BCHW.narrow(0, first, std::min(at_once, count - first)));
       if (pass_.loss != nullptr) AddLoss(maps, batch);
       Detections found = NonMaxSuppression(network.model->Decode(maps), nms_[n]);
       std::move(found.begin(), found.end(), std::back_inserter(all));
     }
     for (std::vector<Detection>& detections : all) {
-      for (Detection& d : detections)
-        d.class_id = network.classes[static_cast<size_t>(d.class_id)];
+      for (Detection& d : detections) d.class_id = network.classes[static_cast<size_t>(d.class_id)];
       std::erase_if(detections, [](const Detection& d) { return d.class_id < 0; });
     }
     return all;
@@ -171,8 +170,8 @@ absl::StatusOr<Across> OverRanks(int64_t mine, Group& group) {
 
 // Ranks hold unequal numbers of batches, so all count the rounds of the longest shard: those who
 // are done still answer whether to stop. True: stopped.
-absl::StatusOr<bool> PassOver(Loader& loader, RankPass& rank_pass, Group& group,
-                              Observer& observer, const StopSignal& stop) {
+absl::StatusOr<bool> PassOver(Loader& loader, RankPass& rank_pass, Group& group, Observer& observer,
+                              const StopSignal& stop) {
   YOKE_ASSIGN_OR_RETURN(const Across rounds, OverRanks(loader.batches_per_epoch(), group));
   YOKE_ASSIGN_OR_RETURN(const Across images, OverRanks(loader.images_per_epoch(), group));
   loader.StartEpoch(0);

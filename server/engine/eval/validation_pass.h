@@ -36,8 +36,8 @@ struct PassResult {
 };
 
 // `loader` is this rank's shard; it starts its epoch 0. The networks are put in eval mode and left
-// there; no gradients. Detections are kept if `config.save_json`. Errors: those of the loader and of
-// the group.
+// there; no gradients. Detections are kept if `config.save_json`. Errors: those of the loader and
+// of the group.
 absl::StatusOr<PassResult> RunPass(const ValidationPass& pass, Loader& loader,
                                    const ValConfig& config, at::Device device, Group& group,
                                    Observer& observer, const StopSignal& stop);

@@ -65,8 +65,8 @@ class ValidationRun {
     const std::unique_ptr<Loader> loader = MakeLoader();
     observer_.OnPhase("val");
     const auto begin = std::chrono::steady_clock::now();
-    YOKE_ASSIGN_OR_RETURN(PassResult passed, RunPass(pass_, *loader, config_, device_, group_,
-                                                     observer_, stop));
+    YOKE_ASSIGN_OR_RETURN(PassResult passed,
+                          RunPass(pass_, *loader, config_, device_, group_, observer_, stop));
     const double seconds = SecondsSince(begin);
     const std::vector<ImageDetections> detections = std::move(passed.whole.detections);
     ValidationResult result = Evaluated(std::move(passed), match_.names, seconds);
@@ -94,8 +94,8 @@ class ValidationRun {
       lists.push_back({path, loaded.names});
       models_.push_back(std::move(loaded.model));
     }
-    YOKE_ASSIGN_OR_RETURN(
-        match_, MatchDataSet(lists, {yaml_.yaml_path, yaml_.names}, config_.single_cls));
+    YOKE_ASSIGN_OR_RETURN(match_,
+                          MatchDataSet(lists, {yaml_.yaml_path, yaml_.names}, config_.single_cls));
     for (size_t m = 0; m < models_.size(); ++m)
       pass_.networks.push_back({models_[m].get(), match_.maps[m]});
     pass_.classes = static_cast<int>(match_.names.size());
@@ -112,8 +112,8 @@ class ValidationRun {
   absl::Status ScanData() {
     const std::vector<std::string>& sources = SourcesOf(yaml_, config_.split);
     if (sources.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          yaml_.yaml_path, ": no '", config_.split, ":' in it; add one or choose another split"));
+      return absl::InvalidArgumentError(absl::StrCat(yaml_.yaml_path, ": no '", config_.split,
+                                                     ":' in it; add one or choose another split"));
     }
     observer_.OnPhase("scan");
     ScanOptions scan;

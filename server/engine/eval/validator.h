@@ -24,16 +24,16 @@ struct MemberResult {
 
 // The same on every rank.
 struct ValidationResult {
-  EvalResult eval;                    // of the model, or of all models together
-  std::vector<MemberResult> members;  // of several models, in their order
-  std::optional<CocoMetrics> coco;    // with save_json
+  EvalResult eval;                                  // of the model, or of all models together
+  std::vector<MemberResult> members;                // of several models, in their order
+  std::optional<CocoMetrics> coco;                  // with save_json
   double box_loss = 0, cls_loss = 0, dfl_loss = 0;  // means over batches; 0 without a criterion
   double images_per_second = 0;
   bool stopped = false;
 };
 
-// `loader` is this rank's shard; it starts its epoch 0. The model has as many classes as `names`; it
-// is put in eval mode and left there; no gradients. `loss` may be null. Of `config` conf, iou,
+// `loader` is this rank's shard; it starts its epoch 0. The model has as many classes as `names`;
+// it is put in eval mode and left there; no gradients. `loss` may be null. Of `config` conf, iou,
 // max_det and single_cls count. Errors: those of the loader and of the group.
 absl::StatusOr<ValidationResult> Validate(DetectionModel& model, Loader& loader,
                                           const std::vector<std::string>& names,

@@ -34,10 +34,11 @@ TEST(MatchModels, FollowsNamesAndAppendsWhatOnlyALaterModelKnows) {
   ASSERT_TRUE(match.ok()) << match.status();
   EXPECT_THAT(match->names, ElementsAre("cat", "dog", "bird"));
   EXPECT_THAT(match->maps, ElementsAre(ClassMap{0, 1}, ClassMap{2, 0}));
-  EXPECT_THAT(match->notes,
-              ElementsAre("classes of b.pt in those of a.pt: 0 bird -> 2 bird, 1 cat -> 0 cat",
-                          HasSubstr("a.pt does not vote for what it does not know (1 of 3 classes): bird"),
-                          HasSubstr("b.pt does not vote for what it does not know (1 of 3 classes): dog")));
+  EXPECT_THAT(
+      match->notes,
+      ElementsAre("classes of b.pt in those of a.pt: 0 bird -> 2 bird, 1 cat -> 0 cat",
+                  HasSubstr("a.pt does not vote for what it does not know (1 of 3 classes): bird"),
+                  HasSubstr("b.pt does not vote for what it does not know (1 of 3 classes): dog")));
 }
 
 TEST(MatchModels, RefusesListsWithoutACommonClassNamingBothFiles) {
@@ -71,8 +72,9 @@ TEST(MatchDataSet, ManyClassesOnFewAreMatchedByName) {
                                   List("data.yaml", {"bird", "fish"}), false);
   ASSERT_TRUE(match.ok()) << match.status();
   EXPECT_THAT(match->maps, ElementsAre(ClassMap{-1, -1, 0}));
-  EXPECT_THAT(match->notes, ElementsAre("classes of a.pt in those of data.yaml: 0 cat -> none, 1 dog "
-                                        "-> none, 2 bird -> 0 bird"));
+  EXPECT_THAT(match->notes,
+              ElementsAre("classes of a.pt in those of data.yaml: 0 cat -> none, 1 dog "
+                          "-> none, 2 bird -> 0 bird"));
   EXPECT_THAT(match->warnings,
               ElementsAre(AllOf(HasSubstr("a.pt does not know 1 of the 2 classes of data.yaml"),
                                 HasSubstr("count as missed: fish"))));

@@ -27,8 +27,7 @@ int64_t Sum(const ConfusionMatrix& matrix) {
 
 TEST(ConfusionMatrix, CountsWhatWasFoundForWhatMissedAndInvented) {
   const std::vector<GroundTruth> truths = {{0, 0, 100, 100, 0}, {500, 0, 600, 100, 1}};
-  const ConfusionMatrix matrix =
-      Count({Found(90, 0.9f, 2), {200, 0, 300, 100, 0.8f, 1}}, truths);
+  const ConfusionMatrix matrix = Count({Found(90, 0.9f, 2), {200, 0, 300, 100, 0.8f, 1}}, truths);
   EXPECT_EQ(matrix.at(2, 0), 1) << "another class at the right place";
   EXPECT_EQ(matrix.at(1, kBackground), 1) << "nothing is there";
   EXPECT_EQ(matrix.at(kBackground, 1), 1) << "missed";

@@ -80,8 +80,8 @@ TEST(Ensemble, SuppressionKeepsTheBetterBoxAsItIs) {
 }
 
 TEST(Ensemble, SuppressionPrefersTheHeavierModel) {
-  const auto fused = Fuse({{Box(0, 100, 0.5f)}, {Box(10, 100, 0.7f)}},
-                          Options(EnsembleOptions::kNms, {2, 1}));
+  const auto fused =
+      Fuse({{Box(0, 100, 0.5f)}, {Box(10, 100, 0.7f)}}, Options(EnsembleOptions::kNms, {2, 1}));
   ASSERT_EQ(fused.size(), 1u);
   EXPECT_EQ(fused[0].x1, 0);
   EXPECT_FLOAT_EQ(fused[0].confidence, 0.5f);

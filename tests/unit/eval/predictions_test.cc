@@ -11,8 +11,8 @@
 namespace yoke::engine {
 namespace {
 
-using ::testing::HasSubstr;
 using nlohmann::json;
+using ::testing::HasSubstr;
 
 class Predictions : public ::testing::Test {
  protected:
@@ -112,8 +112,9 @@ TEST_F(Predictions, SayWhichImagesTheyCannotTellApart) {
 }
 
 TEST_F(Predictions, SayWhereTheyCannotBeWritten) {
-  EXPECT_EQ(WritePredictions(folder_.path() + "/no/such.json", split_, images_, {}, &warning_).code(),
-            absl::StatusCode::kNotFound);
+  EXPECT_EQ(
+      WritePredictions(folder_.path() + "/no/such.json", split_, images_, {}, &warning_).code(),
+      absl::StatusCode::kNotFound);
 }
 
 TEST_F(Predictions, SurviveTheWayToAnotherRank) {
