@@ -1,5 +1,7 @@
 // Validation of the published yolov8n weights against what the reference (8.4.190) computes for them:
 // means, figures by class, confusion matrix.
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <map>
 #include <utility>
@@ -12,12 +14,11 @@
 namespace yoke::engine {
 namespace {
 
-// Pixels are the same; what remains is the order of sums in the network, which moves confidences by
-// 1e-5 and so decides between neighbours on a curve.
-constexpr double kMeanTolerance = 0.002;
-constexpr double kClassTolerance = 0.02;
-// Detections at the confidence or IoU that the matrix counts from.
-constexpr int64_t kCellsTolerance = 2;
+// The order of sums in the network moves confidences by about 1e-5: the largest difference of a class was
+// 1e-5 here, no count of the matrix differed. The rest is for other CPUs' kernels.
+constexpr double kMeanTolerance = 0.001;
+constexpr double kClassTolerance = 0.005;
+constexpr int64_t kCountsTolerance = 2;
 
 struct Case {
   const char* set;
@@ -30,16 +31,19 @@ class Validation : public ::testing::TestWithParam<Case> {};
 
 void ExpectClasses(const EvalResult& got, const at::Tensor& want) {
   ASSERT_EQ(static_cast<int64_t>(got.per_class.size()), want.size(0));
+  double largest = 0;
   for (int64_t i = 0; i < want.size(0); ++i) {
     const ClassMetrics& one = got.per_class[static_cast<size_t>(i)];
     const float* row = want.data_ptr<float>() + 5 * i;
     SCOPED_TRACE(one.name);
     ASSERT_EQ(one.class_id, static_cast<int>(row[0]));
-    EXPECT_NEAR(one.precision, row[1], kClassTolerance);
-    EXPECT_NEAR(one.recall, row[2], kClassTolerance);
-    EXPECT_NEAR(one.map50, row[3], kClassTolerance);
-    EXPECT_NEAR(one.map5095, row[4], kClassTolerance);
+    const double figures[] = {one.precision, one.recall, one.map50, one.map5095};
+    for (int f = 0; f < 4; ++f) {
+      EXPECT_NEAR(figures[f], row[1 + f], kClassTolerance) << f;
+      largest = std::max(largest, std::abs(figures[f] - row[1 + f]));
+    }
   }
+  std::printf("largest difference of a class: %.1e\n", largest);
 }
 
 // The reference keeps all 80 classes when they are taken for one, so its background is 80.
@@ -55,7 +59,7 @@ void ExpectConfusion(const ConfusionMatrix& got, const at::Tensor& want) {
     for (int truth = 0; truth <= got.classes; ++truth)
       different += std::abs(got.at(predicted, truth) - cells[{predicted, truth}]);
   }
-  EXPECT_LE(different, kCellsTolerance);
+  EXPECT_LE(different, kCountsTolerance);
   std::printf("confusion matrix: %ld counts differ\n", static_cast<long>(different));
 }
 
