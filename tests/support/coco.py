@@ -28,3 +28,26 @@ def write_truths(path, images, annotations, categories):
             for i, (image, category, box) in enumerate(annotations, 1)]
     pathlib.Path(path).write_text(json.dumps({"info": {}, "images": [{"id": image} for image in images], "annotations": rows,
                                               "categories": [{"id": category} for category in categories]}))
+
+
+# COCO's category ids: 1 to 90 without these.
+GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+CATEGORIES = [category for category in range(1, 91) if category not in GAPS]
+
+
+def image_sizes(paths):
+    """Path -> (width, height)."""
+    image = oracles.require("PIL.Image")
+    return {path: image.open(path).size for path in paths}
+
+
+def write_truths_of_labels(path, sizes, labels):
+    """COCO's file of images whose stems are numbers and of the YOLO labels beside them."""
+    annotations = []
+    for image, (width, height) in sizes.items():
+        label = labels / (image.stem + ".txt")
+        for line in label.read_text().splitlines() if label.exists() else ():
+            cls, x, y, w, h = map(float, line.split())
+            w, h = w * width, h * height
+            annotations.append((int(image.stem), CATEGORIES[int(cls)], [x * width - w / 2, y * height - h / 2, w, h]))
+    write_truths(path, [int(image.stem) for image in sizes], annotations, CATEGORIES)
