@@ -1,5 +1,5 @@
-// coco_metrics_check TRUTHS DETECTIONS: prints our COCO figures of two files in COCO's formats as JSON,
-// for coco_test.py to compare.
+// coco_metrics_check TRUTHS DETECTIONS: prints our COCO figures of two files in COCO's formats as
+// JSON, for coco_test.py to compare.
 #include <cstdio>
 #include <fstream>
 #include <map>

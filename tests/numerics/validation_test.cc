@@ -1,5 +1,5 @@
-// Validation of the published yolov8n weights against what the reference (8.4.190) computes for them:
-// means, figures by class, confusion matrix.
+// Validation of the published yolov8n weights against what the reference (8.4.190) computes for
+// them: means, figures by class, confusion matrix.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -14,8 +14,8 @@
 namespace yoke::engine {
 namespace {
 
-// The order of sums in the network moves confidences by about 1e-5: the largest difference of a class was
-// 1e-5 here, no count of the matrix differed. The rest is for other CPUs' kernels.
+// The order of sums in the network moves confidences by about 1e-5: the largest difference of a
+// class was 1e-5 here, no count of the matrix differed. The rest is for other CPUs' kernels.
 constexpr double kMeanTolerance = 0.001;
 constexpr double kClassTolerance = 0.005;
 constexpr int64_t kCountsTolerance = 2;
@@ -51,7 +51,9 @@ void ExpectConfusion(const ConfusionMatrix& got, const at::Tensor& want) {
   std::map<std::pair<int, int>, int64_t> cells;
   for (int64_t i = 0; i < want.size(0); ++i) {
     const float* row = want.data_ptr<float>() + 3 * i;
-    const auto id = [&](float class_id) { return std::min(static_cast<int>(class_id), got.classes); };
+    const auto id = [&](float class_id) {
+      return std::min(static_cast<int>(class_id), got.classes);
+    };
     cells[{id(row[0]), id(row[1])}] += static_cast<int64_t>(row[2]);
   }
   int64_t different = 0;
@@ -80,7 +82,8 @@ TEST_P(Validation, EqualsTheReference) {
   const absl::StatusOr<ValidationResult> result =
       RunValidation(config, at::kCPU, *group, observer, StopSignal());
   ASSERT_TRUE(result.ok()) << result.status();
-  auto golden = ReadGolden(absl::StrCat("evaluation_", expected.set, "_", expected.shape, ".golden"));
+  auto golden =
+      ReadGolden(absl::StrCat("evaluation_", expected.set, "_", expected.shape, ".golden"));
   const DetectionMetrics& got = result->eval.metrics;
   const at::Tensor& mean = golden.at("mean");
   EXPECT_NEAR(got.precision, mean[0].item<double>(), kMeanTolerance);
@@ -98,16 +101,13 @@ TEST_P(Validation, EqualsTheReference) {
 }
 
 constexpr char kCoco8[] = "coco8/coco8.yaml", kCoco128[] = "coco128/data.yaml";
-INSTANTIATE_TEST_SUITE_P(Coco, Validation,
-                         ::testing::Values(Case{"coco8", kCoco8, 4, "rect"},
-                                           Case{"coco8", kCoco8, 4, "square"},
-                                           Case{"coco8", kCoco8, 4, "single_cls"},
-                                           Case{"coco128", kCoco128, 16, "rect"},
-                                           Case{"coco128", kCoco128, 16, "square"},
-                                           Case{"coco128", kCoco128, 16, "single_cls"}),
-                         [](const auto& info) {
-                           return absl::StrCat(info.param.set, "_", info.param.shape);
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Coco, Validation,
+    ::testing::Values(Case{"coco8", kCoco8, 4, "rect"}, Case{"coco8", kCoco8, 4, "square"},
+                      Case{"coco8", kCoco8, 4, "single_cls"}, Case{"coco128", kCoco128, 16, "rect"},
+                      Case{"coco128", kCoco128, 16, "square"},
+                      Case{"coco128", kCoco128, 16, "single_cls"}),
+    [](const auto& info) { return absl::StrCat(info.param.set, "_", info.param.shape); });
 
 }  // namespace
 }  // namespace yoke::engine

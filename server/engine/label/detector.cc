@@ -25,10 +25,9 @@ absl::StatusOr<at::ScalarType> TypeOf(const std::string& amp, at::Device device)
 absl::Status CheckClasses(const LabelConfig& config, size_t classes) {
   for (int id : config.classes) {
     if (id >= 0 && static_cast<size_t>(id) < classes) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("classes: ", id, " is no class of ", absl::StrJoin(config.models, ", "),
-                     config.models.size() == 1 ? ", which has 0 to " : ", which have 0 to ",
-                     classes - 1));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "classes: ", id, " is no class of ", absl::StrJoin(config.models, ", "),
+        config.models.size() == 1 ? ", which has 0 to " : ", which have 0 to ", classes - 1));
   }
   return absl::OkStatus();
 }
@@ -84,8 +83,7 @@ void Detector::SetUpSuppression(const LabelConfig& config) {
   for (size_t m = 0; m < members_.size(); ++m) {
     Member& member = members_[m];
     member.asked = ensemble_.weights[m] > 0;
-    member.nms.conf =
-        members_.size() > 1 ? MemberConfidence(ensemble_, config.conf) : config.conf;
+    member.nms.conf = members_.size() > 1 ? MemberConfidence(ensemble_, config.conf) : config.conf;
     member.nms.iou = config.iou;
     member.nms.max_det = config.max_det;
     member.nms.agnostic = config.agnostic_nms;

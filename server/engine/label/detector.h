@@ -1,4 +1,5 @@
-// Weights, of one model or of several together, ready to find objects in batches of letterboxed images.
+// Weights, of one model or of several together, ready to find objects in batches of letterboxed
+// images.
 #pragma once
 
 #include <memory>
@@ -19,8 +20,8 @@ namespace yoke::engine {
 
 class Detector {
  public:
-  // Reads, fuses and moves the weights. Errors: LoadForInference's and MatchModels'; InvalidArgument
-  // for a value of `config` that cannot be used, saying which are possible.
+  // Reads, fuses and moves the weights. Errors: LoadForInference's and MatchModels';
+  // InvalidArgument for a value of `config` that cannot be used, saying which are possible.
   static absl::StatusOr<Detector> Load(const LabelConfig& config, at::Device device);
 
   // Per image its detections in px of the photo, clipped to it, by descending confidence. REQUIRES:
@@ -55,7 +56,7 @@ class Detector {
   at::ScalarType type_;  // what the network computes in
   std::vector<std::string> names_, notes_;
   std::vector<Member> members_;
-  EnsembleOptions ensemble_;  // of several
+  EnsembleOptions ensemble_;      // of several
   std::unique_ptr<Lanes> lanes_;  // on CPUs
 };
 
