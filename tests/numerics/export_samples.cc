@@ -1,19 +1,25 @@
-// Exports models and writes what our own network and suppression make of the same images, for
-// export_test.py to compare with other programs.
-//   yoke-export-samples OUT SCALE CLASSES                random weights, drawn images
-//   yoke-export-samples OUT WEIGHTS IMAGES HEIGHT WIDTH  given ones; IMAGES: float32 (B, 3, H, W)
-// OUT gets the exported files, raw tensors and cases.json, which says what belongs together.
+// Exports models and writes what our own network and suppression make of the same numbers, for
+// exported_test.py to compare with other programs.
+//   yoke-export-samples random OUT SCALE CLASSES OPSET   random weights and images
+//   yoke-export-samples given OUT WEIGHTS HEIGHT WIDTH   these weights, the images of OUT/images
+//   yoke-export-samples suppress OUT                     answers OUT/requests.json
+// OUT gets the exported files, float32 tensors as raw files and cases.json, which says what belongs
+// together: a tensor is {"file": name, "shape": [..]}.
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <string>
+#include <vector>
 
+#include "ATen/Parallel.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "nlohmann/json.hpp"
 #include "server/engine/checkpoint/weights.h"
 #include "server/engine/eval/nms.h"
 #include "server/engine/export/export.h"
+#include "server/engine/model/blocks.h"
 
 namespace yoke::engine {
 namespace {
@@ -22,24 +28,52 @@ using nlohmann::json;
 
 void Check(const absl::Status& status) { YOKE_CHECK_MSG(status.ok(), status.ToString()); }
 
+at::Tensor ReadFloats(const std::string& path, const std::vector<int64_t>& shape) {
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes(std::istreambuf_iterator<char>(file), {});
+  return at::from_blob(bytes.data(), {static_cast<int64_t>(bytes.size() / 4)}, at::kFloat)
+      .reshape(shape)
+      .clone();
+}
+
+void WriteFloats(const std::string& path, const at::Tensor& tensor) {
+  const at::Tensor plain = tensor.to(at::kFloat).contiguous();
+  std::ofstream(path, std::ios::binary)
+      .write(static_cast<const char*>(plain.const_data_ptr()),
+             static_cast<std::streamsize>(plain.nbytes()));
+}
+
+// Not plain noise, which looks the same everywhere.
+at::Tensor Images(int64_t batch, int64_t height, int64_t width) {
+  return at::upsample_bilinear2d(at::rand({batch, 3, height / 8, width / 8}), {height, width},
+                                 /*align_corners=*/false);
+}
+
 // Weights whose predictions spread over scores and sizes, as fresh ones do not: statistics are
-// those of noise, so that signals neither fade nor explode on their way.
+// those of one batch, so that signals neither fade nor explode on their way.
 Weights RandomWeights(char scale, int classes) {
-  auto model = *DetectionModel::Create({scale, classes});
+  auto model = *DetectionModel::Create({scale, classes}, {.running_var = 1});
   Weights weights;
   weights.spec = model->spec();
   for (int i = 0; i < classes; ++i) weights.names.push_back(absl::StrCat("it's \"", i, "\" ü\\"));
   for (auto& item : model->named_parameters()) {
     const bool is_norm = item.key().find(".bn.") != std::string::npos;
-    if (is_norm && item.key().ends_with("weight")) item.value().uniform_(0.8, 1.6);
+    if (is_norm && item.key().ends_with("weight")) item.value().uniform_(0.5, 1);
     if (item.key().ends_with("bias")) item.value().normal_(0, 0.5);
     // The last convolutions of the head.
-    if (!is_norm && item.key().ends_with(".2.weight")) item.value().mul_(4);
+    if (!is_norm && item.key().ends_with(".2.weight")) item.value().mul_(2);
+    weights.state[item.key()] = item.value().detach();
   }
   model->train();
-  for (int i = 0; i < 40; ++i) model->Forward(at::rand({4, 3, 64, 64}));
-  for (auto& item : model->named_parameters()) weights.state[item.key()] = item.value().detach();
-  for (auto& item : model->named_buffers()) weights.state[item.key()] = item.value();
+  model->Forward(Images(4, 128, 128));
+  for (auto& item : model->named_buffers()) {
+    // That pass moved them from 0 and 1 towards the batch's.
+    at::Tensor& value = item.value();
+    if (item.key().ends_with("running_mean")) value.div_(kBatchNormMomentum);
+    if (item.key().ends_with("running_var"))
+      value.sub_(1 - kBatchNormMomentum).div_(kBatchNormMomentum).clamp_(1e-3);
+    weights.state[item.key()] = value;
+  }
   return weights;
 }
 
@@ -65,58 +99,41 @@ class Samples {
     Check(RunExport(config, silent).status());
   }
 
-  // One case for each of these images: what the exported file has to answer.
+  // A case for each of these images. Without suppression: what the exported file has to answer.
   void Onnx(const std::string& name, const ExportConfig& config,
             const std::vector<at::Tensor>& images) {
     Export(name, config);
     for (const at::Tensor& batch : images) {
-      const at::Tensor predictions = model_->Predict(batch);
-      json one = {{"model", name}, {"nms", config.nms}, {"images", Put(batch)}};
-      one["want"] = Put(config.nms ? Suppressed(predictions, config) : predictions);
+      json one = {{"model", name}, {"images", Put(batch)}};
+      if (config.nms) {
+        one["suppression"] = {{"conf", config.conf},
+                              {"iou", config.iou},
+                              {"max_det", config.max_det},
+                              {"agnostic", config.agnostic_nms}};
+      } else {
+        one["want"] = Put(model_->Predict(batch));
+      }
       cases_.push_back(std::move(one));
     }
   }
 
-  // Every tensor that a file of weights has to hold, as float32 one after the other.
+  // Every tensor that a file of weights has to hold, one after the other.
   void State() {
     std::vector<at::Tensor> values;
-    json shapes = json::array();
+    json tensors = json::array();
     for (const auto& [name, tensor] : weights_.state) {
       values.push_back(tensor.to(at::kFloat).flatten());
-      shapes.push_back({{"name", name}, {"shape", tensor.sizes().vec()}});
+      tensors.push_back({{"name", name}, {"shape", tensor.sizes().vec()}});
     }
-    std::ofstream(At("state.json")) << json{{"tensors", shapes}, {"values", Put(at::cat(values))}};
+    std::ofstream(At("state.json")) << json{{"tensors", tensors}, {"values", Put(at::cat(values))}};
   }
 
  private:
   std::string At(const std::string& name) const { return out_ + "/" + name; }
-
   json Put(const at::Tensor& tensor) {
-    const at::Tensor plain = tensor.contiguous();
     const std::string name = absl::StrCat("tensor", count_++);
-    std::ofstream(At(name), std::ios::binary)
-        .write(static_cast<const char*>(plain.const_data_ptr()),
-               static_cast<std::streamsize>(plain.nbytes()));
-    return {{"file", name}, {"shape", plain.sizes().vec()}};
-  }
-
-  // (B, max_det, 6), padded with zeros.
-  static at::Tensor Suppressed(const at::Tensor& predictions, const ExportConfig& config) {
-    NmsOptions options;
-    options.conf = config.conf;
-    options.iou = config.iou;
-    options.max_det = config.max_det;
-    options.agnostic = config.agnostic_nms;
-    const auto found = NonMaxSuppression(predictions, options);
-    at::Tensor rows = at::zeros({static_cast<int64_t>(found.size()), config.max_det, 6});
-    for (size_t image = 0; image < found.size(); ++image) {
-      for (size_t i = 0; i < found[image].size(); ++i) {
-        const Detection& d = found[image][i];
-        rows[static_cast<int64_t>(image)][static_cast<int64_t>(i)].copy_(
-            at::tensor({d.x1, d.y1, d.x2, d.y2, d.confidence, static_cast<float>(d.class_id)}));
-      }
-    }
-    return rows;
+    WriteFloats(At(name), tensor);
+    return {{"file", name}, {"shape", tensor.sizes().vec()}};
   }
 
   const std::string out_, path_;
@@ -126,24 +143,21 @@ class Samples {
   int count_ = 0;
 };
 
-at::Tensor Images(int64_t batch, int64_t height, int64_t width) {
-  return at::rand({batch, 3, height, width});
-}
-
-void Random(const std::string& out, char scale, int classes) {
-  at::manual_seed(scale * 1000 + classes);
+void Random(const std::string& out, char scale, int classes, int opset) {
+  at::manual_seed(static_cast<uint64_t>(scale) * 1000 + static_cast<uint64_t>(classes));
   const std::string path = out + "/random.pt";
   Check(WriteWeights(path, RandomWeights(scale, classes)));
   Samples samples(out, path);
   samples.State();
   samples.Export("plain.safetensors", {.format = "safetensors"});
   samples.Export("half.safetensors", {.format = "safetensors", .half = true});
-  samples.Onnx("fixed.onnx", {.imgsz = 64, .batch = 2}, {Images(2, 64, 64)});
-  samples.Onnx("dynamic.onnx", {.dynamic = true},
+  samples.Onnx("fixed.onnx", {.imgsz = 64, .batch = 2, .opset = opset}, {Images(2, 64, 64)});
+  samples.Onnx("dynamic.onnx", {.dynamic = true, .opset = opset},
                {Images(1, 64, 96), Images(3, 160, 32), Images(2, 32, 32)});
   // 189 anchor points: more than max_det, and fewer.
-  ExportConfig nms = {
-      .imgsz = 96, .batch = 2, .nms = true, .conf = 0.5, .iou = 0.85, .max_det = 20};
+  ExportConfig nms = {.imgsz = 96, .batch = 2, .nms = true, .conf = 0.5, .iou = 0.85};
+  nms.opset = opset;
+  nms.max_det = 20;
   samples.Onnx("nms.onnx", nms, {Images(2, 96, 96)});
   nms.max_det = 300;
   nms.agnostic_nms = true;
@@ -156,16 +170,36 @@ void Random(const std::string& out, char scale, int classes) {
   samples.Onnx("nothing.onnx", nms, {Images(2, 64, 64)});
 }
 
-void Given(const std::string& out, const std::string& weights, const std::string& images,
-           int64_t height, int64_t width) {
-  std::ifstream file(images, std::ios::binary);
-  std::string bytes(std::istreambuf_iterator<char>(file), {});
-  const at::Tensor batch =
-      at::from_blob(bytes.data(), {static_cast<int64_t>(bytes.size() / 4)}, at::kFloat)
-          .reshape({-1, 3, height, width});
+void Given(const std::string& out, const std::string& weights, int64_t height, int64_t width) {
+  const at::Tensor images = ReadFloats(out + "/images", {-1, 3, height, width});
   Samples samples(out, weights);
-  samples.Onnx("dynamic.onnx", {.dynamic = true}, {batch});
-  samples.Onnx("nms.onnx", {.dynamic = true, .nms = true}, {batch});
+  samples.Onnx("dynamic.onnx", {.dynamic = true}, {images});
+  samples.Onnx("nms_dynamic.onnx", {.dynamic = true, .nms = true}, {images});
+}
+
+// Rows x1, y1, x2, y2, confidence, class of each image: (B, max_det, 6), padded with zeros.
+void Suppress(const std::string& out) {
+  json requests;
+  std::ifstream(out + "/requests.json") >> requests;
+  for (const json& request : requests) {
+    const json &asked = request["suppression"], &tensor = request["predictions"];
+    NmsOptions options;
+    options.conf = asked["conf"];
+    options.iou = asked["iou"];
+    options.max_det = asked["max_det"];
+    options.agnostic = asked["agnostic"];
+    const auto found = NonMaxSuppression(
+        ReadFloats(out + "/" + tensor["file"].get<std::string>(), tensor["shape"]), options);
+    std::vector<float> rows;
+    for (const std::vector<Detection>& image : found) {
+      for (const Detection& d : image) {
+        const float row[] = {d.x1, d.y1, d.x2, d.y2, d.confidence, static_cast<float>(d.class_id)};
+        rows.insert(rows.end(), std::begin(row), std::end(row));
+      }
+      rows.resize(rows.size() + (static_cast<size_t>(options.max_det) - image.size()) * 6);
+    }
+    WriteFloats(out + "/" + request["want"].get<std::string>(), at::tensor(rows));
+  }
 }
 
 }  // namespace
@@ -174,13 +208,16 @@ void Given(const std::string& out, const std::string& weights, const std::string
 int main(int argc, char** argv) {
   using namespace yoke::engine;  // NOLINT
   const at::NoGradGuard no_grad;
-  if (argc == 4) {
-    Random(argv[1], argv[2][0], std::atoi(argv[3]));
-  } else if (argc == 6) {
-    Given(argv[1], argv[2], argv[3], std::atoi(argv[4]), std::atoi(argv[5]));
+  at::set_num_threads(1);
+  const std::string mode = argc > 2 ? argv[1] : "";
+  if (mode == "random" && argc == 6) {
+    Random(argv[2], argv[3][0], std::atoi(argv[4]), std::atoi(argv[5]));
+  } else if (mode == "given" && argc == 6) {
+    Given(argv[2], argv[3], std::atoi(argv[4]), std::atoi(argv[5]));
+  } else if (mode == "suppress" && argc == 3) {
+    Suppress(argv[2]);
   } else {
-    std::fputs("usage: yoke-export-samples OUT SCALE CLASSES | OUT WEIGHTS IMAGES HEIGHT WIDTH\n",
-               stderr);
+    std::fputs("yoke-export-samples: usage is in its source\n", stderr);
     return 2;
   }
   return 0;

@@ -82,7 +82,7 @@ Grid DynamicGrid(const std::vector<HeadMaps>& levels, const BoxForm& form, Graph
     const auto centres_along = [&](const std::string& axis, int64_t dimension) {
       const Value size = g.Call("Gather", at + axis + ".size", {shape, g.Int(dimension)});
       Value v = g.Call("Range", at + axis + ".cells", {g.Int(0), size, g.Int(1)});
-      v = g.Call("Cast", at + axis + ".float", {v}, {{"to", int64_t{1}}});
+      v = g.Call("Cast", at + axis + ".float", {v}, {{"to", onnx::kFloatCode}});
       v = g.Call("Add", at + axis + ".middle", {v, g.Float(0.5f)});
       return g.Call("Mul", at + axis + ".px", {v, g.Float(stride)});
     };

@@ -16,6 +16,7 @@ namespace yoke::engine::onnx {
 
 // TensorProto.DataType.
 enum class ElementType { kFloat = 1, kInt64 = 7 };
+inline constexpr auto kFloatCode = static_cast<int64_t>(ElementType::kFloat);  // for Cast
 
 // Values in row-major order, little endian. The Cord may share memory of somebody else's.
 struct Tensor {

@@ -18,6 +18,13 @@ Value BestScore(const Value& scores_BKA, int opset, GraphBuilder& g) {
   return g.Call("ReduceMax", "best", {scores_BKA, g.Ints({1})});
 }
 
+// How many detections of an image come out, before padding: (1).
+Value TopCount(const Value& shape_BA, int64_t max_det, int64_t anchors, GraphBuilder& g) {
+  if (anchors > 0) return g.Ints({std::min(max_det, anchors)});
+  const Value all = g.Call("Slice", "top.most", {shape_BA, g.Ints({1}), g.Ints({2})});
+  return g.Call("Min", "top.count", {all, g.Ints({max_det})});
+}
+
 }  // namespace
 
 // Order is nothing that NonMaxSuppression promises, and images have different counts. So what it
@@ -30,7 +37,7 @@ Value AppendSuppression(const Value& boxes_BA4, const Value& scores_BKA,
   };
   const Value best_B1A = BestScore(scores_BKA, opset, g);
   const Value id = g.Call("ArgMax", "class.id", {scores_BKA}, {{"axis", int64_t{1}}});
-  const Value class_B1A = g.Call("Cast", "class", {id}, {{"to", int64_t{1}}});
+  const Value class_B1A = g.Call("Cast", "class", {id}, {{"to", onnx::kFloatCode}});
   const Value best_BA1 = as_column("best.column", best_B1A);
   const Value class_BA1 = as_column("class.column", class_B1A);
 
@@ -52,11 +59,7 @@ Value AppendSuppression(const Value& boxes_BA4, const Value& scores_BKA,
   const Value confidence = g.Call("GatherND", "selected.confidence", {best_BA, place});
   const Value table_BA = g.Call("ScatterND", "table", {nothing, place, confidence});
 
-  Value count = g.Ints({std::min(options.max_det, anchors)});
-  if (anchors == 0) {
-    const Value all = g.Call("Slice", "table.width", {shape_BA, g.Ints({1}), g.Ints({2})});
-    count = g.Call("Min", "top.count", {all, g.Ints({options.max_det})});
-  }
+  const Value count = TopCount(shape_BA, options.max_det, anchors, g);
   const std::vector<Value> top = g.CallMany("TopK", "top", {table_BA, count}, {}, 2);
   const Value rows =
       g.Call("Concat", "rows", {boxes_BA4, best_BA1, class_BA1}, {{"axis", int64_t{2}}});

@@ -1,5 +1,5 @@
 // The task as a whole: files appear whole or not at all, and refusals say why. What the files hold
-// is compared with other programs in tests/numerics/export_test.py.
+// is compared with other programs in tests/numerics/exported_test.py.
 #include "server/engine/export/export.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // The wire format, byte by byte. That whole models are what protobuf itself would write is checked
-// with the onnx package: tests/numerics/export_test.py.
+// with the onnx package: tests/numerics/exported_test.py.
 #include "server/engine/export/onnx_proto.h"
 
 #include "gmock/gmock.h"

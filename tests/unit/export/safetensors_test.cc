@@ -1,5 +1,5 @@
 // Byte by byte; that the safetensors package reads whole models is in
-// tests/numerics/export_test.py.
+// tests/numerics/exported_test.py.
 #include "server/engine/export/safetensors.h"
 
 #include <cstring>

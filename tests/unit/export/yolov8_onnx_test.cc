@@ -1,4 +1,4 @@
-// The graph's shape; what it computes is compared in tests/numerics/export_test.py.
+// The graph's shape; what it computes is compared in tests/numerics/exported_test.py.
 #include "server/engine/export/yolov8_onnx.h"
 
 #include <algorithm>
