@@ -54,8 +54,8 @@ struct CheckpointReport {
 class Observer {
  public:
   virtual ~Observer() = default;
-  virtual void OnPhase(const std::string& phase) {
-  }  // "scan", "load", "train", "val", "save", "label", "process"
+  // "scan", "load", "train", "val", "save", "label", "process", "export"
+  virtual void OnPhase(const std::string& phase) {}
   virtual void OnBanner(const std::vector<std::string>& lines) {}
   virtual void OnStep(const StepReport&) {}
   virtual void OnEpoch(const EpochReport&) {}

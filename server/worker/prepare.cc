@@ -19,6 +19,7 @@
 #include "server/engine/data/process/raw_folder.h"
 #include "server/engine/eval/class_map.h"
 #include "server/engine/eval/ensemble.h"
+#include "server/engine/export/export.h"
 #include "server/engine/train/resume.h"
 #include "server/worker/banner.h"
 #include "server/worker/failure.h"
@@ -191,8 +192,9 @@ class Preparer {
   absl::Status Check(const SelftestJob& job) { return absl::OkStatus(); }
 
   absl::Status Check(const engine::ExportConfig& exported) {
-    YOKE_RETURN_IF_ERROR(engine::ReadWeights(exported.model).status());
-    return CheckWritable("out", fs::path(exported.out).parent_path().string());
+    YOKE_RETURN_IF_ERROR(engine::CheckExport(exported));
+    YOKE_RETURN_IF_ERROR(CheckWritable("out", fs::path(exported.out).parent_path().string()));
+    return engine::ReadWeights(exported.model).status();
   }
 
   const ipc::AttemptSpec& attempt_;

@@ -191,6 +191,19 @@ TEST_F(PrepareJob, LooksForTheImagesAndTheWeightsOfALabelling) {
   EXPECT_THAT(Refusal("label", label), HasSubstr("nowhere: no such folder"));
 }
 
+TEST_F(PrepareJob, LooksForTheWeightsAndTheFileOfAnExport) {
+  json exported = Defaults("ExportSpec");
+  exported["model"] = Write("plain.pt", "x");
+  EXPECT_THAT(Refusal("export", exported), HasSubstr("plain.pt"));
+  exported["out"] = At("set");
+  EXPECT_THAT(Refusal("export", exported), HasSubstr("set is a folder; name the file"));
+  exported["out"] = At("set/data.yaml/model.onnx");
+  EXPECT_THAT(Refusal("export", exported), HasSubstr("data.yaml is a file where a folder"));
+  exported["out"] = At("new/model.onnx");
+  exported["model"] = At("missing.pt");
+  EXPECT_THAT(Refusal("export", exported), HasSubstr("missing.pt"));
+}
+
 TEST_F(PrepareJob, RefusesToMakeADataSetWhereSomethingLies) {
   json process = Defaults("ProcessSpec");
   process["source"] = At("set");
