@@ -82,8 +82,10 @@ at::Tensor TrainStep::Pass(const Inputs& inputs, int64_t iteration, bool exchang
   const int64_t parts = std::min<int64_t>(s_.progress.parts, images);
   at::Tensor items;
   for (int64_t part = 0; part < parts; ++part) {
-    if (faults_ != nullptr)
-      faults_->BeforeForward(iteration, static_cast<int>(part), static_cast<int>(parts));
+    if (faults_ != nullptr) {
+      faults_->BeforeForward(iteration, static_cast<int>(part), static_cast<int>(parts),
+                             s_.flat->gradients());
+    }
     const int64_t first = images * part / parts, count = images * (part + 1) / parts - first;
     const Targets targets = {inputs.targets.class_BM.narrow(0, first, count),
                              inputs.targets.boxes_xywh_BM4.narrow(0, first, count)};
@@ -102,10 +104,7 @@ at::Tensor TrainStep::Pass(const Inputs& inputs, int64_t iteration, bool exchang
     items = items.defined() ? items + share : share;
     clock_.Lap(Stage::kBackward);
   }
-  if (faults_ != nullptr) {
-    at::Tensor gradients = s_.flat->gradients();
-    faults_->AfterBackward(iteration, gradients);
-  }
+  if (faults_ != nullptr) faults_->AfterBackward(iteration, s_.flat->gradients());
   return items;
 }
 

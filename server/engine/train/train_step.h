@@ -16,10 +16,11 @@ namespace yoke::engine {
 class StepFaults {
  public:
   virtual ~StepFaults() = default;
-  // Before part `part` of `parts` of an iteration. May throw c10::OutOfMemoryError.
-  virtual void BeforeForward(int64_t iteration, int part, int parts) {}
-  // After the backward pass of all parts. May throw, and may change the gradients.
-  virtual void AfterBackward(int64_t iteration, at::Tensor& gradients) {}
+  // Before part `part` of `parts` of an iteration. May throw c10::OutOfMemoryError, and may change the
+  // gradients accumulated so far.
+  virtual void BeforeForward(int64_t iteration, int part, int parts, at::Tensor gradients) {}
+  // After the backward pass of all parts, while the exchange may be under way. May throw.
+  virtual void AfterBackward(int64_t iteration, const at::Tensor& gradients) {}
 };
 
 // What ranks tell each other between iterations; true as soon as one of them says so.
