@@ -1,14 +1,13 @@
 #include <filesystem>
 #include <fstream>
-#include <memory>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
 #include "server/engine/data/file_bytes.h"
+#include "server/engine/data/image_encode.h"
 #include "server/engine/data/shapes/shapes.h"
-#include "turbojpeg.h"
 
 namespace yoke::engine {
 namespace {
@@ -28,16 +27,8 @@ absl::Status WriteFile(const std::string& path, const void* bytes, size_t size) 
 }
 
 absl::Status WriteJpeg(const std::string& path, const cv::Mat& bgr) {
-  const std::unique_ptr<void, int (*)(tjhandle)> handle(tjInitCompress(), tjDestroy);
-  unsigned char* bytes = nullptr;
-  unsigned long size = 0;
-  const int failed = tjCompress2(handle.get(), bgr.data, bgr.cols, static_cast<int>(bgr.step), bgr.rows, TJPF_BGR,
-                                 &bytes, &size, TJSAMP_420, kQuality, 0);
-  const absl::Status status = failed ? absl::InternalError(absl::StrCat("cannot encode ", path, ": ",
-                                                                      tjGetErrorStr2(handle.get())))
-                                     : WriteFile(path, bytes, size);
-  tjFree(bytes);
-  return status;
+  YOKE_ASSIGN_OR_RETURN(const std::string bytes, EncodeJpeg(bgr, kQuality));
+  return WriteFile(path, bytes.data(), bytes.size());
 }
 
 absl::Status WriteSplit(const ShapesOptions& options, const std::string& split, int count, uint64_t first) {
