@@ -12,16 +12,9 @@
 #include "server/engine/eval/curves.h"
 #include "server/engine/eval/detection.h"
 #include "server/engine/plots/canvas.h"
+#include "server/engine/plots/picture.h"
 
 namespace yoke::engine {
-
-// A picture as it lies in the run folder.
-struct Picture {
-  std::string name;           // "train_batch0", "results"
-  std::string bytes;          // PNG or JPEG
-  int width = 0, height = 0;  // px
-  int epoch = 0;              // 1-based, of when it was drawn; 0: before or outside a training
-};
 
 // Owned by the leading rank; its calls come from one thread. None of them fails: what goes wrong
 // becomes one warning, and the next picture is tried again. What is not due costs a comparison.
