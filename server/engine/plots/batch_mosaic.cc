@@ -176,7 +176,7 @@ void DrawCell(Cell& cell, const Font& font, const Grid& grid, cv::Point corner,
 }  // namespace
 
 std::vector<std::vector<Detection>> LabelBoxes(const Batch& batch) {
-  std::vector<std::vector<Detection>> boxes(batch.count);
+  std::vector<std::vector<Detection>> boxes(std::max(batch.count, 0));
   const auto width = static_cast<float>(batch.width), height = static_cast<float>(batch.height);
   for (const BatchLabel& label : batch.labels) {
     if (label.image < 0 || label.image >= batch.count) continue;

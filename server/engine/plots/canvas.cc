@@ -72,8 +72,6 @@ std::vector<cv::Point2d> Simplified(const std::vector<cv::Point2d>& points) {
 Canvas::Canvas(int width, int height)
     : bgr_(std::max(height, 1), std::max(width, 1), CV_8UC3, cv::Scalar(255, 255, 255)) {}
 
-Canvas::Canvas(cv::Mat bgr) : bgr_(std::move(bgr)) {}
-
 void Canvas::Fill(const cv::Rect& rect, Colour colour) {
   const cv::Rect seen = rect & area();
   if (!seen.empty()) bgr_(seen).setTo(Bgr(colour));
@@ -92,13 +90,15 @@ void Canvas::Line(const std::vector<cv::Point2d>& points, Colour colour, double 
   const cv::Rect seen = clip & area();
   if (seen.empty() || points.empty()) return;
   if (dotted) {
-    for (const std::vector<cv::Point2d>& piece : Dashes(points, 2 * width))
+    for (const std::vector<cv::Point2d>& piece : Dashes(points, 2 * width)) {
       Line(piece, colour, width, clip);
+    }
     return;
   }
   std::vector<cv::Point> fixed;
-  for (const cv::Point2d& point : Simplified(points))
+  for (const cv::Point2d& point : Simplified(points)) {
     fixed.push_back(Fixed(point - cv::Point2d(seen.tl())));
+  }
   cv::Mat target = bgr_(seen);
   cv::polylines(target, fixed, false, Bgr(colour),
                 std::max(1, static_cast<int>(std::lround(width))), cv::LINE_AA, kShift);

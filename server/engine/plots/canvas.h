@@ -48,7 +48,6 @@ class Canvas {
  public:
   // Sizes are at least 1.
   Canvas(int width, int height);
-  explicit Canvas(cv::Mat bgr);
 
   void Fill(const cv::Rect& rect, Colour colour);
   // A frame of `width` px, within the rectangle.

@@ -38,9 +38,10 @@ Colour ClassColour(int64_t class_id) {
 }
 
 Colour InkOn(Colour background) {
-  const double luminance = Luminance(background);
-  // Contrast with white and with black.
-  return 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05 * 0.6 ? kWhite : kBlack;
+  const double luminance = Luminance(background) + 0.05;
+  const double white = 1.05 / luminance, black = luminance / 0.05;  // contrasts
+  // On a strong colour white reads better than the figures say.
+  return white >= 0.6 * black ? kWhite : kBlack;
 }
 
 Colour Shade(double share) {

@@ -8,7 +8,6 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status_macros.h"
 #include "server/engine/data/file_bytes.h"
 #include "server/engine/data/image_encode.h"
 #include "server/engine/plots/batch_mosaic.h"
@@ -20,17 +19,19 @@
 namespace yoke::engine {
 namespace {
 
-constexpr int64_t kBatchesDrawn = 3;  // at each occasion
-constexpr int kValidationsDrawn = 10;
+constexpr int kValidationsDrawn = 5;
 constexpr float kConfidenceMin = 0.25f;
-constexpr int kJpegQuality = 90;
+constexpr int kJpegQuality = 85;
 
 // Whole or not there; not synced, for a picture is worth no wait.
 absl::Status WritePicture(const std::string& path, const std::string& bytes) {
   const std::string beside = path + ".tmp";
-  YOKE_RETURN_IF_ERROR(WriteFile(beside, O_TRUNC, bytes, path));
-  if (std::rename(beside.c_str(), path.c_str()) != 0) return FileError(path, "write", errno);
-  return absl::OkStatus();
+  absl::Status status = WriteFile(beside, O_TRUNC, bytes, path);
+  if (status.ok() && std::rename(beside.c_str(), path.c_str()) != 0) {
+    status = FileError(path, "write", errno);
+  }
+  if (!status.ok()) std::remove(beside.c_str());
+  return status;
 }
 
 std::vector<std::string> FileNames(const Batch& batch, const Split* split) {

@@ -1,9 +1,11 @@
 // The pictures of a run folder, drawn while a training or a validation goes on.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/engine/data/dataset.h"
@@ -47,7 +49,7 @@ class RunPlots {
   void OnTrainBatch(int epoch, int64_t position, const Batch& batch);
 
   // The first three batches of a validation outside a training (epoch -1), of the last epoch, and
-  // of about ten epochs on the way there.
+  // of about five epochs on the way there.
   bool WantsValBatch(int epoch, int64_t position) const;
   // val_batchN_labels.jpg, once, and val_batchN_pred.jpg with the detections of at least 0.25.
   // `detections`: one list an image of the batch, in its px; more of them are not looked at.
@@ -59,6 +61,7 @@ class RunPlots {
   void Finish(const Curves& curves, const ConfusionMatrix& confusion);
 
  private:
+  static constexpr int64_t kBatchesDrawn = 3;  // at each occasion
   enum class Kind { kPng, kJpeg };
   // Draws, encodes and writes NAME.png or NAME.jpg.
   void Make(const std::string& name, Kind kind, const std::function<Figure()>& draw);
@@ -67,7 +70,7 @@ class RunPlots {
   const Options options_;
   int epoch_ = 0;  // 1-based, the latest seen
   bool warned_ = false;
-  std::vector<bool> labels_drawn_ = std::vector<bool>(3);  // of the val batches
+  std::array<bool, kBatchesDrawn> labels_drawn_ = {};  // of the val batches
 };
 
 }  // namespace yoke::engine

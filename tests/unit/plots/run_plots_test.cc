@@ -111,7 +111,7 @@ TEST_F(RunPlotsTest, LeavesTheReferencesFiles) {
   }
 }
 
-TEST_F(RunPlotsTest, DrawsPredictionsAboutTenTimesAndLabelsOnce) {
+TEST_F(RunPlotsTest, DrawsPredictionsAFewTimesAndLabelsOnce) {
   RunPlots::Options options = Options();
   options.epochs = 100;
   RunPlots plots(options);
@@ -123,7 +123,7 @@ TEST_F(RunPlotsTest, DrawsPredictionsAboutTenTimesAndLabelsOnce) {
     if (picture.name == "val_batch0_pred") epochs.insert(picture.epoch);
   }
   EXPECT_EQ(labels, 1u);
-  EXPECT_EQ(epochs, (std::set<int>{1, 11, 21, 31, 41, 51, 61, 71, 81, 91, 100}));
+  EXPECT_EQ(epochs, (std::set<int>{1, 21, 41, 61, 81, 100}));
 }
 
 TEST_F(RunPlotsTest, WantsWhatItDraws) {
