@@ -74,13 +74,6 @@ LoaderOptions OptionsOf(const TrainConfig& config, const Group& group) {
   return options;
 }
 
-// The first epoch without mosaic; -1: all have it.
-int CloseMosaicFrom(const TrainConfig& config) {
-  const bool closes = config.close_mosaic > 0 &&
-                      (config.recipe.close_short || config.epochs >= config.close_mosaic);
-  return closes ? std::max(config.epochs - config.close_mosaic, 0) : -1;
-}
-
 void MakeTrainLoader(const Group& group, TrainingSetup& setup) {
   setup.train_loader =
       engine::MakeTrainLoader(setup.data.train, setup.config.augment,
@@ -259,6 +252,12 @@ absl::Status MakeExchanges(Group& group, TrainingSetup& setup) {
 }
 
 }  // namespace
+
+int CloseMosaicFrom(const TrainConfig& config) {
+  const bool closes = config.close_mosaic > 0 &&
+                      (config.recipe.close_short || config.epochs >= config.close_mosaic);
+  return closes ? std::max(config.epochs - config.close_mosaic, 0) : -1;
+}
 
 absl::Status ResetWeights(TrainingSetup& setup, Group& group, Observer& observer) {
   const at::NoGradGuard no_gradients;
