@@ -29,6 +29,7 @@ std::string Number(double value) { return absl::StrFormat("%.6g", value); }
 
 absl::Status WriteArgs(const TrainConfig& config) {
   YAML::Emitter out;
+  out.SetDoublePrecision(15);  // 0.7, not 0.69999999999999996
   const auto add = [&](const char* key, const auto& value) {
     out << YAML::Key << key << YAML::Value << value;
   };
@@ -59,10 +60,14 @@ absl::Status WriteArgs(const TrainConfig& config) {
   add("fraction", config.fraction);
   out << YAML::Key << "freeze" << YAML::Value;
   config.freeze_layers.empty() ? out << YAML::Null : out << YAML::Flow << config.freeze_layers;
+  add("multi_scale", config.multi_scale);
+  out << YAML::Key << "time" << YAML::Value;
+  config.time_hours == 0 ? out << YAML::Null : out << config.time_hours;
   add("val", config.val);
   add("split", "val");
   add("iou", config.iou);
   add("max_det", config.max_det);
+  add("plots", config.plots);
   add("lr0", config.lr0);
   add("lrf", config.lrf);
   add("momentum", config.momentum);
@@ -73,6 +78,7 @@ absl::Status WriteArgs(const TrainConfig& config) {
   add("box", config.box);
   add("cls", config.cls);
   add("dfl", config.dfl);
+  add("cls_pw", config.cls_pw);
   add("nbs", config.nbs);
   const AugmentConfig& augment = config.augment;
   add("hsv_h", augment.hsv_h);
@@ -85,9 +91,38 @@ absl::Status WriteArgs(const TrainConfig& config) {
   add("perspective", augment.perspective);
   add("flipud", augment.flipud);
   add("fliplr", augment.fliplr);
+  add("bgr", augment.bgr);
   add("mosaic", augment.mosaic);
   add("mixup", augment.mixup);
+  add("cutmix", augment.cutmix);
+  add("copy_paste", augment.copy_paste);
+  add("copy_paste_mode", augment.copy_paste_mode);
+  // What other programs do not know.
   add("recipe", config.recipe_name);
+  const RecipeConfig& recipe = config.recipe;
+  add("tal_floor", recipe.tal_floor);
+  add("box_bias", recipe.box_bias);
+  add("fresh_var", recipe.fresh_var);
+  add("warmup_floor", recipe.warmup_floor);
+  add("warmup_cap", recipe.warmup_cap);
+  add("lr_lag", recipe.lr_lag);
+  add("accumulate_cap", recipe.accumulate_cap);
+  add("zero_grad", recipe.zero_grad);
+  add("fitness_map50", recipe.fitness_map50);
+  add("best_on_tie", recipe.best_on_tie);
+  add("close_short", recipe.close_short);
+  add("fraction_random", recipe.fraction_random);
+  add("freeze_bn", recipe.freeze_bn);
+  add("max_det_auto", recipe.max_det_auto);
+  add("lr_bias_first", recipe.lr_bias_first);
+  add("auto_long", recipe.auto_long);
+  add("hsv_additive", augment.hsv_additive);
+  add("mosaic_recent", augment.mosaic_recent);
+  add("mosaic_tiles", augment.mosaic_tiles);
+  add("polygon_clip", augment.polygon_clip);
+  add("label_half_pixel", augment.label_half_pixel);
+  add("sync_bn", config.sync_bn);
+  add("cls_remap", config.cls_remap);
   add("on_bad_label", config.on_bad_label);
   add("save_dir", config.run_dir);
   out << YAML::EndMap;
