@@ -74,6 +74,7 @@ void MakeLoaders(const TrainConfig& config, const Group& group, TrainingSetup& s
   options.world_size = group.world_size();
   options.seed = config.seed;
   options.cache_ram = config.cache == "ram";
+  options.rect = config.rect;
   int close_from = -1;
   if (config.close_mosaic > 0 && (config.recipe.close_short || config.epochs >= config.close_mosaic)) {
     close_from = std::max(config.epochs - config.close_mosaic, 0);
