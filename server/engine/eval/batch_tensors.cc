@@ -1,5 +1,8 @@
 #include "server/engine/eval/batch_tensors.h"
 
+#include <algorithm>
+#include <vector>
+
 namespace yoke::engine {
 
 at::Tensor ImagesOf(const Batch& batch, at::Device device) {
@@ -14,19 +17,21 @@ at::Tensor ImagesOf(const Batch& batch, at::Device device) {
 }
 
 Targets TargetsOf(const Batch& batch, at::Device device) {
-  const auto count = static_cast<int64_t>(batch.labels.size());
-  Targets targets{at::empty({count}, at::kLong), at::empty({count}, at::kLong),
-                  at::empty({count, 4}, at::kFloat)};
-  int64_t* image = targets.image_index_N.data_ptr<int64_t>();
-  int64_t* class_id = targets.class_N.data_ptr<int64_t>();
-  float* box = targets.boxes_xywh_N4.data_ptr<float>();
+  std::vector<int64_t> rows(static_cast<size_t>(batch.count), 0);
+  for (const BatchLabel& label : batch.labels) ++rows[static_cast<size_t>(label.image)];
+  const int64_t most = rows.empty() ? 0 : *std::max_element(rows.begin(), rows.end());
+  Targets targets{at::zeros({batch.count, most}, at::kLong),
+                  at::zeros({batch.count, most, 4}, at::kFloat)};
+  int64_t* class_id = targets.class_BM.data_ptr<int64_t>();
+  float* box = targets.boxes_xywh_BM4.data_ptr<float>();
+  std::fill(rows.begin(), rows.end(), 0);
   for (const BatchLabel& label : batch.labels) {
-    *image++ = label.image;
-    *class_id++ = label.class_id;
-    for (const float value : {label.x, label.y, label.w, label.h}) *box++ = value;
+    const int64_t row = label.image * most + rows[static_cast<size_t>(label.image)]++;
+    class_id[row] = label.class_id;
+    const float values[] = {label.x, label.y, label.w, label.h};
+    std::copy(values, values + 4, box + 4 * row);
   }
-  return {targets.image_index_N.to(device), targets.class_N.to(device),
-          targets.boxes_xywh_N4.to(device)};
+  return {targets.class_BM.to(device), targets.boxes_xywh_BM4.to(device)};
 }
 
 }  // namespace yoke::engine

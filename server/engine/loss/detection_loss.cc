@@ -1,107 +1,126 @@
 #include "server/engine/loss/detection_loss.h"
 
-#include "server/engine/loss/assigner.h"
-#include "server/engine/loss/box_iou.h"
+#include <algorithm>
+#include <utility>
+
+#include "ATen/Parallel.h"
+#include "server/engine/kernels/vector_loops.h"
+#include "server/engine/loss/cpu_loss.h"
+#include "server/engine/loss/tensor_loss.h"
+#include "torch/csrc/autograd/custom_function.h"
 
 namespace yoke::engine {
 namespace {
 
-constexpr int kBins = 16;
+using torch::autograd::AutogradContext;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+
 constexpr int kStrides[] = {8, 16, 32};
 
-// The maps flattened over levels and decoded.
-struct Predictions {
-  at::Tensor sides_BA4R;  // DFL logits of left, top, right, bottom
-  at::Tensor logits_BAK;  // class logits
-  at::Tensor boxes_BA4;   // xyxy in cells
-  at::Tensor points_A2;   // in cells
-  at::Tensor strides_A1;  // px per cell
-  int64_t width_px, height_px;
-};
-
-Predictions Flatten(const std::vector<at::Tensor>& maps, int class_count) {
-  Predictions p;
-  std::vector<at::Tensor> flat, points, strides;
-  const int64_t batch = maps[0].size(0);
-  const auto options = maps[0].options().dtype(at::kFloat).requires_grad(false);
-  for (size_t level = 0; level < maps.size(); ++level) {
-    const int64_t h = maps[level].size(2), w = maps[level].size(3);
-    flat.push_back(maps[level].to(at::kFloat).flatten(2).transpose(1, 2));
-    const at::Tensor x = (at::arange(w, options) + 0.5).repeat({h});
-    const at::Tensor y = (at::arange(h, options) + 0.5).repeat_interleave(w);
-    points.push_back(at::stack({x, y}, 1));
-    strides.push_back(at::full({h * w, 1}, kStrides[level], options));
+std::vector<std::vector<PixelTruth>> TruthsOf(const Targets& targets, int64_t width,
+                                              int64_t height) {
+  const at::Tensor classes = targets.class_BM.contiguous();
+  const at::Tensor boxes = targets.boxes_xywh_BM4.contiguous();
+  const int64_t* class_id = classes.data_ptr<int64_t>();
+  const float* box = boxes.data_ptr<float>();
+  const auto w = static_cast<float>(width), h = static_cast<float>(height);
+  std::vector<std::vector<PixelTruth>> truths(static_cast<size_t>(classes.size(0)));
+  for (auto& image : truths) {
+    for (int64_t m = 0; m < classes.size(1); ++m, ++class_id, box += 4) {
+      const float x = box[0] * w, y = box[1] * h, half_w = box[2] * w / 2, half_h = box[3] * h / 2;
+      image.push_back(
+          {x - half_w, y - half_h, x + half_w, y + half_h, static_cast<int>(*class_id)});
+    }
   }
-  p.width_px = maps[0].size(3) * kStrides[0];
-  p.height_px = maps[0].size(2) * kStrides[0];
-  const at::Tensor all = at::cat(flat, 1);
-  const int64_t anchors = all.size(1);
-  p.sides_BA4R = all.narrow(2, 0, 4 * kBins).reshape({batch, anchors, 4, kBins});
-  p.logits_BAK = all.narrow(2, 4 * kBins, class_count);
-  p.points_A2 = at::cat(points);
-  p.strides_A1 = at::cat(strides);
-  const at::Tensor distances = p.sides_BA4R.softmax(3).matmul(at::arange(kBins, options));
-  p.boxes_BA4 = at::cat(
-      {p.points_A2 - distances.narrow(2, 0, 2), p.points_A2 + distances.narrow(2, 2, 2)}, 2);
-  return p;
+  return truths;
 }
 
-Assignment AssignFlat(const LossConfig& config, const Predictions& p, const Targets& targets) {
-  at::NoGradGuard no_grad;
-  const PaddedTargets padded = PadTargets(targets, p.logits_BAK.size(0), p.width_px, p.height_px);
-  return AssignTargets(config, p.logits_BAK.detach(), p.boxes_BA4.detach() * p.strides_A1,
-                       p.points_A2 * p.strides_A1, padded);
-}
+// The loss and, at once, its gradient: the backward pass only hands it on.
+struct CpuFunction : torch::autograd::Function<CpuFunction> {
+  static variable_list forward(AutogradContext* context, const LossConfig& config,
+                               const Targets& targets, const Variable& box8, const Variable& box16,
+                               const Variable& box32, const Variable& cls8, const Variable& cls16,
+                               const Variable& cls32) {
+    const bool reduced = box8.scalar_type() == at::kBFloat16 && cls8.scalar_type() == at::kBFloat16;
+    variable_list maps, gradients;
+    for (const Variable& map : {box8, box16, box32, cls8, cls16, cls32}) {
+      maps.push_back(
+          (reduced ? map : map.to(at::kFloat)).contiguous(at::MemoryFormat::ChannelsLast));
+      gradients.push_back(at::empty_like(maps.back()));
+    }
+    const CpuLossItems items = reduced ? Run<kernels::BFloat16>(config, targets, maps, gradients)
+                                       : Run<float>(config, targets, maps, gradients);
+    context->save_for_backward(gradients);
+    const at::Tensor parts = at::tensor({items.box, items.cls, items.dfl}, at::kFloat);
+    context->mark_non_differentiable({parts});
+    const auto images = static_cast<double>(box8.size(0));
+    return {at::scalar_tensor((items.box + items.cls + items.dfl) * images,
+                              at::TensorOptions(at::kFloat)),
+            parts};
+  }
 
-// Distribution focal loss of F foreground points: cross entropy with the two bins beside the
-// target, mean of the four sides. (F)
-at::Tensor DistributionFocal(const at::Tensor& sides_F4R, const at::Tensor& target_F4) {
-  const at::Tensor t = target_F4.clamp(0, kBins - 1 - 0.01);
-  const at::Tensor low = t.floor();
-  const at::Tensor share = t - low;  // of the upper bin
-  const at::Tensor log_p = sides_F4R.log_softmax(2);
-  const at::Tensor index = low.to(at::kLong).unsqueeze(2);
-  const at::Tensor lower = log_p.gather(2, index).squeeze(2);
-  const at::Tensor upper = log_p.gather(2, index + 1).squeeze(2);
-  return -(lower * (1 - share) + upper * share).mean(1);
-}
+  template <typename T>
+  static CpuLossItems Run(const LossConfig& config, const Targets& targets,
+                          const variable_list& maps, const variable_list& gradients) {
+    std::array<LevelMemory<T>, 3> levels;
+    for (size_t i = 0; i < 3; ++i) {
+      const auto memory = [](const Variable& tensor) { return static_cast<T*>(tensor.data_ptr()); };
+      levels[i] = {maps[i].size(2),         maps[i].size(3),     kStrides[i],
+                   memory(maps[i]),         memory(maps[i + 3]), memory(gradients[i]),
+                   memory(gradients[i + 3])};
+    }
+    CpuLossConfig plain{config.class_count, config.box_gain,  config.cls_gain,
+                        config.dfl_gain,    config.tal_floor, {}};
+    if (config.class_weight_K.defined()) {
+      const auto* weight = config.class_weight_K.data_ptr<float>();
+      plain.class_weight.assign(weight, weight + config.class_count);
+    }
+    const ForEachImage for_each = [](int64_t count, const std::function<void(int64_t)>& work) {
+      at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) work(i);
+      });
+    };
+    return CpuLoss<T>(
+        plain, levels,
+        TruthsOf(targets, levels[0].width * kStrides[0], levels[0].height * kStrides[0]), for_each);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list outputs) {
+    variable_list gradients = context->get_saved_variables();
+    const double factor = outputs[0].item<double>();
+    if (factor != 1) {
+      for (Variable& gradient : gradients) gradient = gradient * factor;
+    }
+    gradients.insert(gradients.begin(), 2, Variable());  // config, targets
+    return gradients;
+  }
+};
 
 }  // namespace
 
-DetectionLoss::DetectionLoss(const LossConfig& config) : config_(config) {}
-
-LossOutput DetectionLoss::Compute(const std::vector<at::Tensor>& maps,
-                                  const Targets& targets) const {
-  const Predictions p = Flatten(maps, config_.class_count);
-  const Assignment assigned = AssignFlat(config_, p, targets);
-  const at::Tensor mass = assigned.target_scores_BAK.sum().clamp_min(1.0);
-  const at::Tensor cls = at::binary_cross_entropy_with_logits(
-                             p.logits_BAK, assigned.target_scores_BAK, {}, {}, at::Reduction::Sum) /
-                         mass;
-
-  // Indexing keeps both terms in the graph when there is no foreground: their gradient is then
-  // zero.
-  const at::Tensor chosen = assigned.foreground_BA.nonzero();
-  const at::Tensor b = chosen.select(1, 0), a = chosen.select(1, 1);
-  const at::Tensor weight = assigned.target_scores_BAK.index({b, a}).sum(1);
-  const at::Tensor target = assigned.target_boxes_BA4.index({b, a}) / p.strides_A1.index({a});
-  const at::Tensor box =
-      ((1 - CompleteIou(p.boxes_BA4.index({b, a}), target)) * weight).sum() / mass;
-  const at::Tensor points = p.points_A2.index({a});
-  const at::Tensor sides =
-      at::cat({points - target.narrow(1, 0, 2), target.narrow(1, 2, 2) - points}, 1);
-  const at::Tensor dfl =
-      (DistributionFocal(p.sides_BA4R.index({b, a}), sides) * weight).sum() / mass;
-
-  const at::Tensor items =
-      at::stack({box * config_.box_gain, cls * config_.cls_gain, dfl * config_.dfl_gain});
-  return {items.sum() * p.logits_BAK.size(0), items.detach()};
+Targets PadTargets(const at::Tensor& image_index_N, const at::Tensor& class_N,
+                   const at::Tensor& boxes_xywh_N4, int64_t batch) {
+  const at::Tensor counts = at::bincount(image_index_N, {}, batch);
+  const int64_t total = image_index_N.size(0);
+  const int64_t most = total == 0 ? 0 : counts.max().item<int64_t>();
+  Targets targets{at::zeros({batch, most}, at::kLong), at::zeros({batch, most, 4}, at::kFloat)};
+  if (total == 0) return targets;
+  const at::Tensor first = counts.cumsum(0) - counts;
+  const at::Tensor row = at::arange(total, at::kLong) - first.index({image_index_N});
+  targets.class_BM.index_put_({image_index_N, row}, class_N);
+  targets.boxes_xywh_BM4.index_put_({image_index_N, row}, boxes_xywh_N4);
+  return targets;
 }
 
-Assignment DetectionLoss::Assign(const std::vector<at::Tensor>& maps,
-                                 const Targets& targets) const {
-  at::NoGradGuard no_grad;
-  return AssignFlat(config_, Flatten(maps, config_.class_count), targets);
+DetectionLoss::DetectionLoss(LossConfig config) : config_(std::move(config)) {}
+
+LossOutput DetectionLoss::Compute(const HeadMaps& maps, const Targets& targets) const {
+  if (!maps.box[0].is_cpu()) return TensorLoss(config_, maps, targets);
+  const variable_list outputs =
+      CpuFunction::apply(config_, targets, maps.box[0], maps.box[1], maps.box[2], maps.cls[0],
+                         maps.cls[1], maps.cls[2]);
+  return {outputs[0], outputs[1]};
 }
 
 }  // namespace yoke::engine

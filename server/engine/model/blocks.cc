@@ -57,8 +57,9 @@ at::Tensor ConvBlock::Forward(const at::Tensor& x) {
     at::NoGradGuard no_grad;
     bn->num_batches_tracked.add_(1);
   }
-  return BatchNormSilu(y, bn->weight, bn->bias, bn->running_mean, bn->running_var,
-                       kBatchNormMomentum, kBatchNormEps);
+  return BatchNormSilu(
+      y, bn->weight, bn->bias,
+      {bn->running_mean, bn->running_var, kBatchNormMomentum, kBatchNormEps, exchange});
 }
 
 void ConvBlock::Fold() {
@@ -153,11 +154,11 @@ Detect::Detect(const std::vector<int>& channels, int class_count, double box_bia
   }
 }
 
-std::vector<at::Tensor> Detect::Forward(const std::vector<at::Tensor>& levels) {
-  std::vector<at::Tensor> maps;
+HeadMaps Detect::Forward(const std::array<at::Tensor, 3>& levels) {
+  HeadMaps maps;
   for (size_t i = 0; i < levels.size(); ++i) {
-    maps.push_back(
-        at::cat({box_branches[i].Forward(levels[i]), class_branches[i].Forward(levels[i])}, 1));
+    maps.box[i] = box_branches[i].Forward(levels[i]);
+    maps.cls[i] = class_branches[i].Forward(levels[i]);
   }
   return maps;
 }

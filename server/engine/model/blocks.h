@@ -3,9 +3,12 @@
 // pixels of the map.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <vector>
 
+#include "server/engine/model/bn_silu.h"
+#include "server/engine/model/head_maps.h"
 #include "torch/nn/module.h"
 
 namespace yoke::engine {
@@ -43,6 +46,7 @@ class ConvBlock : public torch::nn::Module {
   std::shared_ptr<Conv2d> conv;
   std::shared_ptr<BatchNorm2d> bn;
   bool folded = false;
+  StatisticsExchange* exchange = nullptr;  // with synchronised BatchNorm
 };
 
 // What fresh BatchNorm statistics look like.
@@ -80,8 +84,7 @@ class Sppf : public torch::nn::Module {
 class Detect : public torch::nn::Module {
  public:
   Detect(const std::vector<int>& channels, int class_count, double box_bias, FreshStatistics fresh);
-  // One map (B, 4*16 + K, H, W) per level.
-  std::vector<at::Tensor> Forward(const std::vector<at::Tensor>& levels);
+  HeadMaps Forward(const std::array<at::Tensor, 3>& levels);
 
   struct Branch {
     std::shared_ptr<ConvBlock> first, second;

@@ -116,7 +116,7 @@ absl::StatusOr<std::shared_ptr<DetectionModel>> DetectionModel::Create(const Mod
   return std::shared_ptr<DetectionModel>(new DetectionModel(spec, fresh));
 }
 
-std::vector<at::Tensor> DetectionModel::Forward(const at::Tensor& images_BCHW) {
+HeadMaps DetectionModel::Forward(const at::Tensor& images_BCHW) {
   Impl& d = *impl_;
   const auto up = [](const at::Tensor& x) {
     return at::upsample_nearest2d(x, {x.size(2) * 2, x.size(3) * 2});
@@ -132,18 +132,17 @@ std::vector<at::Tensor> DetectionModel::Forward(const at::Tensor& images_BCHW) {
   return d.head->Forward({out3, out4, out5});
 }
 
-at::Tensor DetectionModel::Decode(const std::vector<at::Tensor>& maps) const {
-  const int64_t batch = maps[0].size(0), classes = impl_->spec.class_count;
+at::Tensor DetectionModel::Decode(const HeadMaps& maps) const {
+  const int64_t batch = maps.box[0].size(0), classes = impl_->spec.class_count;
   std::vector<at::Tensor> outputs;
-  const at::Tensor bins = at::arange(kRegMax, maps[0].options().dtype(at::kFloat));
-  for (size_t level = 0; level < maps.size(); ++level) {
-    const int64_t h = maps[level].size(2), w = maps[level].size(3);
-    const at::Tensor flat =
-        maps[level].reshape({batch, 4 * kRegMax + classes, h * w}).to(at::kFloat);
+  const at::Tensor bins = at::arange(kRegMax, maps.box[0].options().dtype(at::kFloat));
+  for (size_t level = 0; level < maps.box.size(); ++level) {
+    const int64_t h = maps.box[level].size(2), w = maps.box[level].size(3);
     // (B, 4, R, A): expectation over the bins is the distance of each side, in cells.
     const at::Tensor sides = at::einsum(
         "bsra,r->bsa",
-        {flat.narrow(1, 0, 4 * kRegMax).reshape({batch, 4, kRegMax, h * w}).softmax(2), bins});
+        {maps.box[level].to(at::kFloat).reshape({batch, 4, kRegMax, h * w}).softmax(2), bins});
+    const at::Tensor logits = maps.cls[level].to(at::kFloat).reshape({batch, classes, h * w});
     const at::Tensor centre_x = at::arange(w, bins.options()).add_(0.5).repeat({h});
     const at::Tensor centre_y = at::arange(h, bins.options()).add_(0.5).repeat_interleave(w);
     const at::Tensor left = centre_x - sides.select(1, 0), top = centre_y - sides.select(1, 1);
@@ -151,7 +150,7 @@ at::Tensor DetectionModel::Decode(const std::vector<at::Tensor>& maps) const {
     const at::Tensor boxes =
         at::stack({(left + right) / 2, (top + bottom) / 2, right - left, bottom - top}, 1) *
         kStrides[level];
-    outputs.push_back(at::cat({boxes, flat.narrow(1, 4 * kRegMax, classes).sigmoid()}, 1));
+    outputs.push_back(at::cat({boxes, logits.sigmoid()}, 1));
   }
   return at::cat(outputs, 2);
 }
@@ -177,6 +176,12 @@ void DetectionModel::FreezeLayers(const std::vector<int>& layers, bool statistic
     if (statistics) impl_->still.push_back(impl_->layers[i]);
   }
   impl_->head->dfl->weight.requires_grad_(false);
+}
+
+void DetectionModel::SynchronizeStatistics(StatisticsExchange* exchange) {
+  for (const auto& module : modules()) {
+    if (auto block = std::dynamic_pointer_cast<ConvBlock>(module)) block->exchange = exchange;
+  }
 }
 
 void DetectionModel::train(bool on) {

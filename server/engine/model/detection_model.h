@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/engine/model/bn_silu.h"
+#include "server/engine/model/head_maps.h"
 #include "torch/nn/module.h"
 
 namespace yoke::engine {
@@ -35,14 +37,14 @@ class DetectionModel : public torch::nn::Module {
   static absl::StatusOr<std::shared_ptr<DetectionModel>> Create(const ModelSpec& spec,
                                                                 const FreshModel& fresh = {});
 
-  // (B,3,H,W) -> three maps (B, 4*R + K, H/8.., W/8..), strides 8, 16, 32. Used in training.
-  std::vector<at::Tensor> Forward(const at::Tensor& images_BCHW);
+  // (B,3,H,W) -> what the head gives, for the criterion and for Decode.
+  HeadMaps Forward(const at::Tensor& images_BCHW);
 
   // (B,3,H,W) -> (B, 4 + K, A): cx, cy, w, h in input pixels, then sigmoid scores.
   at::Tensor Predict(const at::Tensor& images_BCHW);
 
   // The same output from maps already computed, for validation (loss and detections from one pass).
-  at::Tensor Decode(const std::vector<at::Tensor>& maps) const;
+  at::Tensor Decode(const HeadMaps& maps) const;
 
   // Folds every BatchNorm into its convolution. For inference only; not reversible.
   void Fuse();
@@ -55,6 +57,9 @@ class DetectionModel : public torch::nn::Module {
   // `statistics`: their BatchNorms stay in eval mode too, whatever train() says.
   void FreezeLayers(const std::vector<int>& layers, bool statistics);
   void train(bool on = true) override;
+  // BatchNorm in training takes its statistics over all ranks of `exchange`, which must outlive the
+  // model's use.
+  void SynchronizeStatistics(StatisticsExchange* exchange);
 
  protected:
   DetectionModel(const ModelSpec& spec, const FreshModel& fresh);

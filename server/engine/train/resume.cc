@@ -1,11 +1,16 @@
 #include "server/engine/train/resume.h"
 
+#include <filesystem>
+
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "server/engine/resume_path.h"
 
 namespace yoke::engine {
 namespace {
 
-constexpr char kModel[] = "model:", kEma[] = "ema:", kOptimizer[] = "optimizer:";
+constexpr char kModel[] = "model:", kEma[] = "ema:", kOptimizer[] = "optimizer:",
+               kGradient[] = "gradient:", kScaler[] = "scaler:";
 
 // The entries whose names begin with `prefix`, without it.
 std::map<std::string, at::Tensor> Part(const TrainState& state, const std::string& prefix) {
@@ -18,7 +23,9 @@ std::map<std::string, at::Tensor> Part(const TrainState& state, const std::strin
 
 void AddPart(const std::map<std::string, at::Tensor>& part, const std::string& prefix,
              TrainState& state) {
-  for (const auto& [name, tensor] : part) state.tensors[prefix + name] = tensor.to(at::kCPU);
+  for (const auto& [name, tensor] : part) {
+    state.tensors[prefix + name] = tensor.to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+  }
 }
 
 double NumberOf(const TrainState& state, const std::string& name) {
@@ -31,36 +38,70 @@ std::string TextOf(const TrainState& state, const std::string& name) {
   return found == state.strings.end() ? "" : found->second;
 }
 
+int64_t Whole(const TrainState& state, const std::string& name) {
+  return static_cast<int64_t>(NumberOf(state, name));
+}
+
+// Whether gradients wait for a step.
+bool Accumulates(const Progress& progress) { return progress.iteration - progress.last_step > 1; }
+
 }  // namespace
 
-TrainState CaptureState(const Progress& progress, const EarlyStop& stop, const Identity& identity,
-                        DetectionModel& model, Ema& ema, const Optimizer& optimizer) {
+absl::StatusOr<TrainState> CaptureState(const TrainingSetup& setup, const Progress& progress,
+                                        Group& group) {
   TrainState state;
-  AddPart(StateOf(model), kModel, state);
-  AddPart(StateOf(ema.model()), kEma, state);
-  AddPart(optimizer.State(), kOptimizer, state);
+  AddPart(StateOf(*setup.model), kModel, state);
+  AddPart(StateOf(setup.ema->model()), kEma, state);
+  AddPart(setup.optimizer->State(), kOptimizer, state);
+  AddPart(setup.scaler->State(), kScaler, state);
+  if (Accumulates(progress)) {
+    at::Tensor gradients = setup.flat->gradients().clone();
+    YOKE_RETURN_IF_ERROR(group.AllReduceSum(gradients));
+    for (const FlatEntry& entry : setup.flat->trained()) {
+      state.tensors[kGradient + entry.name] =
+          gradients.narrow(0, entry.offset, entry.tensor.numel())
+              .view(entry.tensor.sizes())
+              .to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+    }
+  }
   const DetectionMetrics& best = progress.best_metrics;
   state.numbers = {{"epochs_done", progress.epochs_done},
+                   // In images, which mean the same whatever the batch.
+                   {"position_images", static_cast<double>(progress.position * setup.config.batch)},
                    {"iteration", static_cast<double>(progress.iteration)},
                    {"last_step", static_cast<double>(progress.last_step)},
                    {"seconds", progress.seconds},
-                   {"ema_updates", static_cast<double>(ema.updates())},
-                   {"best_epoch", stop.best_epoch()},
-                   {"best_fitness", stop.best_fitness()},
+                   {"box_loss", progress.losses.box},
+                   {"cls_loss", progress.losses.cls},
+                   {"dfl_loss", progress.losses.dfl},
+                   {"loss_count", static_cast<double>(progress.losses.count)},
+                   {"skipped_steps", static_cast<double>(progress.skipped_steps)},
+                   {"rollbacks", progress.rollbacks},
+                   {"parts", progress.parts},
+                   {"ema_updates", static_cast<double>(setup.ema->updates())},
+                   {"best_epoch", setup.early_stop.best_epoch()},
+                   {"best_fitness", setup.early_stop.best_fitness()},
                    {"best_precision", best.precision},
                    {"best_recall", best.recall},
                    {"best_map50", best.map50},
                    {"best_map5095", best.map5095},
-                   {"class_count", identity.spec.class_count}};
-  state.strings = {{"scale", std::string(1, identity.spec.scale)},
-                   {"optimizer", identity.optimizer},
-                   {"data_hash", identity.data_hash}};
+                   {"class_count", setup.identity.spec.class_count}};
+  state.strings = {{"scale", std::string(1, setup.identity.spec.scale)},
+                   {"optimizer", setup.identity.optimizer},
+                   {"data_hash", setup.identity.data_hash}};
   return state;
 }
 
-absl::StatusOr<Progress> RestoreState(const TrainState& state, const Identity& identity,
-                                      EarlyStop& stop, DetectionModel& model, Ema& ema,
-                                      Optimizer& optimizer, Observer& observer) {
+void RestoreTensors(const TrainState& state, TrainingSetup& setup) {
+  CopyState(Part(state, kModel), *setup.model);
+  CopyState(Part(state, kEma), setup.ema->model());
+  setup.ema->set_updates(Whole(state, "ema_updates"));
+  setup.optimizer->LoadState(Part(state, kOptimizer));
+}
+
+absl::Status RestoreState(const TrainState& state, Group& group, TrainingSetup& setup,
+                          Observer& observer) {
+  const Identity& identity = setup.identity;
   const std::string scale = TextOf(state, "scale");
   const auto classes = static_cast<int>(NumberOf(state, "class_count"));
   if (scale != std::string(1, identity.spec.scale) || classes != identity.spec.class_count) {
@@ -69,12 +110,10 @@ absl::StatusOr<Progress> RestoreState(const TrainState& state, const Identity& i
         " classes, this training is of yolov8", std::string(1, identity.spec.scale), " with ",
         identity.spec.class_count, "; give the model and data it was started with"));
   }
-  CopyState(Part(state, kModel), model);
-  CopyState(Part(state, kEma), ema.model());
-  ema.set_updates(static_cast<int64_t>(NumberOf(state, "ema_updates")));
-  if (TextOf(state, "optimizer") == identity.optimizer) {
-    optimizer.LoadState(Part(state, kOptimizer));
-  } else {
+  RestoreTensors(state, setup);
+  setup.scaler->LoadState(Part(state, kScaler));
+  if (TextOf(state, "optimizer") != identity.optimizer) {
+    setup.optimizer->Reset();
     observer.OnWarning(absl::StrCat("resuming with ", identity.optimizer, " what ",
                                     TextOf(state, "optimizer"),
                                     " began: the optimizer starts afresh"));
@@ -82,16 +121,63 @@ absl::StatusOr<Progress> RestoreState(const TrainState& state, const Identity& i
   if (TextOf(state, "data_hash") != identity.data_hash) {
     observer.OnWarning("the training images or labels have changed since this run was saved");
   }
-  Progress progress;
+  Progress& progress = setup.progress;
   progress.epochs_done = static_cast<int>(NumberOf(state, "epochs_done"));
-  progress.iteration = static_cast<int64_t>(NumberOf(state, "iteration"));
-  progress.last_step = static_cast<int64_t>(NumberOf(state, "last_step"));
+  progress.iteration = Whole(state, "iteration");
+  progress.last_step = Whole(state, "last_step");
   progress.seconds = NumberOf(state, "seconds");
-  stop.Restore(static_cast<int>(NumberOf(state, "best_epoch")), NumberOf(state, "best_fitness"));
+  progress.skipped_steps = Whole(state, "skipped_steps");
+  progress.rollbacks = static_cast<int>(NumberOf(state, "rollbacks"));
+  progress.parts = std::max(static_cast<int>(NumberOf(state, "parts")), 1);
   progress.best_metrics = {NumberOf(state, "best_precision"), NumberOf(state, "best_recall"),
                            NumberOf(state, "best_map50"), NumberOf(state, "best_map5095"),
                            NumberOf(state, "best_fitness")};
-  return progress;
+  setup.early_stop.Restore(static_cast<int>(NumberOf(state, "best_epoch")),
+                           NumberOf(state, "best_fitness"));
+  const int64_t images = Whole(state, "position_images");
+  if (images % setup.config.batch != 0) {
+    observer.OnWarning(absl::StrCat("batch=", setup.config.batch,
+                                    " does not divide what was trained of epoch ",
+                                    progress.epochs_done + 1, "; that epoch starts over"));
+    progress.iteration = progress.epochs_done * setup.schedule->config().iterations;
+    progress.last_step = progress.iteration - 1;
+    return absl::OkStatus();
+  }
+  progress.position = images / setup.config.batch;
+  progress.losses = {NumberOf(state, "box_loss"), NumberOf(state, "cls_loss"),
+                     NumberOf(state, "dfl_loss"), Whole(state, "loss_count")};
+  // One rank takes over what all had accumulated.
+  if (group.rank() != 0) return absl::OkStatus();
+  const std::map<std::string, at::Tensor> gradients = Part(state, kGradient);
+  for (const FlatEntry& entry : setup.flat->trained()) {
+    const auto found = gradients.find(entry.name);
+    if (found != gradients.end() && found->second.sizes() == entry.tensor.sizes()) {
+      entry.tensor.mutable_grad().copy_(found->second);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TrainState> LoadResumable(const TrainConfig& config, std::string* warning) {
+  const std::string from = RunFolderOf(config.resume);
+  absl::StatusOr<TrainState> state = LoadState(from + "/checkpoints", warning);
+  if (absl::IsNotFound(state.status())) {
+    return absl::NotFoundError(absl::StrCat("resume=", config.resume, ": no training state in ",
+                                            from,
+                                            "/checkpoints; to train on from its weights, "
+                                            "give them as model= instead"));
+  }
+  YOKE_RETURN_IF_ERROR(state.status());
+  const auto done = static_cast<int>(state->numbers["epochs_done"]);
+  // A further attempt at the same run may find it all but finished, which is no mistake.
+  std::error_code none;
+  if (done >= config.epochs && config.time_hours == 0 &&
+      !std::filesystem::equivalent(from, config.run_dir, none)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("resume=", config.resume, ": it has trained all of its ", done,
+                     " epochs; give epochs= more than that to train on"));
+  }
+  return state;
 }
 
 }  // namespace yoke::engine

@@ -62,8 +62,9 @@ TEST(DetectionModel, GivesMapsAndPredictionsOfTheRightShape) {
   at::NoGradGuard no_grad;
   const at::Tensor images = at::rand({2, 3, 64, 96});
   const auto maps = model->Forward(images);
-  EXPECT_EQ(maps[0].sizes(), (std::vector<int64_t>{2, 67, 8, 12}));
-  EXPECT_EQ(maps[2].sizes(), (std::vector<int64_t>{2, 67, 2, 3}));
+  EXPECT_EQ(maps.box[0].sizes(), (std::vector<int64_t>{2, 64, 8, 12}));
+  EXPECT_EQ(maps.cls[0].sizes(), (std::vector<int64_t>{2, 3, 8, 12}));
+  EXPECT_EQ(maps.cls[2].sizes(), (std::vector<int64_t>{2, 3, 2, 3}));
   EXPECT_EQ(model->Predict(images).sizes(), (std::vector<int64_t>{2, 7, 96 + 24 + 6}));
 }
 
