@@ -21,6 +21,7 @@ struct PlannedImage {
 
 struct BatchPlan {
   int epoch = 0;
+  bool mosaic_closed = false;
   cv::Size size;  // px of its images
   std::vector<PlannedImage> images;
   std::shared_ptr<const EpochOrder> order;  // of the epoch; validation has none
@@ -32,6 +33,8 @@ class BatchSource {
   virtual ~BatchSource() = default;
   // The epoch's batches from the image at `first_position` on; see Loader::StartEpoch.
   virtual std::vector<BatchPlan> Plan(int epoch, int64_t first_position) const = 0;
+  // For the next Plan; see Loader. Validation has no mosaic.
+  virtual void CloseMosaicFrom(int epoch) {}
   virtual int64_t batches_per_epoch() const = 0;
   virtual int64_t images_per_epoch() const = 0;
   // Fills the planes of plan.size at `pixels` (3 * height * width bytes), the geometry and the
@@ -53,6 +56,7 @@ class BatchPipeline : public Loader {
   ~BatchPipeline() override;
 
   void StartEpoch(int epoch, int64_t first_position) override;
+  void CloseMosaicFrom(int epoch) override { source_->CloseMosaicFrom(epoch); }
   absl::StatusOr<std::unique_ptr<Batch>> Next() override;
   void Recycle(std::unique_ptr<Batch> batch) override;
   int64_t batches_per_epoch() const override { return source_->batches_per_epoch(); }

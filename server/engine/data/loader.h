@@ -61,6 +61,8 @@ class Loader {
   // those that would have come next, also if another number of ranks shares the same global batch.
   // Validation is always whole: 0.
   virtual void StartEpoch(int epoch, int64_t first_position = 0) = 0;
+  // Another close_mosaic_from than MakeTrainLoader was given, from the next StartEpoch on.
+  virtual void CloseMosaicFrom(int epoch) = 0;
   // The next batch, or nullptr at the end of the epoch. An unreadable image is an error naming it.
   virtual absl::StatusOr<std::unique_ptr<Batch>> Next() = 0;
   // Hands a batch's memory back for reuse.

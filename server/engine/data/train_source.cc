@@ -84,19 +84,22 @@ class TrainSource : public BatchSource {
     for (int64_t i = 0; i < own; ++i) {
       const int64_t position = first_position + options_.rank + i * options_.world_size;
       if (i % batch_ == 0) {
-        plans.push_back(
-            {.epoch = epoch, .size = ShapeFrom(*order, position - options_.rank), .order = order});
+        plans.push_back({.epoch = epoch,
+                         .mosaic_closed = close_mosaic_from_ >= 0 && epoch >= close_mosaic_from_,
+                         .size = ShapeFrom(*order, position - options_.rank),
+                         .order = order});
       }
       plans.back().images.push_back({.sample = order->At(position), .position = position});
     }
     return plans;
   }
 
+  void CloseMosaicFrom(int epoch) override { close_mosaic_from_ = epoch; }
+
   absl::Status Make(const BatchPlan& plan, const PlannedImage& planned, uint8_t* pixels,
                     BatchImage& image, std::vector<BatchLabel>& labels) override {
     thread_local LabelledImage main, partner;  // several MB, kept for the next image
-    const bool closed = close_mosaic_from_ >= 0 && plan.epoch >= close_mosaic_from_;
-    Pass pass{.augment = closed ? closed_ : opened_,
+    Pass pass{.augment = plan.mosaic_closed ? closed_ : opened_,
               .plan = plan,
               .position = planned.position,
               .random = Random(options_.seed, static_cast<uint64_t>(plan.epoch),
@@ -227,7 +230,7 @@ class TrainSource : public BatchSource {
   const Split split_;
   const AugmentConfig opened_, closed_;  // before and after the mosaic is closed
   const LoaderOptions options_;
-  const int close_mosaic_from_;
+  int close_mosaic_from_;  // read by Plan only
   const bool outlined_;
   const OutlineRule rule_;
   const int64_t per_rank_;

@@ -64,6 +64,8 @@ class Trainer {
   void ReportStep(const FinishedIteration& iteration, const Batch& batch);
   Wishes MyWishes() const;
   std::string NamesOf(const FinishedIteration& iteration) const;
+  // By this rank's clock, and what its loader's threads have spent.
+  std::map<std::string, double> StageSeconds() const;
   double seconds() const { return seconds_before_ + SecondsSince(begin_); }
   TrainResult Result() const;
 
@@ -228,6 +230,14 @@ absl::Status Trainer::RollBack() {
   return absl::OkStatus();
 }
 
+std::map<std::string, double> Trainer::StageSeconds() const {
+  std::map<std::string, double> seconds = clock_.seconds();
+  const LoaderTimes loader = s_.train_loader->times();
+  seconds["decode"] = loader.decode_seconds;
+  seconds["augment"] = loader.augment_seconds;
+  return seconds;
+}
+
 void Trainer::ReportStep(const FinishedIteration& iteration, const Batch& batch) {
   StepReport report;
   report.epoch = iteration.epoch + 1;
@@ -243,7 +253,7 @@ void Trainer::ReportStep(const FinishedIteration& iteration, const Batch& batch)
                              world_ / SecondsSince(epoch_begin_);
   report.instances = static_cast<int64_t>(batch.labels.size());
   report.image_size = batch.width;
-  report.stage_seconds = clock_.seconds();
+  report.stage_seconds = StageSeconds();
   observer_.OnStep(report);
 }
 
@@ -296,7 +306,7 @@ absl::Status Trainer::FinishEpoch(int epoch) {
   }
   report.seconds = seconds();
   report.images_per_second = images_per_second_.back();
-  report.stage_seconds = clock_.seconds();
+  report.stage_seconds = StageSeconds();
 
   // An epoch whose validation was cut short has no fitness; its training still counts.
   const bool is_best = !stopped_ && std::isfinite(report.metrics.fitness) &&
@@ -322,7 +332,7 @@ absl::Status Trainer::FitToTime(int epoch) {
   std::vector<int64_t> epochs = {
       leads_ ? static_cast<int64_t>(std::ceil(s_.config.time_hours * 3600 / mean)) : 0};
   YOKE_ASSIGN_OR_RETURN(epochs, group_.Max(epochs));
-  SetEpochs(static_cast<int>(std::max<int64_t>(epochs[0], epoch + 1)), group_, s_);
+  SetEpochs(static_cast<int>(std::max<int64_t>(epochs[0], epoch + 1)), s_);
   return absl::OkStatus();
 }
 
@@ -394,7 +404,7 @@ TrainResult Trainer::Result() const {
   result.skipped_steps = s_.progress.skipped_steps;
   result.rollbacks = s_.progress.rollbacks;
   result.parts = s_.progress.parts;
-  result.stage_seconds = clock_.seconds();
+  result.stage_seconds = StageSeconds();
   return result;
 }
 

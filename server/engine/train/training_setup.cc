@@ -82,16 +82,11 @@ int CloseMosaicFrom(const TrainConfig& config) {
   return closes ? std::max(config.epochs - config.close_mosaic, 0) : -1;
 }
 
-void MakeTrainLoader(const Group& group, TrainingSetup& setup) {
-  setup.train_loader =
-      engine::MakeTrainLoader(setup.data.train, setup.config.augment,
-                              OptionsOf(setup.config, group), CloseMosaicFrom(setup.config));
-}
-
 void MakeLoaders(const Group& group, TrainingSetup& setup) {
-  MakeTrainLoader(group, setup);
-  if (!setup.config.val) return;
   LoaderOptions options = OptionsOf(setup.config, group);
+  setup.train_loader = MakeTrainLoader(setup.data.train, setup.config.augment, options,
+                                       CloseMosaicFrom(setup.config));
+  if (!setup.config.val) return;
   options.batch *= 2;  // no gradients to hold
   setup.val_loader = MakeValLoader(setup.data.val, options, /*rect=*/true);
 }
@@ -273,12 +268,12 @@ absl::Status ResetWeights(TrainingSetup& setup, Group& group, Observer& observer
   return absl::OkStatus();
 }
 
-void SetEpochs(int epochs, const Group& group, TrainingSetup& setup) {
+void SetEpochs(int epochs, TrainingSetup& setup) {
   setup.config.epochs = epochs;
   ScheduleConfig schedule = setup.schedule->config();
   schedule.epochs = epochs;
   setup.schedule = std::make_unique<Schedule>(schedule);
-  MakeTrainLoader(group, setup);  // mosaic closes at another epoch
+  setup.train_loader->CloseMosaicFrom(CloseMosaicFrom(setup.config));
 }
 
 absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Device device,

@@ -59,7 +59,8 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
 // The weights that the training began with, on every rank: fresh ones or those of config.model.
 absl::Status ResetWeights(TrainingSetup& setup, Group& group, Observer& observer);
 
-// Another number of epochs, between two of them: schedule and loader are made anew.
-void SetEpochs(int epochs, const Group& group, TrainingSetup& setup);
+// Another number of epochs, between two of them: the schedule is made anew, mosaic closes
+// elsewhere.
+void SetEpochs(int epochs, TrainingSetup& setup);
 
 }  // namespace yoke::engine

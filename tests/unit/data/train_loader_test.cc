@@ -206,6 +206,10 @@ TEST_F(Loaders, ClosedMosaicLeavesOneImageWithItsBox) {
   }
   // With the mosaic open and mixup certain, most images carry boxes of several classes.
   EXPECT_GT(Epoch(*loader, 1)[0].labels.size(), 4u);
+  loader->CloseMosaicFrom(1);
+  EXPECT_EQ(Epoch(*loader, 1)[0].labels.size(), 4u);
+  loader->CloseMosaicFrom(-1);
+  EXPECT_GT(Epoch(*loader, 2)[0].labels.size(), 4u);
 }
 
 }  // namespace
