@@ -88,9 +88,12 @@ class RankPass {
     const at::Tensor images_BCHW = ImagesOf(batch, device_);
     std::vector<Detections> found;  // by network
     for (size_t n = 0; n < pass_.networks.size(); ++n) found.push_back(Find(n, images_BCHW, batch));
-    ++shard_.batches;
     const std::vector<std::vector<GroundTruth>> truths = TruthsOf(batch);
-    for (size_t i = 0; i < batch.images.size(); ++i) AddImage(found, i, truths[i], batch.images[i]);
+    Detections together;
+    for (size_t i = 0; i < batch.images.size(); ++i)
+      together.push_back(AddImage(found, i, truths[i], batch.images[i]));
+    if (pass_.watch) pass_.watch(shard_.batches, batch, together);
+    ++shard_.batches;
   }
 
   const Shard& shard() const { return shard_; }
@@ -127,10 +130,13 @@ class RankPass {
     shard_.dfl_loss += items[2].item<double>();
   }
 
-  void AddImage(std::vector<Detections>& found, size_t i, const std::vector<GroundTruth>& truths,
-                const BatchImage& image) {
-    std::vector<Detection> detections = found[0][i];
-    if (several()) {
+  // Returns what all networks find together.
+  std::vector<Detection> AddImage(std::vector<Detections>& found, size_t i,
+                                  const std::vector<GroundTruth>& truths, const BatchImage& image) {
+    std::vector<Detection> detections;
+    if (!several()) {
+      detections = std::move(found[0][i]);
+    } else {
       std::vector<std::vector<Detection>> members;
       for (Detections& one : found) members.push_back(std::move(one[i]));
       detections = Fuse(members, pass_.ensemble);
@@ -141,9 +147,11 @@ class RankPass {
     }
     shard_.images.push_back(MatchOne(detections, truths, image));
     CountImage(detections, truths, ConfusionConfidence(config_.conf), shard_.confusion);
-    if (!config_.save_json) return;
-    shard_.detections.push_back(
-        {image.sample, ToOriginal(std::move(detections), image, image.gain_x, image.gain_y)});
+    if (config_.save_json) {
+      shard_.detections.push_back(
+          {image.sample, ToOriginal(detections, image, image.gain_x, image.gain_y)});
+    }
+    return detections;
   }
 
   const ValidationPass& pass_;

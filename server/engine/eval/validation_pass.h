@@ -2,6 +2,7 @@
 // and shown to each.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -9,6 +10,7 @@
 #include "server/engine/data/loader.h"
 #include "server/engine/distributed/group.h"
 #include "server/engine/eval/class_map.h"
+#include "server/engine/eval/detection.h"
 #include "server/engine/eval/ensemble.h"
 #include "server/engine/eval/shard.h"
 #include "server/engine/loss/detection_loss.h"
@@ -22,12 +24,18 @@ struct Network {
   ClassMap classes;  // in those of the data set
 };
 
+// Shown each batch of this rank, by its place among them, with what was found in each of its images
+// (px of the batch's images).
+using BatchWatch = std::function<void(int64_t position, const Batch& batch,
+                                      const std::vector<std::vector<Detection>>& detections)>;
+
 struct ValidationPass {
   std::vector<Network> networks;
   EnsembleOptions ensemble;             // of several
   int classes = 0;                      // of the data set
   const DetectionLoss* loss = nullptr;  // of a single network
   int64_t images_at_once = 0;           // through a network; 0: a whole batch
+  BatchWatch watch;                     // may be empty
 };
 
 struct PassResult {

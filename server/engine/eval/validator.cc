@@ -16,12 +16,13 @@
 #include "server/engine/eval/inference_model.h"
 #include "server/engine/eval/max_det.h"
 #include "server/engine/eval/predictions.h"
-#include "server/engine/eval/validation_pass.h"
+#include "server/engine/plots/run_plots.h"
 
 namespace yoke::engine {
 namespace {
 
 constexpr char kPredictionsFile[] = "predictions.json";
+constexpr int kNoTraining = -1;   // in place of an epoch
 constexpr int kBatchesReady = 4;  // over all ranks: each holds whole batches
 
 const std::vector<std::string>& SourcesOf(const DataYaml& yaml, const std::string& split) {
@@ -64,6 +65,12 @@ class ValidationRun {
     YOKE_RETURN_IF_ERROR(ScanData());
     const std::unique_ptr<Loader> loader = MakeLoader();
     observer_.OnPhase("val");
+    const std::unique_ptr<RunPlots> plots = MakePlots();
+    if (plots != nullptr) {
+      pass_.watch = [&plots](int64_t position, const Batch& batch, const auto& detections) {
+        plots->OnValBatch(kNoTraining, position, batch, detections);
+      };
+    }
     const auto begin = std::chrono::steady_clock::now();
     YOKE_ASSIGN_OR_RETURN(PassResult passed,
                           RunPass(pass_, *loader, config_, device_, group_, observer_, stop));
@@ -76,6 +83,7 @@ class ValidationRun {
       result.members[m].weight = pass_.ensemble.weights[m];
     }
     if (leads() && !result.members.empty()) LogClasses(result);
+    if (plots != nullptr) plots->Finish(result.eval.curves, result.eval.confusion);
     if (config_.save_json) {
       result.coco = EvaluateCoco(CocoImages(split_, detections));
       if (leads()) YOKE_RETURN_IF_ERROR(SavePredictions(detections));
@@ -146,6 +154,16 @@ class ValidationRun {
     return MakeValLoader(split_, options, config_.rect);
   }
 
+  std::unique_ptr<RunPlots> MakePlots() const {
+    if (!leads() || !config_.plots || config_.run_dir.empty()) return nullptr;
+    RunPlots::Options options;
+    options.run_dir = config_.run_dir;
+    options.names = match_.names;
+    options.val = &split_;
+    options.warn = [this](const std::string& sentence) { observer_.OnWarning(sentence); };
+    return std::make_unique<RunPlots>(std::move(options));
+  }
+
   // Side by side, for people.
   void LogClasses(const ValidationResult& result) const {
     std::string line = "mAP50-95 by class: all together";
@@ -188,13 +206,14 @@ absl::StatusOr<ValidationResult> Validate(DetectionModel& model, Loader& loader,
                                           const std::vector<std::string>& names,
                                           const ValConfig& config, const DetectionLoss* loss,
                                           at::Device device, Group& group, Observer& observer,
-                                          const StopSignal& stop) {
+                                          const StopSignal& stop, BatchWatch watch) {
   ClassMap classes(static_cast<size_t>(model.spec().class_count), 0);
   if (!config.single_cls) std::iota(classes.begin(), classes.end(), 0);
   ValidationPass pass;
   pass.networks = {{&model, std::move(classes)}};
   pass.classes = static_cast<int>(names.size());
   pass.loss = loss;
+  pass.watch = std::move(watch);
   const auto begin = std::chrono::steady_clock::now();
   YOKE_ASSIGN_OR_RETURN(PassResult passed,
                         RunPass(pass, loader, config, device, group, observer, stop));

@@ -10,6 +10,7 @@
 #include "server/engine/distributed/group.h"
 #include "server/engine/eval/coco_metrics.h"
 #include "server/engine/eval/metrics.h"
+#include "server/engine/eval/validation_pass.h"
 #include "server/engine/loss/detection_loss.h"
 #include "server/engine/model/detection_model.h"
 #include "server/engine/observer.h"
@@ -34,17 +35,17 @@ struct ValidationResult {
 
 // `loader` is this rank's shard; it starts its epoch 0. The model has as many classes as `names`;
 // it is put in eval mode and left there; no gradients. `loss` may be null. Of `config` conf, iou,
-// max_det and single_cls count. Errors: those of the loader and of the group.
+// max_det and single_cls count. `watch` may be empty. Errors: those of the loader and of the group.
 absl::StatusOr<ValidationResult> Validate(DetectionModel& model, Loader& loader,
                                           const std::vector<std::string>& names,
                                           const ValConfig& config, const DetectionLoss* loss,
                                           at::Device device, Group& group, Observer& observer,
-                                          const StopSignal& stop);
+                                          const StopSignal& stop, BatchWatch watch = {});
 
-// The whole `val` task: weights, data set, loader, validation, predictions.json. Several models see
-// the same batches, are measured each, and together as config.ensemble says. Classes are matched by
-// name, see class_map.h; how is logged. InvalidArgument: values, weights or classes that cannot be
-// used. Else the errors of the data set, the weights and the run folder.
+// The whole `val` task: weights, data set, loader, validation, pictures, predictions.json. Several
+// models see the same batches, are measured each, and together as config.ensemble says. Classes are
+// matched by name, see class_map.h; how is logged. InvalidArgument: values, weights or classes that
+// cannot be used. Else the errors of the data set, the weights and the run folder.
 absl::StatusOr<ValidationResult> RunValidation(const ValConfig& config, at::Device device,
                                                Group& group, Observer& observer,
                                                const StopSignal& stop);

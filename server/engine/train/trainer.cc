@@ -10,8 +10,10 @@
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "server/engine/checkpoint/weights.h"
+#include "server/engine/eval/inference_model.h"
 #include "server/engine/eval/validator.h"
 #include "server/engine/train/resume.h"
+#include "server/engine/train/run_record.h"
 #include "server/engine/train/training_setup.h"
 
 namespace yoke::engine {
@@ -42,7 +44,9 @@ class Trainer {
         s_(std::move(setup)),
         step_(s_, device, group, observer, clock_, faults),
         leads_(group.rank() == 0),
-        world_(group.world_size()) {}
+        world_(group.world_size()) {
+    if (leads_) record_ = std::make_unique<RunRecord>(s_, observer);
+  }
 
   absl::StatusOr<TrainResult> Run();
 
@@ -55,7 +59,9 @@ class Trainer {
   absl::Status Distrust(const FinishedIteration& iteration);
   absl::Status RollBack();
   absl::Status FinishEpoch(int epoch);
-  absl::StatusOr<ValidationResult> ValidateEma();
+  // `epoch`: 0-based, or RunRecord::kNoEpoch.
+  absl::StatusOr<ValidationResult> ValidateModel(DetectionModel& model, int epoch);
+  absl::Status Finish();
   absl::Status FitToTime(int epoch);
   absl::Status SaveEpoch(int epoch, bool is_best);
   absl::Status SaveWeights(const std::string& name, int epoch, const std::string& kind);
@@ -76,6 +82,7 @@ class Trainer {
   TrainingSetup s_;
   StageClock clock_;
   TrainStep step_;
+  std::unique_ptr<RunRecord> record_;  // of the leading rank
   const bool leads_;
   const int world_;
   Clock::time_point begin_, epoch_begin_, saved_at_ = Clock::now();
@@ -84,13 +91,15 @@ class Trainer {
   std::vector<double> images_per_second_;  // by epoch of this attempt
   int bad_steps_ = 0;                      // in a row
   int64_t told_bad_ = 0;                   // warnings given of them
+  EvalResult validated_;                   // the latest
+  int last_validated_ = 0;                 // epoch of it, 1-based
   bool stopped_ = false, early_stopped_ = false;
 };
 
 absl::StatusOr<TrainResult> Trainer::Run() {
   begin_ = Clock::now();
   seconds_before_ = s_.progress.seconds;
-  if (leads_) YOKE_RETURN_IF_ERROR(WriteArgs(s_.config));
+  if (leads_) YOKE_RETURN_IF_ERROR(record_->Begin());
   while (s_.progress.epochs_done < s_.config.epochs) {
     const int epoch = s_.progress.epochs_done;
     observer_.OnPhase("train");
@@ -112,6 +121,7 @@ absl::StatusOr<TrainResult> Trainer::Run() {
     }
     YOKE_RETURN_IF_ERROR(FitToTime(epoch));
   }
+  if (!stopped_) YOKE_RETURN_IF_ERROR(Finish());
   return Result();
 }
 
@@ -131,6 +141,7 @@ absl::StatusOr<Trainer::End> Trainer::TrainEpoch(int epoch) {
     YOKE_ASSIGN_OR_RETURN(std::unique_ptr<Batch> batch, s_.train_loader->Next());
     clock_.Lap(Stage::kLoad);
     if (batch == nullptr) break;
+    if (leads_) record_->OnTrainBatch(epoch, s_.progress.position, *batch);
     YOKE_ASSIGN_OR_RETURN(const Wishes all,
                           step_.Run(epoch, s_.progress.position, *batch, MyWishes()));
     ++s_.progress.position;
@@ -257,14 +268,29 @@ void Trainer::ReportStep(const FinishedIteration& iteration, const Batch& batch)
   observer_.OnStep(report);
 }
 
-absl::StatusOr<ValidationResult> Trainer::ValidateEma() {
+absl::StatusOr<ValidationResult> Trainer::ValidateModel(DetectionModel& model, int epoch) {
   if (!s_.config.val) return ValidationResult();
   observer_.OnPhase("val");
   ValConfig val;
   val.iou = s_.config.iou;
   val.max_det = s_.config.max_det;
-  return Validate(s_.ema->model(), *s_.val_loader, s_.data.names, val, s_.loss.get(), device_,
-                  group_, observer_, stop_);
+  return Validate(model, *s_.val_loader, s_.data.names, val, s_.loss.get(), device_, group_,
+                  observer_, stop_, leads_ ? record_->ValidationWatch(epoch) : BatchWatch());
+}
+
+// Curves and the last pictures are those of the best weights.
+absl::Status Trainer::Finish() {
+  const int best = s_.early_stop.best_epoch();
+  if (s_.config.plots && s_.config.val && best > 0 && last_validated_ != best) {
+    YOKE_ASSIGN_OR_RETURN(
+        const InferenceModel model,
+        LoadForInference(absl::StrCat(s_.config.run_dir, "/weights/best.pt"), device_, at::kFloat));
+    YOKE_ASSIGN_OR_RETURN(ValidationResult validated,
+                          ValidateModel(*model.model, RunRecord::kNoEpoch));
+    if (validated.stopped) return absl::OkStatus();
+    validated_ = std::move(validated.eval);
+  }
+  return leads_ ? record_->End(best, validated_) : absl::OkStatus();
 }
 
 absl::Status Trainer::FinishEpoch(int epoch) {
@@ -282,7 +308,7 @@ absl::Status Trainer::FinishEpoch(int epoch) {
   means = means.div(world_).to(at::kCPU);
   clock_.Lap(Stage::kReduce);
 
-  YOKE_ASSIGN_OR_RETURN(const ValidationResult validated, ValidateEma());
+  YOKE_ASSIGN_OR_RETURN(ValidationResult validated, ValidateModel(s_.ema->model(), epoch));
   stopped_ = validated.stopped;
   clock_.Lap(Stage::kVal);
 
@@ -316,9 +342,10 @@ absl::Status Trainer::FinishEpoch(int epoch) {
   s_.progress.position = 0;
   s_.progress.seconds = report.seconds;
   if (leads_) {
-    YOKE_RETURN_IF_ERROR(s_.results.Append(report));
-    YOKE_RETURN_IF_ERROR(s_.tensorboard.Append(report));
+    YOKE_RETURN_IF_ERROR(record_->OnEpoch(report, validated.eval));
   }
+  validated_ = std::move(validated.eval);
+  last_validated_ = epoch + 1;
   YOKE_RETURN_IF_ERROR(SaveEpoch(epoch + 1, is_best));
   if (leads_) observer_.OnEpoch(report);
   clock_.Lap(Stage::kSave);

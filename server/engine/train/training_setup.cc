@@ -75,13 +75,6 @@ LoaderOptions OptionsOf(const TrainConfig& config, const Group& group) {
   return options;
 }
 
-// The first epoch without mosaic; -1: all have it.
-int CloseMosaicFrom(const TrainConfig& config) {
-  const bool closes = config.close_mosaic > 0 &&
-                      (config.recipe.close_short || config.epochs >= config.close_mosaic);
-  return closes ? std::max(config.epochs - config.close_mosaic, 0) : -1;
-}
-
 void MakeLoaders(const Group& group, TrainingSetup& setup) {
   LoaderOptions options = OptionsOf(setup.config, group);
   setup.train_loader = MakeTrainLoader(setup.data.train, setup.config.augment, options,
@@ -255,6 +248,12 @@ absl::Status MakeExchanges(Group& group, TrainingSetup& setup) {
 }
 
 }  // namespace
+
+int CloseMosaicFrom(const TrainConfig& config) {
+  const bool closes = config.close_mosaic > 0 &&
+                      (config.recipe.close_short || config.epochs >= config.close_mosaic);
+  return closes ? std::max(config.epochs - config.close_mosaic, 0) : -1;
+}
 
 absl::Status ResetWeights(TrainingSetup& setup, Group& group, Observer& observer) {
   const at::NoGradGuard no_gradients;

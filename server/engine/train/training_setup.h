@@ -59,6 +59,9 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
 // The weights that the training began with, on every rank: fresh ones or those of config.model.
 absl::Status ResetWeights(TrainingSetup& setup, Group& group, Observer& observer);
 
+// The first epoch without mosaic; -1: all have it.
+int CloseMosaicFrom(const TrainConfig& config);
+
 // Another number of epochs, between two of them: the schedule is made anew, mosaic closes
 // elsewhere.
 void SetEpochs(int epochs, TrainingSetup& setup);
