@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -36,7 +36,8 @@ std::string Quote(std::string_view text) {
   return out + "'";
 }
 
-// Also of "nan" and "inf", which callers refuse with a better sentence. Out of double's range is infinite.
+// Also of "nan" and "inf", which callers refuse with a better sentence. Out of double's range is
+// infinite.
 bool ParseNumber(std::string_view text, double* value) {
   if (text.starts_with('+')) text.remove_prefix(1);
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
@@ -44,22 +45,33 @@ bool ParseNumber(std::string_view text, double* value) {
   return error != std::errc::invalid_argument && end == text.data() + text.size();
 }
 
-struct RowHash {
-  size_t operator()(const LabelRow& row) const {
-    uint64_t hash = static_cast<uint64_t>(row.class_id) + 0x9e3779b97f4a7c15ull;
-    for (float v : {row.x, row.y, row.w, row.h}) {
-      hash = (hash ^ std::hash<float>()(v)) * 0xff51afd7ed558ccdull;
-      hash ^= hash >> 32;
-    }
-    return hash;
-  }
-};
+uint64_t Mix(uint64_t hash, float value) {
+  hash = (hash ^ std::hash<float>()(value)) * 0xff51afd7ed558ccdull;
+  return hash ^ hash >> 32;
+}
 
-// Empty on success, else what is wrong and what to do.
+uint64_t HashOf(const LabelRow& row, const std::vector<float>& polygon) {
+  uint64_t hash = static_cast<uint64_t>(row.class_id) + 0x9e3779b97f4a7c15ull;
+  for (float v : {row.x, row.y, row.w, row.h}) hash = Mix(hash, v);
+  for (float v : polygon) hash = Mix(hash, v);
+  return hash;
+}
+
+bool SameRow(const LabelFile& file, size_t i, const LabelRow& row,
+             const std::vector<float>& polygon) {
+  const size_t begin = i == 0 ? 0 : file.polygon_ends[i - 1];
+  const auto first = file.polygon_xy.begin() + static_cast<ptrdiff_t>(2 * begin);
+  const auto last = file.polygon_xy.begin() + static_cast<ptrdiff_t>(2 * file.polygon_ends[i]);
+  return file.rows[i] == row && std::equal(first, last, polygon.begin(), polygon.end());
+}
+
+// Empty on success, else what is wrong and what to do. `values`: the corners of a polygon, empty
+// for a box.
 std::string ParseRow(const std::vector<std::string_view>& columns, const LabelRules& rules,
                      std::vector<float>& values, LabelRow& row) {
   const size_t count = columns.size();
-  if (count > kColumnsMax) return absl::StrCat("more than ", kColumnsMax, " columns; is this a label file?");
+  if (count > kColumnsMax)
+    return absl::StrCat("more than ", kColumnsMax, " columns; is this a label file?");
   if (count == 6) {
     return "6 columns, 5 expected (class x y w h); is the last one a confidence? Remove it";
   }
@@ -72,15 +84,17 @@ std::string ParseRow(const std::vector<std::string_view>& columns, const LabelRu
       class_value != std::floor(class_value)) {
     return absl::StrCat("class id ", Quote(columns[0]), " is no whole number");
   }
-  if (class_value < 0) return absl::StrCat("class id ", Quote(columns[0]), " is negative; ids start at 0");
+  if (class_value < 0)
+    return absl::StrCat("class id ", Quote(columns[0]), " is negative; ids start at 0");
   if (class_value > kClassMax) return absl::StrCat("class id ", Quote(columns[0]), " is too large");
   row.class_id = static_cast<int>(class_value);
   if (rules.single_cls) {
     row.class_id = 0;
   } else if (rules.class_count > 0 && row.class_id >= rules.class_count) {
     return absl::StrCat("class id ", row.class_id, " but the data set has ", rules.class_count,
-                        rules.class_count == 1 ? " class (id 0" : absl::StrCat(" classes (ids 0 to ",
-                                                                             rules.class_count - 1),
+                        rules.class_count == 1
+                            ? " class (id 0"
+                            : absl::StrCat(" classes (ids 0 to ", rules.class_count - 1),
                         "); correct the id or add the class to names");
   }
   values.clear();
@@ -91,17 +105,20 @@ std::string ParseRow(const std::vector<std::string_view>& columns, const LabelRu
     }
     if (!std::isfinite(value)) return absl::StrCat(Quote(columns[i]), " is not a finite number");
     if (value < 0) {
-      return absl::StrCat(Quote(columns[i]), " is negative; coordinates are fractions of the image, 0 to 1");
+      return absl::StrCat(Quote(columns[i]),
+                          " is negative; coordinates are fractions of the image, 0 to 1");
     }
     if (value > 1) {
-      return absl::StrCat(Quote(columns[i]),
-                          " is above 1; coordinates are fractions of the image, 0 to 1: divide pixels by "
-                          "its width or height");
+      return absl::StrCat(
+          Quote(columns[i]),
+          " is above 1; coordinates are fractions of the image, 0 to 1: divide pixels by "
+          "its width or height");
     }
     values.push_back(static_cast<float>(value));
   }
   if (count == 5) {
     row.x = values[0], row.y = values[1], row.w = values[2], row.h = values[3];
+    values.clear();
     return "";
   }
   float x1 = 1, y1 = 1, x2 = 0, y2 = 0;
@@ -118,7 +135,7 @@ std::string ParseRow(const std::vector<std::string_view>& columns, const LabelRu
 absl::StatusOr<LabelFile> ParseLabelFile(std::string_view text, std::string_view name,
                                          const LabelRules& rules) {
   LabelFile file;
-  std::unordered_set<LabelRow, RowHash> seen;
+  std::unordered_multimap<uint64_t, size_t> seen;  // rows by hash
   std::vector<std::string_view> columns;
   std::vector<float> values;
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
@@ -132,14 +149,26 @@ absl::StatusOr<LabelFile> ParseLabelFile(std::string_view text, std::string_view
     if (problem.empty() && static_cast<int64_t>(file.rows.size()) >= rules.rows_max) {
       problem = absl::StrCat("more than ", rules.rows_max, " objects in one image");
     }
+    if (problem.empty() &&
+        static_cast<int64_t>(file.polygon_xy.size() + values.size()) / 2 > rules.points_max) {
+      problem = absl::StrCat("more than ", rules.points_max, " polygon corners in one image");
+    }
     if (!problem.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(std::string(name), ":", line_number, ": ", problem));
+      return absl::InvalidArgumentError(
+          absl::StrCat(std::string(name), ":", line_number, ": ", problem));
     }
-    if (seen.insert(row).second) {
-      file.rows.push_back(row);
-    } else {
+    const uint64_t hash = HashOf(row, values);
+    const auto [first, last] = seen.equal_range(hash);
+    if (std::any_of(first, last,
+                    [&](const auto& entry) { return SameRow(file, entry.second, row, values); })) {
       ++file.duplicates;
+      continue;
     }
+    seen.emplace(hash, file.rows.size());
+    file.rows.push_back(row);
+    file.polygons += values.empty() ? 0 : 1;
+    file.polygon_xy.insert(file.polygon_xy.end(), values.begin(), values.end());
+    file.polygon_ends.push_back(static_cast<uint32_t>(file.polygon_xy.size() / 2));
   }
   return file;
 }

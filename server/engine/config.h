@@ -21,9 +21,11 @@ struct AugmentConfig {
   std::string copy_paste_mode = "flip";            // flip | mixup
   bool hsv_additive = false;  // hues are shifted, not multiplied; grey pixels stay grey
   bool mosaic_recent = true;  // partners of a mosaic come from the images used last
-  bool polygon_clip =
-      false;  // a polygon's box: of the polygon cut at the edge, not of its points inside
-  bool label_half_pixel = true;  // labels of a letterboxed image move by the unrounded padding
+  // A polygon's box is that of the polygon cut at the edge, not of its points inside; and
+  // copy_paste takes the objects that cover least, not random ones.
+  bool polygon_clip = false;
+  // An image without mosaic is letterboxed, its labels move by the unrounded padding.
+  bool label_half_pixel = true;
 };
 
 // What the later versions of the reference changed in the training itself, each by a name of its

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/file_use.h"
 #include "common/base/status_macros.h"
 #include "common/os/clock.h"
 #include "server/shim/claim.h"
@@ -81,6 +82,7 @@ int RunAttempt(const std::string& spec_path) {
 
   Stop stop(absl::StrCat(spec->attempt_dir, "/stop.json"), spec->grace_seconds);
   const History history = RunPhases(*spec, *signals, stop);
+  SweepSharedMemory();  // of ranks that were killed
   ipc::ExitRecord record = Judge(*spec, stop, history);
   if (record.has_first_failure) {
     record.last_lines = LastLines(LogOf(*spec, record.first_failure.rank), kLastLines);

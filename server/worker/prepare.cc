@@ -109,12 +109,10 @@ class Preparer {
   // The same options as the task itself uses, or the cache would not serve it.
   absl::Status Scan(const char* split_name, const std::vector<std::string>& sources,
                     const DataYaml& yaml, bool single_cls, const std::string& on_bad_label,
-                    double fraction) {
-    engine::ScanOptions options;
+                    engine::ScanOptions options = {}) {
     options.class_count = static_cast<int>(yaml.names.size());
     options.single_cls = single_cls;
     options.skip_bad = on_bad_label == "skip";
-    options.fraction = fraction;
     options.cache_dir = attempt_.cache_dir;
     options.threads = threads_;
     options.warn = [this](const std::string& sentence) { Warn(sentence); };
@@ -142,10 +140,13 @@ class Preparer {
       return absl::InvalidArgumentError(absl::StrCat(
           yaml.yaml_path, ": no 'val:' in it; name the validation images, or give val=false"));
     }
-    YOKE_RETURN_IF_ERROR(
-        Scan("train", yaml.train, yaml, train.single_cls, train.on_bad_label, train.fraction));
+    YOKE_RETURN_IF_ERROR(Scan("train", yaml.train, yaml, train.single_cls, train.on_bad_label,
+                              {.fraction = train.fraction,
+                               .fraction_random = train.recipe.fraction_random,
+                               .seed = train.seed,
+                               .polygons = true}));
     if (!train.val) return absl::OkStatus();
-    return Scan("val", yaml.val, yaml, train.single_cls, train.on_bad_label, 1);
+    return Scan("val", yaml.val, yaml, train.single_cls, train.on_bad_label);
   }
 
   absl::Status Check(const engine::ValConfig& val) {
@@ -163,7 +164,7 @@ class Preparer {
       return absl::InvalidArgumentError(absl::StrCat(yaml.yaml_path, ": no '", val.split,
                                                      ":' in it; add one or choose another split"));
     }
-    return Scan(val.split.c_str(), sources, yaml, val.single_cls, val.on_bad_label, 1);
+    return Scan(val.split.c_str(), sources, yaml, val.single_cls, val.on_bad_label);
   }
 
   absl::Status Check(const engine::LabelConfig& label) {

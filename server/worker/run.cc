@@ -13,6 +13,7 @@
 #include "c10/util/Exception.h"
 #include "common/base/status_macros.h"
 #include "common/os/file.h"
+#include "server/engine/train/out_of_memory.h"
 #include "server/worker/banner.h"
 #include "server/worker/device.h"
 #include "server/worker/failure.h"
@@ -135,6 +136,10 @@ absl::StatusOr<TaskEnd> WorkGuarded(const ipc::AttemptSpec& attempt, Place place
   } catch (const c10::DistError& error) {
     return LostPeers(error.what_without_backtrace());
   } catch (const c10::Error& error) {
+    if (engine::IsOutOfMemory(error)) {
+      return OutOfMemory(absl::StrCat("out of memory; lower batch, imgsz or workers: ",
+                                      error.what_without_backtrace()));
+    }
     return absl::InternalError(error.what_without_backtrace());
   } catch (const std::exception& error) {
     const std::string what = error.what();

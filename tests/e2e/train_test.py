@@ -38,8 +38,11 @@ class Train(unittest.TestCase):
             self.assertIn("optimizer: AdamW", box.yoke("logs", job["name"], "--rank", "0").stdout)
             self.assertEqual(box.yoke("logs", job["name"], "--rank", "1").stdout, "")  # rank 0 speaks for all
             run = pathlib.Path(result["runDir"])
-            for name in ("weights/best.pt", "weights/last.pt", "results.csv", "args.yaml"):
+            pictures = ["results.png", "labels.jpg", "confusion_matrix.png", "confusion_matrix_normalized.png", "train_batch0.jpg",
+                        "val_batch0_labels.jpg", "val_batch0_pred.jpg", *(f"Box{curve}_curve.png" for curve in ("PR", "P", "R", "F1"))]
+            for name in ("weights/best.pt", "weights/last.pt", "results.csv", "args.yaml", *pictures):
                 self.assertTrue((run / name).stat().st_size > 0, name)
+            self.assertEqual(len(list(run.glob("events.out.tfevents.*"))), 1)
             rows = list(csv.DictReader(open(run / "results.csv"), skipinitialspace=True))
             self.assertEqual([int(row["epoch"]) for row in rows], [1, 2])
             events = [json.loads(line) for line in box.yoke("metrics", job["name"], "-o", "jsonl").stdout.splitlines()]

@@ -21,7 +21,8 @@ constexpr int kNice = 5;
 BatchPipeline::BatchPipeline(std::unique_ptr<BatchSource> source, int threads, int ring)
     : source_(std::move(source)), ring_(static_cast<size_t>(std::max(ring, 1))) {
   cv::setNumThreads(1);
-  for (int i = 0; i < std::clamp(threads, 1, kThreadsMax); ++i) threads_.emplace_back([this] { Run(); });
+  for (int i = 0; i < std::clamp(threads, 1, kThreadsMax); ++i)
+    threads_.emplace_back([this] { Run(); });
 }
 
 BatchPipeline::~BatchPipeline() {
@@ -34,8 +35,7 @@ BatchPipeline::~BatchPipeline() {
 }
 
 void BatchPipeline::StartEpoch(int epoch, int64_t first_position) {
-  std::vector<BatchPlan> plan = source_->Plan(epoch);
-  if (!plan.empty()) plan.erase(plan.begin(), plan.begin() + first_position / static_cast<int64_t>(plan[0].images.size()));
+  std::vector<BatchPlan> plan = source_->Plan(epoch, first_position);
   MutexLock lock(mutex_);
   plan_ = std::move(plan);
   opened_ = 0;
@@ -62,9 +62,9 @@ std::shared_ptr<BatchPipeline::Work> BatchPipeline::FindWork() {
   work->labels.resize(count);
   work->batch = TakeBatch();
   work->batch->count = static_cast<int>(count);
-  work->batch->height = work->plan.height;
-  work->batch->width = work->plan.width;
-  work->batch->pixels.resize(count * 3 * static_cast<size_t>(work->plan.height) * static_cast<size_t>(work->plan.width));
+  work->batch->height = work->plan.size.height;
+  work->batch->width = work->plan.size.width;
+  work->batch->pixels.resize(count * 3 * static_cast<size_t>(work->plan.size.area()));
   work->batch->images.assign(count, {});
   work->batch->labels.clear();
   ahead_.push_back(work);
@@ -84,11 +84,13 @@ void BatchPipeline::Run() {
     }
     Batch& batch = *work->batch;
     const PlannedImage& planned = work->plan.images[index];
-    const size_t image_bytes = 3 * static_cast<size_t>(batch.height) * static_cast<size_t>(batch.width);
+    const size_t image_bytes =
+        3 * static_cast<size_t>(batch.height) * static_cast<size_t>(batch.width);
     absl::Status status;
     try {
-      status = source_->Make(work->plan, planned, batch.pixels.data() + index * image_bytes, batch.images[index],
-                             work->labels[index]);
+      const CpuClock::Running running(make_clock_);
+      status = source_->Make(work->plan, planned, batch.pixels.data() + index * image_bytes,
+                             batch.images[index], work->labels[index]);
     } catch (const std::exception& e) {
       status = absl::InternalError(absl::StrCat("loading an image failed: ", e.what()));
     }
@@ -116,6 +118,12 @@ absl::StatusOr<std::unique_ptr<Batch>> BatchPipeline::Next() {
     }
   }
   return std::move(work->batch);
+}
+
+LoaderTimes BatchPipeline::times() const {
+  const double decode = source_->decode_clock().seconds();
+  return {.decode_seconds = decode,
+          .augment_seconds = std::max(make_clock_.seconds() - decode, 0.0)};
 }
 
 void BatchPipeline::Recycle(std::unique_ptr<Batch> batch) {

@@ -7,46 +7,61 @@
 #include <vector>
 
 #include "common/base/mutex.h"
+#include "opencv2/core/types.hpp"
+#include "server/engine/data/cpu_clock.h"
+#include "server/engine/data/epoch_order.h"
 #include "server/engine/data/loader.h"
 
 namespace yoke::engine {
 
 struct PlannedImage {
-  int64_t sample = 0;     // index into Split::samples
-  uint64_t position = 0;  // in the epoch over all ranks: what random draws depend on
+  int64_t sample = 0;    // index into Split::samples
+  int64_t position = 0;  // in the epoch over all ranks: what random draws depend on
 };
 
 struct BatchPlan {
   int epoch = 0;
-  int height = 0, width = 0;
+  bool mosaic_closed = false;
+  cv::Size size;  // px of its images
   std::vector<PlannedImage> images;
+  std::shared_ptr<const EpochOrder> order;  // of the epoch; validation has none
 };
 
 // What is in the batches. Make is called from several threads at once.
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
-  virtual std::vector<BatchPlan> Plan(int epoch) const = 0;
+  // The epoch's batches from the image at `first_position` on; see Loader::StartEpoch.
+  virtual std::vector<BatchPlan> Plan(int epoch, int64_t first_position) const = 0;
+  // For the next Plan; see Loader. Validation has no mosaic.
+  virtual void CloseMosaicFrom(int epoch) {}
   virtual int64_t batches_per_epoch() const = 0;
   virtual int64_t images_per_epoch() const = 0;
-  // Fills RGB planes of height x width at `pixels` (3 * height * width bytes), the geometry and the labels
-  // (their `image` is set by the caller). An unreadable image is an error naming it.
-  virtual absl::Status Make(const BatchPlan& plan, const PlannedImage& planned, uint8_t* pixels, BatchImage& image,
-                            std::vector<BatchLabel>& labels) = 0;
+  // Fills the planes of plan.size at `pixels` (3 * height * width bytes), the geometry and the
+  // labels (their `image` is set by the caller). An unreadable image is an error naming it.
+  virtual absl::Status Make(const BatchPlan& plan, const PlannedImage& planned, uint8_t* pixels,
+                            BatchImage& image, std::vector<BatchLabel>& labels) = 0;
+  const CpuClock& decode_clock() const { return decode_clock_; }
+
+ protected:
+  CpuClock decode_clock_;  // runs while Make waits for an image to be read and decoded
 };
 
-// One image is one piece of work, so a single batch keeps all threads busy. The threads run at nice 5: the
-// network's own threads come first. Sets OpenCV's own threading to one thread for the whole process.
+// One image is one piece of work, so a single batch keeps all threads busy. The threads run at nice
+// 5: the network's own threads come first. Sets OpenCV's own threading to one thread for the whole
+// process.
 class BatchPipeline : public Loader {
  public:
   BatchPipeline(std::unique_ptr<BatchSource> source, int threads, int ring);
   ~BatchPipeline() override;
 
   void StartEpoch(int epoch, int64_t first_position) override;
+  void CloseMosaicFrom(int epoch) override { source_->CloseMosaicFrom(epoch); }
   absl::StatusOr<std::unique_ptr<Batch>> Next() override;
   void Recycle(std::unique_ptr<Batch> batch) override;
   int64_t batches_per_epoch() const override { return source_->batches_per_epoch(); }
   int64_t images_per_epoch() const override { return source_->images_per_epoch(); }
+  LoaderTimes times() const override;
 
  private:
   // A batch being filled. Workers hold it shared, so an epoch given up early needs no waiting.
@@ -60,7 +75,8 @@ class BatchPipeline : public Loader {
   };
 
   void Run();
-  // The first batch with an image left to take, opening a new one if the ring has room; null if none.
+  // The first batch with an image left to take, opening a new one if the ring has room; null if
+  // none.
   std::shared_ptr<Work> FindWork() YOKE_REQUIRES(mutex_);
   std::unique_ptr<Batch> TakeBatch() YOKE_REQUIRES(mutex_);
 
@@ -74,6 +90,7 @@ class BatchPipeline : public Loader {
   size_t opened_ YOKE_GUARDED_BY(mutex_) = 0;  // plans that became work
   std::vector<std::unique_ptr<Batch>> spare_ YOKE_GUARDED_BY(mutex_);
   bool stop_ YOKE_GUARDED_BY(mutex_) = false;
+  CpuClock make_clock_;
   std::vector<std::thread> threads_;
 };
 

@@ -1,6 +1,5 @@
 #include "server/engine/data/image.h"
 
-
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
@@ -42,13 +41,17 @@ absl::Status Invalid(const absl::Status& status) {
 
 absl::StatusOr<cv::Mat> DecodeStored(absl::Span<const uint8_t> bytes, const ImageHeader& header) {
   switch (header.format) {
-    case ImageFormat::kJpeg: return DecodeJpeg(bytes);
-    case ImageFormat::kPng: return DecodePng(bytes);
-    case ImageFormat::kBmp: return DecodeBmp(bytes);
+    case ImageFormat::kJpeg:
+      return DecodeJpeg(bytes);
+    case ImageFormat::kPng:
+      return DecodePng(bytes);
+    case ImageFormat::kBmp:
+      return DecodeBmp(bytes);
     case ImageFormat::kWebp:
       if (header.animated) return absl::InvalidArgumentError("animated WebP is not supported");
       return DecodeWebp(bytes);
-    case ImageFormat::kTiff: return DecodeTiff(bytes);
+    case ImageFormat::kTiff:
+      return DecodeTiff(bytes);
   }
   return absl::InvalidArgumentError("unsupported format");
 }
@@ -58,10 +61,20 @@ cv::Mat Orient(const cv::Mat& image, int orientation) {
   cv::Mat out = image;
   if (orientation >= 5) cv::transpose(image, out);
   switch (orientation) {
-    case 2: case 6: cv::flip(out, out, 1); break;
-    case 4: case 8: cv::flip(out, out, 0); break;
-    case 3: case 7: cv::flip(out, out, -1); break;
-    default: break;
+    case 2:
+    case 6:
+      cv::flip(out, out, 1);
+      break;
+    case 4:
+    case 8:
+      cv::flip(out, out, 0);
+      break;
+    case 3:
+    case 7:
+      cv::flip(out, out, -1);
+      break;
+    default:
+      break;
   }
   return out;
 }
@@ -101,7 +114,8 @@ absl::StatusOr<cv::Mat> DecodeImage(absl::Span<const uint8_t> bytes, int64_t max
 absl::StatusOr<cv::Mat> ReadImage(const std::string& path) {
   YOKE_ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, ReadFileBytes(path));
   absl::StatusOr<cv::Mat> image = DecodeImage(bytes);
-  if (!image.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", image.status().message()));
+  if (!image.ok())
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", image.status().message()));
   return image;
 }
 
@@ -112,7 +126,8 @@ absl::StatusOr<ImageSize> ProbeImageSize(const std::string& path) {
     YOKE_ASSIGN_OR_RETURN(bytes, ReadFileBytes(path));
     header = CheckedHeader(bytes, kPixelsMax);
   }
-  if (!header.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", header.status().message()));
+  if (!header.ok())
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", header.status().message()));
   // A TIFF's turned sides stay as stored: see DecodeTiff.
   if (header->format != ImageFormat::kTiff && header->swaps_sides()) {
     return ImageSize{header->height, header->width};
@@ -120,17 +135,24 @@ absl::StatusOr<ImageSize> ProbeImageSize(const std::string& path) {
   return ImageSize{header->width, header->height};
 }
 
-cv::Mat ResizeLongSide(const cv::Mat& bgr, int imgsz) {
-  const double ratio = static_cast<double>(imgsz) / std::max(bgr.cols, bgr.rows);
-  if (ratio == 1) return bgr;
+ImageSize ResizedSize(ImageSize size, int imgsz) {
+  const double ratio = static_cast<double>(imgsz) / std::max(size.width, size.height);
+  if (ratio == 1) return size;
   const auto side = [&](int length) {
     return std::clamp(static_cast<int>(std::ceil(length * ratio)), 1, imgsz);
   };
-  return ResizeTo(bgr, side(bgr.cols), side(bgr.rows));
+  return {side(size.width), side(size.height)};
 }
 
-cv::Mat ApplyLetterbox(const cv::Mat& bgr, int width, int height, bool scale_up, Letterbox* geometry) {
-  double gain = std::min(static_cast<double>(width) / bgr.cols, static_cast<double>(height) / bgr.rows);
+cv::Mat ResizeLongSide(const cv::Mat& bgr, int imgsz) {
+  const ImageSize size = ResizedSize({bgr.cols, bgr.rows}, imgsz);
+  return ResizeTo(bgr, size.width, size.height);
+}
+
+cv::Mat ApplyLetterbox(const cv::Mat& bgr, int width, int height, bool scale_up,
+                       Letterbox* geometry) {
+  double gain =
+      std::min(static_cast<double>(width) / bgr.cols, static_cast<double>(height) / bgr.rows);
   if (!scale_up) gain = std::min(gain, 1.0);
   // Half to even, as the reference rounds.
   const int new_width = std::clamp(static_cast<int>(std::nearbyint(bgr.cols * gain)), 1, width);
@@ -140,7 +162,8 @@ cv::Mat ApplyLetterbox(const cv::Mat& bgr, int width, int height, bool scale_up,
   const cv::Mat resized = ResizeTo(bgr, new_width, new_height);
   cv::Mat out(height, width, CV_8UC3, cv::Scalar::all(kPadding));
   resized.copyTo(out(cv::Rect(left, top, new_width, new_height)));
-  if (geometry != nullptr) *geometry = {.gain = gain, .left = left, .top = top, .width = width, .height = height};
+  if (geometry != nullptr)
+    *geometry = {.gain = gain, .left = left, .top = top, .width = width, .height = height};
   return out;
 }
 

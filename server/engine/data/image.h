@@ -15,15 +15,20 @@ bool HasImageExtension(const std::string& path);
 
 // Decodes by magic bytes, not by extension; applies EXIF orientation; grey and alpha become BGR.
 // InvalidArgument with the reason (empty file, truncated, unsupported format, over `max_pixels`).
-absl::StatusOr<cv::Mat> DecodeImage(absl::Span<const uint8_t> bytes, int64_t max_pixels = 100'000'000);
+absl::StatusOr<cv::Mat> DecodeImage(absl::Span<const uint8_t> bytes,
+                                    int64_t max_pixels = 100'000'000);
 // NotFound if there is no such file; else as DecodeImage, the message starting with the path.
 absl::StatusOr<cv::Mat> ReadImage(const std::string& path);
 
-struct ImageSize { int width = 0, height = 0; };
+struct ImageSize {
+  int width = 0, height = 0;
+};
 // From the header alone, EXIF orientation applied.
 absl::StatusOr<ImageSize> ProbeImageSize(const std::string& path);
 
-// The long side becomes `imgsz` (also upwards), bilinear, the other side min(ceil(side*r), imgsz).
+// The long side becomes `imgsz` (also upwards), the other min(ceil(side * ratio), imgsz).
+ImageSize ResizedSize(ImageSize size, int imgsz);
+// An image of ResizedSize, bilinear.
 cv::Mat ResizeLongSide(const cv::Mat& bgr, int imgsz);
 
 struct Letterbox {
@@ -31,7 +36,9 @@ struct Letterbox {
   int left = 0, top = 0;      // padding, px
   int width = 0, height = 0;  // of the padded image
 };
-// Centres `bgr` on a width x height canvas of value 114, shrinking (and growing if `scale_up`) to fit.
-cv::Mat ApplyLetterbox(const cv::Mat& bgr, int width, int height, bool scale_up, Letterbox* geometry);
+// Centres `bgr` on a width x height canvas of value 114, shrinking (and growing if `scale_up`) to
+// fit.
+cv::Mat ApplyLetterbox(const cv::Mat& bgr, int width, int height, bool scale_up,
+                       Letterbox* geometry);
 
 }  // namespace yoke::engine

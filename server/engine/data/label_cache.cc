@@ -1,8 +1,10 @@
 #include "server/engine/data/label_cache.h"
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <type_traits>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/engine/data/file_bytes.h"
@@ -11,8 +13,9 @@
 namespace yoke::engine {
 namespace {
 
-// MAGIC, then a fingerprint of the rest (32 characters), then the rest: native byte order, one machine.
-constexpr std::string_view kMagic = "yoke-labels-1\n";
+// MAGIC, then a fingerprint of the rest (32 characters), then the rest: native byte order, one
+// machine.
+constexpr std::string_view kMagic = "yoke-labels-2\n";
 constexpr size_t kFingerprintSize = 32;
 constexpr size_t kCacheBytesMax = size_t{8} << 30;
 
@@ -36,6 +39,12 @@ class Writer {
   void Put(const std::string& text) {
     Put(static_cast<uint64_t>(text.size()));
     bytes_ += text;
+  }
+  template <typename T>
+  void Put(const std::vector<T>& values) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    Put(static_cast<uint64_t>(values.size()));
+    bytes_.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
   }
   const std::string& bytes() const { return bytes_; }
 
@@ -67,6 +76,17 @@ class Reader {
     bytes_.remove_prefix(size);
     return text;
   }
+  template <typename T>
+  std::vector<T> GetArray() {
+    static_assert(std::is_trivially_copyable_v<T>);
+    const auto count = Get<uint64_t>();
+    if (count > bytes_.size() / sizeof(T)) ok_ = false;
+    if (!ok_) return {};
+    std::vector<T> values(count);
+    if (count > 0) std::memcpy(values.data(), bytes_.data(), count * sizeof(T));
+    bytes_.remove_prefix(count * sizeof(T));
+    return values;
+  }
   // A count of things of at least one byte each.
   uint64_t GetCount() {
     const auto count = Get<uint64_t>();
@@ -79,6 +99,13 @@ class Reader {
   std::string_view bytes_;
   bool ok_ = true;
 };
+
+bool PolygonsFit(const Sample& sample) {
+  const std::vector<uint32_t>& ends = sample.polygon_ends;
+  if (ends.empty()) return sample.polygon_xy.empty();
+  return ends.size() == sample.labels.size() && std::is_sorted(ends.begin(), ends.end()) &&
+         2 * size_t{ends.back()} == sample.polygon_xy.size();
+}
 
 }  // namespace
 
@@ -97,25 +124,31 @@ std::optional<Split> LoadLabelCache(const std::string& cache_dir, const std::str
   split.missing_labels = reader.Get<int64_t>();
   split.corrupt = reader.Get<int64_t>();
   split.boxes = reader.Get<int64_t>();
-  for (uint64_t i = 0, count = reader.GetCount(); i < count; ++i) split.problems.push_back(reader.GetText());
+  split.polygons_unused = reader.Get<int64_t>();
+  for (uint64_t i = 0, count = reader.GetCount(); i < count; ++i)
+    split.problems.push_back(reader.GetText());
   split.samples.resize(reader.GetCount());
   for (Sample& sample : split.samples) {
     sample.image_path = reader.GetText();
     sample.width = reader.Get<int>();
     sample.height = reader.Get<int>();
-    sample.labels.resize(reader.GetCount());
-    for (Label& label : sample.labels) label = reader.Get<Label>();
+    sample.labels = reader.GetArray<Label>();
+    sample.polygon_xy = reader.GetArray<float>();
+    sample.polygon_ends = reader.GetArray<uint32_t>();
+    if (!PolygonsFit(sample)) return std::nullopt;
   }
   if (!reader.complete()) return std::nullopt;
   return split;
 }
 
-absl::Status StoreLabelCache(const std::string& cache_dir, const std::string& key, const Split& split) {
+absl::Status StoreLabelCache(const std::string& cache_dir, const std::string& key,
+                             const Split& split) {
   std::error_code error;
   std::filesystem::create_directories(cache_dir, error);
   if (error) return FileError(cache_dir, "create", error.value());
   Writer writer;
-  for (int64_t value : {split.labelled, split.background, split.missing_labels, split.corrupt, split.boxes}) {
+  for (int64_t value : {split.labelled, split.background, split.missing_labels, split.corrupt,
+                        split.boxes, split.polygons_unused}) {
     writer.Put(value);
   }
   writer.Put(static_cast<uint64_t>(split.problems.size()));
@@ -125,8 +158,9 @@ absl::Status StoreLabelCache(const std::string& cache_dir, const std::string& ke
     writer.Put(sample.image_path);
     writer.Put(sample.width);
     writer.Put(sample.height);
-    writer.Put(static_cast<uint64_t>(sample.labels.size()));
-    for (const Label& label : sample.labels) writer.Put(label);
+    writer.Put(sample.labels);
+    writer.Put(sample.polygon_xy);
+    writer.Put(sample.polygon_ends);
   }
   std::string file(kMagic);
   file += FingerprintOf(writer.bytes());

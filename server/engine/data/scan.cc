@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <thread>
@@ -20,23 +21,29 @@
 #include "server/engine/data/fingerprint.h"
 #include "server/engine/data/image_check.h"
 #include "server/engine/data/label_cache.h"
+#include "server/engine/data/random.h"
 
 namespace yoke::engine {
 namespace {
 
-constexpr int64_t kScanVersion = 1;  // raise when a rule of the scan changes
+constexpr int64_t kScanVersion = 2;  // raise when a rule of the scan changes
 constexpr size_t kLabelBytesMax = 64u << 20;
 constexpr size_t kProblemsMax = 1000;
 constexpr int64_t kProgressEvery = 64;
 
+// A draw that belongs to the list of images, not to an epoch.
+constexpr uint64_t kFractionDraw = ~uint64_t{0};
+
 struct Checked {
   Sample sample;
+  int64_t polygons = 0;  // of the sample's labels
   bool label_missing = false;
-  std::string problem;    // empty: a good sample
+  std::string problem;     // empty: a good sample
   bool bad_label = false;  // `problem` is about the label file, else about the image
 };
 
-Checked CheckSample(const std::string& image_path, const formats::LabelRules& rules) {
+Checked CheckSample(const std::string& image_path, const formats::LabelRules& rules,
+                    bool keep_polygons) {
   Checked out;
   out.sample.image_path = image_path;
   const absl::StatusOr<ImageSize> size = CheckImageFile(image_path);
@@ -61,15 +68,25 @@ Checked CheckSample(const std::string& image_path, const formats::LabelRules& ru
   }
   out.sample.labels.reserve(labels->rows.size());
   for (const formats::LabelRow& row : labels->rows) {
-    out.sample.labels.push_back({.class_id = row.class_id, .x = row.x, .y = row.y, .w = row.w, .h = row.h});
+    out.sample.labels.push_back(
+        {.class_id = row.class_id, .x = row.x, .y = row.y, .w = row.w, .h = row.h});
+  }
+  if (keep_polygons && labels->polygons > 0) {
+    out.polygons = labels->polygons;
+    out.sample.polygon_xy = std::move(labels->polygon_xy);
+    out.sample.polygon_ends = std::move(labels->polygon_ends);
+    out.sample.polygon_xy.shrink_to_fit();
+    out.sample.polygon_ends.shrink_to_fit();
   }
   return out;
 }
 
-// Checks all images on `options.threads` threads, the caller's among them. Stops early only behind a bad label that ends the scan, so
-// that the error reported is the first in the list whatever the threads' timing.
+// Checks all images on `options.threads` threads, the caller's among them. Stops early only behind
+// a bad label that ends the scan, so that the error reported is the first in the list whatever the
+// threads' timing.
 std::vector<Checked> CheckAll(const std::vector<std::string>& images, const ScanOptions& options) {
-  const formats::LabelRules rules{.class_count = options.class_count, .single_cls = options.single_cls};
+  const formats::LabelRules rules{.class_count = options.class_count,
+                                  .single_cls = options.single_cls};
   const auto total = static_cast<int64_t>(images.size());
   std::vector<Checked> checked(images.size());
   std::atomic<int64_t> next{0}, done{0}, first_error{total};
@@ -77,7 +94,7 @@ std::vector<Checked> CheckAll(const std::vector<std::string>& images, const Scan
     int64_t reported = 0;
     for (int64_t i = next++; i < total && i <= first_error; i = next++) {
       const auto at = static_cast<size_t>(i);
-      checked[at] = CheckSample(images[at], rules);
+      checked[at] = CheckSample(images[at], rules, options.polygons);
       if (checked[at].bad_label && !options.skip_bad) {
         int64_t seen = first_error;
         while (i < seen && !first_error.compare_exchange_weak(seen, i)) {
@@ -115,6 +132,7 @@ std::string CacheKey(const std::vector<std::string>& images, const ScanOptions& 
   fingerprint.Add(options.class_count);
   fingerprint.Add(options.single_cls);
   fingerprint.Add(options.skip_bad);
+  fingerprint.Add(options.polygons);
   for (const std::string& image : images) {
     fingerprint.Add(image);
     AddStat(image, fingerprint);
@@ -123,46 +141,80 @@ std::string CacheKey(const std::vector<std::string>& images, const ScanOptions& 
   return fingerprint.Hex();
 }
 
-absl::StatusOr<std::vector<std::string>> ListSources(const std::vector<std::string>& sources, double fraction) {
-  if (sources.empty()) return absl::NotFoundError("the data set names no folder of images for this split");
+// `count` of the images, still in order.
+void KeepRandom(size_t count, uint64_t seed, std::vector<std::string>& images) {
+  Random random(seed, kFractionDraw, 0);
+  std::vector<size_t> order(images.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  for (size_t i = 0; i < count; ++i) {
+    std::swap(order[i],
+              order[i + static_cast<size_t>(random.Below(static_cast<int64_t>(order.size() - i)))]);
+  }
+  order.resize(count);
+  std::sort(order.begin(), order.end());
+  for (size_t i = 0; i < count; ++i) {
+    if (order[i] != i) images[i] = std::move(images[order[i]]);
+  }
+}
+
+absl::StatusOr<std::vector<std::string>> ListSources(const std::vector<std::string>& sources,
+                                                     const ScanOptions& options) {
+  if (sources.empty())
+    return absl::NotFoundError("the data set names no folder of images for this split");
   std::vector<std::string> images;
   for (const std::string& source : sources) {
     YOKE_ASSIGN_OR_RETURN(std::vector<std::string> some, ListImages(source));
-    images.insert(images.end(), std::make_move_iterator(some.begin()), std::make_move_iterator(some.end()));
+    images.insert(images.end(), std::make_move_iterator(some.begin()),
+                  std::make_move_iterator(some.end()));
   }
   std::sort(images.begin(), images.end());
   images.erase(std::unique(images.begin(), images.end()), images.end());
-  if (fraction < 1) {
-    images.resize(static_cast<size_t>(std::max(1.0, std::nearbyint(static_cast<double>(images.size()) * fraction))));
+  if (options.fraction < 1) {
+    const double part = std::nearbyint(static_cast<double>(images.size()) * options.fraction);
+    const auto count = static_cast<size_t>(std::max(1.0, part));
+    if (options.fraction_random) KeepRandom(count, options.seed, images);
+    images.resize(count);
   }
   return images;
 }
 
 absl::StatusOr<Split> Gather(std::vector<Checked> checked, const ScanOptions& options) {
   Split split;
+  int64_t polygons = 0;
   for (Checked& item : checked) {
     if (!item.problem.empty()) {
       if (item.bad_label && !options.skip_bad) return absl::InvalidArgumentError(item.problem);
       ++split.corrupt;
-      if (split.problems.size() < kProblemsMax) split.problems.push_back(item.problem + "; image left out");
+      if (split.problems.size() < kProblemsMax)
+        split.problems.push_back(item.problem + "; image left out");
       continue;
     }
     split.missing_labels += item.label_missing ? 1 : 0;
     ++(item.sample.labels.empty() ? split.background : split.labelled);
     split.boxes += static_cast<int64_t>(item.sample.labels.size());
+    polygons += item.polygons;
     split.samples.push_back(std::move(item.sample));
   }
   if (split.samples.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("none of the ", checked.size(), " images can be used; the first: ",
-                                                   split.problems.empty() ? "" : split.problems.front()));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "none of the ", checked.size(),
+        " images can be used; the first: ", split.problems.empty() ? "" : split.problems.front()));
+  }
+  if (polygons < split.boxes && polygons > 0) {
+    split.polygons_unused = polygons;
+    for (Sample& sample : split.samples) {
+      sample.polygon_xy = {};
+      sample.polygon_ends = {};
+    }
   }
   return split;
 }
 
 }  // namespace
 
-absl::StatusOr<Split> ScanSplit(const std::vector<std::string>& sources, const ScanOptions& options) {
-  YOKE_ASSIGN_OR_RETURN(const std::vector<std::string> images, ListSources(sources, options.fraction));
+absl::StatusOr<Split> ScanSplit(const std::vector<std::string>& sources,
+                                const ScanOptions& options) {
+  YOKE_ASSIGN_OR_RETURN(const std::vector<std::string> images, ListSources(sources, options));
   std::string key;
   std::optional<Split> cached;
   if (!options.cache_dir.empty()) {
@@ -172,17 +224,25 @@ absl::StatusOr<Split> ScanSplit(const std::vector<std::string>& sources, const S
   Split split;
   if (cached.has_value()) {
     split = *std::move(cached);
-    if (options.progress) options.progress(static_cast<int64_t>(images.size()), static_cast<int64_t>(images.size()));
+    if (options.progress)
+      options.progress(static_cast<int64_t>(images.size()), static_cast<int64_t>(images.size()));
   } else {
     YOKE_ASSIGN_OR_RETURN(split, Gather(CheckAll(images, options), options));
     if (!key.empty()) {
       // A cache that cannot be written costs time at the next start, nothing else.
       const absl::Status stored = StoreLabelCache(options.cache_dir, key, split);
-      if (!stored.ok() && options.warn) options.warn(absl::StrCat("label cache not kept: ", stored.message()));
+      if (!stored.ok() && options.warn)
+        options.warn(absl::StrCat("label cache not kept: ", stored.message()));
     }
   }
   if (options.warn) {
     for (const std::string& problem : split.problems) options.warn(problem);
+    if (split.polygons_unused > 0) {
+      options.warn(absl::StrCat(
+          "only ", split.polygons_unused, " of ", split.boxes,
+          " objects have a polygon, so none is used, but its box; to train with polygons, "
+          "give every object one"));
+    }
   }
   return split;
 }
@@ -196,6 +256,10 @@ std::string DatasetHash(const DataYaml& yaml, const Split& train) {
     fingerprint.Add(sample.height);
     for (const Label& label : sample.labels) {
       fingerprint.Add(std::string_view(reinterpret_cast<const char*>(&label), sizeof label));
+    }
+    if (!sample.polygon_xy.empty()) {
+      fingerprint.Add(std::string_view(reinterpret_cast<const char*>(sample.polygon_xy.data()),
+                                       sample.polygon_xy.size() * sizeof(float)));
     }
   }
   return fingerprint.Hex();

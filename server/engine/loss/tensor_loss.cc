@@ -162,8 +162,8 @@ LossOutput TensorLoss(const LossConfig& config, const HeadMaps& maps, const Targ
   const Predictions p = Flatten(maps, config.class_count);
   const Assignment assigned = Assign(config, p, targets);
   const at::Tensor mass = assigned.target_scores_BAK.sum().clamp_min(1.0);
-  at::Tensor entropy = at::binary_cross_entropy_with_logits(
-      p.logits_BAK, assigned.target_scores_BAK, {}, {}, at::Reduction::None);
+  // Binary cross entropy of a logit x against y: log(1 + exp(x)) - x y.
+  at::Tensor entropy = at::softplus(p.logits_BAK) - p.logits_BAK * assigned.target_scores_BAK;
   if (config.class_weight_K.defined()) entropy = entropy * config.class_weight_K;
   const at::Tensor cls = entropy.sum() / mass;
 

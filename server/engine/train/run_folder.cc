@@ -52,6 +52,7 @@ absl::Status WriteArgs(const TrainConfig& config) {
   add("deterministic", config.deterministic);
   add("single_cls", config.single_cls);
   add("rect", config.rect);
+  add("multi_scale", config.multi_scale);
   add("cos_lr", config.cos_lr);
   add("close_mosaic", config.close_mosaic);
   out << YAML::Key << "resume" << YAML::Value;

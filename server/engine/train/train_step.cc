@@ -131,6 +131,7 @@ absl::StatusOr<Wishes> TrainStep::Run(int epoch, int64_t position, const Batch& 
   const bool steps = iteration - progress.last_step >= rates.accumulate;
   const bool exchanges = steps && group_.world_size() > 1;
   const bool agrees = steps || device_.is_cpu();
+  if (faults_ != nullptr) faults_->BeforeIteration(iteration, batch);
   KeepPlace();
 
   Wishes all;

@@ -12,12 +12,14 @@
 
 namespace yoke::engine {
 
-// For tests: called where something may go wrong.
+// For tests: told what is trained on, and called where something may go wrong.
 class StepFaults {
  public:
   virtual ~StepFaults() = default;
-  // Before part `part` of `parts` of an iteration. May throw c10::OutOfMemoryError, and may change the
-  // gradients accumulated so far.
+  // Before an iteration on `batch`, this rank's images.
+  virtual void BeforeIteration(int64_t iteration, const Batch& batch) {}
+  // Before part `part` of `parts` of an iteration. May throw c10::OutOfMemoryError, and may change
+  // the gradients accumulated so far.
   virtual void BeforeForward(int64_t iteration, int part, int parts, at::Tensor gradients) {}
   // After the backward pass of all parts, while the exchange may be under way. May throw.
   virtual void AfterBackward(int64_t iteration, const at::Tensor& gradients) {}

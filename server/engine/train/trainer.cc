@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "server/engine/checkpoint/weights.h"
+#include "server/engine/data/cpu_clock.h"
 #include "server/engine/eval/inference_model.h"
 #include "server/engine/eval/validator.h"
 #include "server/engine/train/resume.h"
@@ -70,6 +71,8 @@ class Trainer {
   void ReportStep(const FinishedIteration& iteration, const Batch& batch);
   Wishes MyWishes() const;
   std::string NamesOf(const FinishedIteration& iteration) const;
+  // By this rank's clock, and what its loader's threads have spent.
+  std::map<std::string, double> StageSeconds() const;
   double seconds() const { return seconds_before_ + SecondsSince(begin_); }
   TrainResult Result() const;
 
@@ -91,6 +94,7 @@ class Trainer {
   int64_t told_bad_ = 0;                   // warnings given of them
   EvalResult validated_;                   // the latest
   int last_validated_ = 0;                 // epoch of it, 1-based
+  double start_seconds_ = 0;               // from the process's start to the first batch
   bool stopped_ = false, early_stopped_ = false;
 };
 
@@ -139,6 +143,7 @@ absl::StatusOr<Trainer::End> Trainer::TrainEpoch(int epoch) {
     YOKE_ASSIGN_OR_RETURN(std::unique_ptr<Batch> batch, s_.train_loader->Next());
     clock_.Lap(Stage::kLoad);
     if (batch == nullptr) break;
+    if (start_seconds_ == 0) start_seconds_ = ProcessAgeSeconds();
     if (leads_) record_->OnTrainBatch(epoch, s_.progress.position, *batch);
     YOKE_ASSIGN_OR_RETURN(const Wishes all,
                           step_.Run(epoch, s_.progress.position, *batch, MyWishes()));
@@ -239,6 +244,15 @@ absl::Status Trainer::RollBack() {
   return absl::OkStatus();
 }
 
+std::map<std::string, double> Trainer::StageSeconds() const {
+  std::map<std::string, double> seconds = clock_.seconds();
+  const LoaderTimes loader = s_.train_loader->times();
+  seconds["decode"] = loader.decode_seconds;
+  seconds["augment"] = loader.augment_seconds;
+  seconds["start"] = start_seconds_;
+  return seconds;
+}
+
 void Trainer::ReportStep(const FinishedIteration& iteration, const Batch& batch) {
   StepReport report;
   report.epoch = iteration.epoch + 1;
@@ -254,7 +268,7 @@ void Trainer::ReportStep(const FinishedIteration& iteration, const Batch& batch)
                              world_ / SecondsSince(epoch_begin_);
   report.instances = static_cast<int64_t>(batch.labels.size());
   report.image_size = batch.width;
-  report.stage_seconds = clock_.seconds();
+  report.stage_seconds = StageSeconds();
   observer_.OnStep(report);
 }
 
@@ -322,7 +336,7 @@ absl::Status Trainer::FinishEpoch(int epoch) {
   }
   report.seconds = seconds();
   report.images_per_second = images_per_second_.back();
-  report.stage_seconds = clock_.seconds();
+  report.stage_seconds = StageSeconds();
 
   // An epoch whose validation was cut short has no fitness; its training still counts.
   const bool is_best = !stopped_ && std::isfinite(report.metrics.fitness) &&
@@ -349,7 +363,7 @@ absl::Status Trainer::FitToTime(int epoch) {
   std::vector<int64_t> epochs = {
       leads_ ? static_cast<int64_t>(std::ceil(s_.config.time_hours * 3600 / mean)) : 0};
   YOKE_ASSIGN_OR_RETURN(epochs, group_.Max(epochs));
-  SetEpochs(static_cast<int>(std::max<int64_t>(epochs[0], epoch + 1)), group_, s_);
+  SetEpochs(static_cast<int>(std::max<int64_t>(epochs[0], epoch + 1)), s_);
   return absl::OkStatus();
 }
 
@@ -421,7 +435,7 @@ TrainResult Trainer::Result() const {
   result.skipped_steps = s_.progress.skipped_steps;
   result.rollbacks = s_.progress.rollbacks;
   result.parts = s_.progress.parts;
-  result.stage_seconds = clock_.seconds();
+  result.stage_seconds = StageSeconds();
   return result;
 }
 

@@ -19,13 +19,17 @@ struct TrainResult {
   DetectionMetrics metrics;      // of best
   bool stopped = false;          // StopSignal; last weights and state are saved
   bool early_stopped = false;    // patience
-  double weights_checksum = 0;   // sum of |weights| of the live model, equal on all ranks
-  int64_t batch = 0;             // images per iteration over all ranks
-  std::string precision;         // "fp32", "bf16", "fp16"
-  int64_t skipped_steps = 0;     // optimiser steps left out as not finite
-  int rollbacks = 0;             // returns to the last good state
-  int parts = 1;                 // that each rank's batch is computed in at the end
-  std::map<std::string, double> stage_seconds;  // of this rank, see StageClock
+  // Sum of |weights| of the live model, equal on all ranks; but of a training stopped within an
+  // epoch, whose running statistics are each rank's own.
+  double weights_checksum = 0;
+  int64_t batch = 0;          // images per iteration over all ranks
+  std::string precision;      // "fp32", "bf16", "fp16"
+  int64_t skipped_steps = 0;  // optimiser steps left out as not finite
+  int rollbacks = 0;          // returns to the last good state
+  int parts = 1;              // that each rank's batch is computed in at the end
+  // Of this rank: StageClock's, and the CPU seconds of the loader's threads as "decode" and
+  // "augment".
+  std::map<std::string, double> stage_seconds;
 };
 
 // Leaves weights/, results.csv, args.yaml and checkpoints/ in config.run_dir, of which rank 0

@@ -21,6 +21,9 @@ absl::StatusOr<TrainingData> LoadTrainingData(const TrainConfig& config, Observe
   scan.warn = [&](const std::string& sentence) { observer.OnWarning(sentence); };
   scan.progress = [&](int64_t done, int64_t total) { observer.OnProgress(done, total, "images"); };
   scan.fraction = config.fraction;
+  scan.fraction_random = config.recipe.fraction_random;
+  scan.seed = config.seed;
+  scan.polygons = true;
   YOKE_ASSIGN_OR_RETURN(data.train, ScanSplit(data.yaml.train, scan));
   if (!config.val) return data;
   if (data.yaml.val.empty()) {
@@ -28,6 +31,7 @@ absl::StatusOr<TrainingData> LoadTrainingData(const TrainConfig& config, Observe
         data.yaml.yaml_path, ": no 'val:' in it; name the validation images, or give val=false"));
   }
   scan.fraction = 1;
+  scan.polygons = false;
   YOKE_ASSIGN_OR_RETURN(data.val, ScanSplit(data.yaml.val, scan));
   return data;
 }

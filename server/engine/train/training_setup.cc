@@ -11,7 +11,9 @@
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
 #include "server/engine/checkpoint/weights.h"
+#include "server/engine/data/image_arena.h"
 #include "server/engine/eval/batch_tensors.h"
+#include "server/engine/eval/max_det.h"
 #include "server/engine/resume_path.h"
 #include "server/engine/train/auto_batch.h"
 #include "server/engine/train/resume.h"
@@ -71,21 +73,46 @@ LoaderOptions OptionsOf(const TrainConfig& config, const Group& group) {
   options.rank = group.rank();
   options.world_size = group.world_size();
   options.seed = config.seed;
-  options.cache_ram = config.cache == "ram";
+  options.rect = config.rect;
   return options;
 }
 
-void MakeTrainLoader(const Group& group, TrainingSetup& setup) {
-  setup.train_loader =
-      engine::MakeTrainLoader(setup.data.train, setup.config.augment,
-                              OptionsOf(setup.config, group), CloseMosaicFrom(setup.config));
+// Null: none is wanted, or none can be had, which is told.
+std::shared_ptr<ImageArena> OpenCache(const TrainConfig& config, const Split& split,
+                                      Observer& observer) {
+  constexpr double kGib = 1 << 30;
+  if (config.cache == "off") return nullptr;
+  const ArenaKind kind = config.cache == "ram" ? ArenaKind::kMemory : ArenaKind::kDisk;
+  const std::string folder = ArenaFolder(kind, config.cache_dir);
+  const absl::StatusOr<std::shared_ptr<ImageArena>> cache =
+      ImageArena::Open(kind, folder, split, config.imgsz, ArenaBudget(kind, folder));
+  if (!cache.ok()) {
+    observer.OnWarning(
+        absl::StrCat("cache=", config.cache,
+                     ": none, images are decoded each time: ", cache.status().message()));
+    return nullptr;
+  }
+  const double room = static_cast<double>((*cache)->capacity());
+  const double needed = static_cast<double>((*cache)->needed());
+  if (room < needed) {
+    observer.OnWarning(absl::StrFormat(
+        "cache=%s: room for %.1f of %.1f GB in %s; the other images are decoded each time",
+        config.cache, room / kGib, needed / kGib, folder));
+  } else {
+    observer.OnLog(absl::StrFormat("image cache: %.1f GB for %d images in %s, shared by all jobs",
+                                   needed / kGib, split.samples.size(), folder));
+  }
+  return *cache;
 }
 
-void MakeLoaders(const Group& group, TrainingSetup& setup) {
-  MakeTrainLoader(group, setup);
-  if (!setup.config.val) return;
+void MakeLoaders(const Group& group, TrainingSetup& setup, Observer& observer) {
   LoaderOptions options = OptionsOf(setup.config, group);
+  options.cache = OpenCache(setup.config, setup.data.train, observer);
+  setup.train_loader = MakeTrainLoader(setup.data.train, setup.config.augment, options,
+                                       CloseMosaicFrom(setup.config));
+  if (!setup.config.val) return;
   options.batch *= 2;  // no gradients to hold
+  options.cache = OpenCache(setup.config, setup.data.val, observer);
   setup.val_loader = MakeValLoader(setup.data.val, options, /*rect=*/true);
 }
 
@@ -272,12 +299,12 @@ absl::Status ResetWeights(TrainingSetup& setup, Group& group, Observer& observer
   return absl::OkStatus();
 }
 
-void SetEpochs(int epochs, const Group& group, TrainingSetup& setup) {
+void SetEpochs(int epochs, TrainingSetup& setup) {
   setup.config.epochs = epochs;
   ScheduleConfig schedule = setup.schedule->config();
   schedule.epochs = epochs;
   setup.schedule = std::make_unique<Schedule>(schedule);
-  MakeTrainLoader(group, setup);  // mosaic closes at another epoch
+  setup.train_loader->CloseMosaicFrom(CloseMosaicFrom(setup.config));
 }
 
 absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Device device,
@@ -295,6 +322,11 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
                       .results = ResultsFile(config.run_dir),
                       .tensorboard = TensorBoardFile(config.run_dir)};
   YOKE_ASSIGN_OR_RETURN(setup.data, LoadTrainingData(config, observer));
+  if (config.recipe.max_det_auto) {
+    std::string warning;
+    setup.config.max_det = MaxDetFor(config.max_det, MostObjects(setup.data.val), &warning);
+    if (!warning.empty()) observer.OnWarning(warning);
+  }
   observer.OnPhase("load");
   const auto class_count = static_cast<int>(setup.data.names.size());
   YOKE_ASSIGN_OR_RETURN(setup.model, MakeModel(config, class_count, observer));
@@ -316,7 +348,7 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
                           FindBatch(config, setup.identity.spec, setup.data.train, *setup.loss,
                                     device, group, observer));
   }
-  MakeLoaders(group, setup);
+  MakeLoaders(group, setup, observer);
   YOKE_RETURN_IF_ERROR(MakeOptimizer(device, setup, observer));
   at::Tensor values = setup.flat->values();
   YOKE_RETURN_IF_ERROR(group.Broadcast(values, 0));

@@ -62,7 +62,8 @@ absl::Status ResetWeights(TrainingSetup& setup, Group& group, Observer& observer
 // The first epoch without mosaic; -1: all have it.
 int CloseMosaicFrom(const TrainConfig& config);
 
-// Another number of epochs, between two of them: schedule and loader are made anew.
-void SetEpochs(int epochs, const Group& group, TrainingSetup& setup);
+// Another number of epochs, between two of them: the schedule is made anew, mosaic closes
+// elsewhere.
+void SetEpochs(int epochs, TrainingSetup& setup);
 
 }  // namespace yoke::engine

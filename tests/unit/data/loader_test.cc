@@ -1,58 +1,20 @@
+// Which images batches hold, in which order, whatever threads, ranks and interruptions do.
 #include "server/engine/data/loader.h"
 
-#include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
-#include <numeric>
 #include <set>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/unit/data/pictures.h"
-#include "tests/unit/data/temp_folder.h"
+#include "server/engine/data/image_arena.h"
+#include "tests/unit/data/loaders.h"
 
 namespace yoke::engine {
 namespace {
 
 using ::testing::HasSubstr;
-
-// `count` pictures of mixed shapes, each with a box around its middle.
-class Loaders : public ::testing::Test {
- protected:
-  void Fill(int count) {
-    for (int i = 0; i < count; ++i) {
-      const int width = 60 + 20 * (i % 3), height = 100 - 20 * (i % 4);
-      const std::string name = "images/" + std::to_string(100 + i) + ".jpg";
-      split_.samples.push_back({.image_path = folder_.Write(name, JpegBytes(Picture(width, height, i))),
-                                .width = width,
-                                .height = height,
-                                .labels = {{.class_id = i, .x = 0.5f, .y = 0.5f, .w = 0.5f, .h = 0.5f}}});
-    }
-  }
-  static std::vector<Batch> Epoch(Loader& loader, int epoch) {
-    std::vector<Batch> batches;
-    loader.StartEpoch(epoch);
-    while (true) {
-      auto batch = loader.Next();
-      EXPECT_TRUE(batch.ok()) << batch.status();
-      if (!batch.ok() || *batch == nullptr) return batches;
-      batches.push_back(**batch);
-      loader.Recycle(*std::move(batch));
-    }
-  }
-  static uint64_t Sum(const std::vector<uint8_t>& pixels) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < pixels.size(); ++i) sum = sum * 31 + pixels[i];
-    return sum;
-  }
-
-  TempFolder folder_;
-  Split split_;
-  AugmentConfig augment_;
-  LoaderOptions options_{.batch = 4, .imgsz = 96, .threads = 2, .seed = 7};
-};
 
 TEST_F(Loaders, TrainEpochHoldsEachImageOnceAndKeepsTheLastBatch) {
   Fill(10);
@@ -74,7 +36,7 @@ TEST_F(Loaders, TrainEpochHoldsEachImageOnceAndKeepsTheLastBatch) {
 
 TEST_F(Loaders, SameSeedSameBatchesWhateverTheThreads) {
   Fill(9);
-  augment_.mixup = 0.5, augment_.degrees = 10, augment_.flipud = 0.5;
+  AugmentInEveryWay();
   std::vector<std::vector<Batch>> runs;
   for (int threads : {1, 4}) {
     options_.threads = threads;
@@ -85,17 +47,14 @@ TEST_F(Loaders, SameSeedSameBatchesWhateverTheThreads) {
   auto fresh = MakeTrainLoader(split_, augment_, options_, -1);
   runs.push_back(Epoch(*fresh, 3));  // a resume at epoch 3
   for (size_t run = 1; run < runs.size(); ++run) {
-    for (size_t i = 0; i < runs[0].size(); ++i) {
-      EXPECT_EQ(runs[0][i].pixels, runs[run][i].pixels);
-      ASSERT_EQ(runs[0][i].labels.size(), runs[run][i].labels.size());
-      for (size_t k = 0; k < runs[0][i].labels.size(); ++k) EXPECT_EQ(runs[0][i].labels[k].x, runs[run][i].labels[k].x);
-    }
+    for (size_t i = 0; i < runs[0].size(); ++i) ExpectSame(runs[0][i], runs[run][i]);
   }
   EXPECT_NE(Sum(Epoch(*fresh, 4)[0].pixels), Sum(runs[0][0].pixels));
 }
 
 TEST_F(Loaders, TwoRanksSeeTheImagesOneRankSees) {
   Fill(8);
+  AugmentInEveryWay();
   auto all = Epoch(*MakeTrainLoader(split_, augment_, options_, -1), 1);
   std::vector<std::vector<Batch>> ranks;
   for (int rank = 0; rank < 2; ++rank) {
@@ -103,15 +62,55 @@ TEST_F(Loaders, TwoRanksSeeTheImagesOneRankSees) {
     options.rank = rank, options.world_size = 2, options.batch = 2;
     ranks.push_back(Epoch(*MakeTrainLoader(split_, augment_, options, -1), 1));
   }
-  const size_t image = 3 * 96 * 96;
-  for (size_t b = 0; b < all.size(); ++b) {
-    for (size_t i = 0; i < 4; ++i) {
-      const Batch& part = ranks[i % 2][b];
-      EXPECT_TRUE(std::equal(part.pixels.begin() + static_cast<ptrdiff_t>(i / 2 * image),
-                             part.pixels.begin() + static_cast<ptrdiff_t>((i / 2 + 1) * image),
-                             all[b].pixels.begin() + static_cast<ptrdiff_t>(i * image)));
+  for (size_t b = 0; b < all.size(); ++b)
+    EXPECT_EQ(Images({&all[b]}), Images({&ranks[0][b], &ranks[1][b]}));
+}
+
+TEST_F(Loaders, EpochContinuesFromItsMiddleWithAnyNumberOfRanks) {
+  Fill(22);
+  AugmentInEveryWay();
+  for (const bool rect : {false, true}) {
+    options_.rect = rect;
+    const auto whole = Epoch(*MakeTrainLoader(split_, augment_, options_, -1), 3);
+    ASSERT_EQ(whole.size(), 6u);
+    auto fresh = MakeTrainLoader(split_, augment_, options_, -1);
+    for (int64_t used = 0; used <= 6; ++used) {
+      const auto rest = Epoch(*fresh, 3, used * 4);
+      ASSERT_EQ(rest.size(), whole.size() - static_cast<size_t>(used));
+      for (size_t b = 0; b < rest.size(); ++b)
+        ExpectSame(rest[b], whole[b + static_cast<size_t>(used)]);
     }
+    std::vector<std::vector<Batch>> ranks;
+    for (int rank = 0; rank < 2; ++rank) {
+      LoaderOptions options = options_;
+      options.rank = rank, options.world_size = 2, options.batch = 2;
+      ranks.push_back(Epoch(*MakeTrainLoader(split_, augment_, options, -1), 3, 8));
+    }
+    ASSERT_EQ(ranks[0].size(), 4u);
+    for (size_t b = 0; b < 4; ++b)
+      EXPECT_EQ(Images({&whole[b + 2]}), Images({&ranks[0][b], &ranks[1][b]}));
   }
+}
+
+TEST_F(Loaders, ResumedEpochDrawsFromTheSameImages) {
+  Fill(60);
+  options_.batch = 2;
+  auto run = MakeTrainLoader(split_, augment_, options_, -1);
+  Epoch(*run, 0), Epoch(*run, 1);
+  ExpectSame(Epoch(*run, 2)[0], Epoch(*MakeTrainLoader(split_, augment_, options_, -1), 2)[0]);
+}
+
+TEST_F(Loaders, TellsWhereItsTimeWent) {
+  Fill(8);
+  auto loader = MakeTrainLoader(split_, augment_, options_, -1);
+  EXPECT_EQ(loader->times().decode_seconds, 0);
+  EXPECT_EQ(loader->times().augment_seconds, 0);
+  Epoch(*loader, 0);
+  const LoaderTimes first = loader->times();
+  EXPECT_GT(first.decode_seconds, 0);
+  EXPECT_GT(first.augment_seconds, 0);
+  Epoch(*loader, 1);
+  EXPECT_GT(loader->times().augment_seconds, first.augment_seconds);
 }
 
 TEST_F(Loaders, RanksGetEquallyManyImagesByRepeating) {
@@ -126,27 +125,6 @@ TEST_F(Loaders, RanksGetEquallyManyImagesByRepeating) {
     }
   }
   EXPECT_EQ(seen.size(), 7u);
-}
-
-TEST_F(Loaders, ClosedMosaicLeavesOneImageWithItsBox) {
-  Fill(4);
-  augment_ = {.hsv_h = 0, .hsv_s = 0, .hsv_v = 0, .translate = 0, .scale = 0, .fliplr = 0, .mixup = 1.0};
-  auto loader = MakeTrainLoader(split_, augment_, options_, /*close_mosaic_from=*/2);
-  const auto closed = Epoch(*loader, 2);
-  ASSERT_EQ(closed.size(), 1u);
-  ASSERT_EQ(closed[0].labels.size(), 4u);
-  for (size_t i = 0; i < 4; ++i) {
-    const BatchLabel& label = closed[0].labels[i];
-    const Sample& sample = split_.samples[static_cast<size_t>(closed[0].images[i].sample)];
-    EXPECT_EQ(label.image, static_cast<int64_t>(i));
-    EXPECT_EQ(label.class_id, closed[0].images[i].sample);
-    const double longest = std::max(sample.width, sample.height);
-    EXPECT_NEAR(label.x, 0.5, 0.01);
-    EXPECT_NEAR(label.w, 0.5 * sample.width / longest, 0.02);
-    EXPECT_NEAR(label.h, 0.5 * sample.height / longest, 0.02);
-  }
-  // With the mosaic open and mixup certain, most images carry boxes of several classes.
-  EXPECT_GT(Epoch(*loader, 1)[0].labels.size(), 4u);
 }
 
 TEST_F(Loaders, ValHoldsEachImageOnceOverRanksInRectShapes) {
@@ -169,10 +147,14 @@ TEST_F(Loaders, ValHoldsEachImageOnceOverRanksInRectShapes) {
       }
       for (const BatchLabel& label : batch.labels) {
         const BatchImage& image = batch.images[static_cast<size_t>(label.image)];
-        EXPECT_NEAR((label.x * static_cast<float>(batch.width) - static_cast<float>(image.pad_left)) / image.gain_x,
-                    image.original.width / 2.0, 1e-3);
-        EXPECT_NEAR((label.y * static_cast<float>(batch.height) - static_cast<float>(image.pad_top)) / image.gain_y,
-                    image.original.height / 2.0, 1e-3);
+        EXPECT_NEAR(
+            (label.x * static_cast<float>(batch.width) - static_cast<float>(image.pad_left)) /
+                image.gain_x,
+            image.original.width / 2.0, 1e-3);
+        EXPECT_NEAR(
+            (label.y * static_cast<float>(batch.height) - static_cast<float>(image.pad_top)) /
+                image.gain_y,
+            image.original.height / 2.0, 1e-3);
       }
     }
   }
@@ -183,8 +165,10 @@ TEST_F(Loaders, ValHoldsEachImageOnceOverRanksInRectShapes) {
 TEST_F(Loaders, ValRectShapeFollowsTheReference) {
   for (int i = 0; i < 2; ++i) {
     const int width = i == 0 ? 640 : 640, height = i == 0 ? 480 : 427;
-    split_.samples.push_back({.image_path = folder_.Write(std::to_string(i) + ".jpg", JpegBytes(Picture(width, height))),
-                              .width = width, .height = height});
+    split_.samples.push_back(
+        {.image_path = folder_.Write(std::to_string(i) + ".jpg", JpegBytes(Picture(width, height))),
+         .width = width,
+         .height = height});
   }
   options_.imgsz = 640, options_.batch = 1;
   const auto batches = Epoch(*MakeValLoader(split_, options_, true), 0);
@@ -223,13 +207,25 @@ TEST_F(Loaders, EpochMayBeGivenUpAndStartedAgain) {
   for (size_t i = 0; i < whole.size(); ++i) EXPECT_EQ(again[i].pixels, whole[i].pixels);
 }
 
-TEST_F(Loaders, RamCacheChangesNoPixel) {
-  Fill(6);
-  const auto plain = Epoch(*MakeTrainLoader(split_, augment_, options_, -1), 1);
-  options_.cache_ram = true;
+TEST_F(Loaders, KeepingImagesInMemoryChangesNoPixel) {
+  Fill(30);
+  options_.batch = 1;
+  augment_.mosaic_recent = false;  // nothing is kept
+  const auto whole_set = Epoch(*MakeTrainLoader(split_, augment_, options_, -1), 1);
+  const absl::StatusOr<std::shared_ptr<ImageArena>> cache = ImageArena::Open(
+      ArenaKind::kMemory, folder_.path() + "/cache", split_, options_.imgsz, 1 << 30);
+  ASSERT_TRUE(cache.ok()) << cache.status();
+  options_.cache = *cache;
   auto cached = MakeTrainLoader(split_, augment_, options_, -1);
   Epoch(*cached, 0);
-  EXPECT_EQ(Epoch(*cached, 1)[0].pixels, plain[0].pixels);
+  const auto from_memory = Epoch(*cached, 1);
+  for (size_t i = 0; i < whole_set.size(); ++i)
+    EXPECT_EQ(from_memory[i].pixels, whole_set[i].pixels);
+  augment_.mosaic_recent = true;
+  const auto all_kept = Epoch(*MakeTrainLoader(split_, augment_, options_, -1), 1);
+  options_.cache = nullptr;  // those used last are kept
+  const auto some_kept = Epoch(*MakeTrainLoader(split_, augment_, options_, -1), 1);
+  for (size_t i = 0; i < all_kept.size(); ++i) EXPECT_EQ(some_kept[i].pixels, all_kept[i].pixels);
 }
 
 }  // namespace

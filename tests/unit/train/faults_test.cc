@@ -3,7 +3,10 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <mutex>
+#include <set>
+#include <string_view>
 
 #include "ATen/Parallel.h"
 #include "absl/strings/str_cat.h"
@@ -34,8 +37,12 @@ class Faults : public StepFaults {
  public:
   std::function<void(int64_t iteration, int parts, at::Tensor gradients)> before;
   std::function<void(int64_t iteration, const at::Tensor& gradients)> after;
+  std::map<int64_t, Batch> batches;  // by iteration
 
  private:
+  void BeforeIteration(int64_t iteration, const Batch& batch) override {
+    batches[iteration] = batch;
+  }
   void BeforeForward(int64_t iteration, int, int parts, at::Tensor gradients) override {
     if (before) before(iteration, parts, gradients);
   }
@@ -58,6 +65,8 @@ void RunOutOfMemory() { TORCH_CHECK_WITH(OutOfMemoryError, false, "no memory lef
 
 struct RankOutcome {
   absl::StatusOr<TrainResult> result = absl::UnknownError("not run");
+  std::vector<StepReport> steps;
+  std::map<int64_t, Batch> batches;
   std::vector<std::string> warnings;
 };
 
@@ -96,9 +105,11 @@ class FaultsTest : public ::testing::Test {
     return config;
   }
 
-  // `faults` are made for each rank. By rank.
+  // `faults` are made for each rank. Rank 0 is asked to stop after `stop_after` iterations, which
+  // it heeds with the next. By rank.
   std::vector<RankOutcome> Train(const TrainConfig& config, int ranks,
-                                 const std::function<void(int rank, Faults&)>& make_faults = {}) {
+                                 const std::function<void(int rank, Faults&)>& make_faults = {},
+                                 size_t stop_after = SIZE_MAX) {
     std::vector<RankOutcome> outcomes(static_cast<size_t>(ranks));
     const auto run = [&](Group& group) {
       at::set_num_threads(1);
@@ -106,8 +117,12 @@ class FaultsTest : public ::testing::Test {
       Faults faults;
       if (make_faults) make_faults(group.rank(), faults);
       RankOutcome& mine = outcomes[static_cast<size_t>(group.rank())];
-      mine.result = RunTraining(config, at::kCPU, group, recorder, StopSignal(), &faults);
+      mine.result =
+          RunTraining(config, at::kCPU, group, recorder,
+                      StopAfter(recorder, group.rank() == 0 ? stop_after : SIZE_MAX), &faults);
       mine.warnings = recorder.warnings;
+      mine.steps = recorder.steps;
+      mine.batches = std::move(faults.batches);
     };
     if (ranks == 1) {
       run(**MakeGroup({}));
@@ -116,6 +131,8 @@ class FaultsTest : public ::testing::Test {
     }
     for (const RankOutcome& one : outcomes) {
       if (!one.result.ok() || !outcomes[0].result.ok()) continue;
+      // Within an epoch ranks have running statistics of their own.
+      if (one.result->stopped) continue;
       EXPECT_EQ(one.result->weights_checksum, outcomes[0].result->weights_checksum);
     }
     return outcomes;
@@ -261,6 +278,87 @@ TEST_F(FaultsTest, WhatNeverBecomesFiniteEndsWithAdvice) {
   EXPECT_EQ(outcomes[0].result.status().code(), absl::StatusCode::kOutOfRange);
   EXPECT_THAT(outcomes[0].result.status().message(), HasSubstr("lower lr0"));
   ExpectFinite(config.run_dir + "/weights/best.pt");
+}
+
+// One image: which one, and a hash of its pixels.
+using Seen = std::pair<int64_t, size_t>;
+
+// The images of each iteration over all ranks, in the order of the epoch: ranks take turns.
+std::map<int64_t, std::vector<Seen>> ImagesSeen(const std::vector<RankOutcome>& outcomes) {
+  std::map<int64_t, std::vector<Seen>> seen;
+  for (const auto& [iteration, first] : outcomes[0].batches) {
+    const auto bytes = 3 * static_cast<size_t>(first.height) * static_cast<size_t>(first.width);
+    for (size_t i = 0; i < first.images.size(); ++i) {
+      for (const RankOutcome& rank : outcomes) {
+        const Batch& batch = rank.batches.at(iteration);
+        const std::string_view pixels(
+            reinterpret_cast<const char*>(batch.pixels.data()) + i * bytes, bytes);
+        seen[iteration].emplace_back(batch.images.at(i).sample,
+                                     std::hash<std::string_view>()(pixels));
+      }
+    }
+  }
+  return seen;
+}
+
+TEST_F(FaultsTest, ResumesWithinAnEpochOnAnotherNumberOfRanks) {
+  constexpr int64_t kIterations = 8;  // an epoch's
+  // The second of two iterations steps: after three of them, gradients wait for a step.
+  for (const int64_t done : {2, 3}) {
+    for (const int before : {1, 2}) {
+      const int after = 3 - before;
+      SCOPED_TRACE(absl::StrCat(done, " iterations, from ", before, " ranks to ", after));
+      TrainConfig config = Config(absl::StrCat("whole", done, before), 2);
+      config.batch = 2;
+      config.nbs = 4;
+      // What each rank has accumulated when the next iteration begins.
+      std::vector<at::Tensor> waiting;
+      const auto record = [&](int rank, Faults& faults) {
+        faults.before = [&, rank](int64_t iteration, int, const at::Tensor& gradients) {
+          if (iteration == kIterations + done)
+            waiting.at(static_cast<size_t>(rank)) = gradients.clone();
+        };
+      };
+      waiting.resize(static_cast<size_t>(before));
+      const auto whole = Train(config, before, record);
+      ASSERT_TRUE(whole[0].result.ok()) << whole[0].result.status();
+      const at::Tensor whole_waits = at::stack(waiting).sum(0);
+
+      config.run_dir = absl::StrCat(folder_.path(), "/parts", done, before);
+      // Asked to stop while the last of them runs.
+      const auto stopped = Train(config, before, {}, static_cast<size_t>(kIterations + done - 1));
+      ASSERT_TRUE(stopped[0].result.ok()) << stopped[0].result.status();
+      EXPECT_TRUE(stopped[0].result->stopped);
+      EXPECT_EQ(stopped[0].steps.size(), static_cast<size_t>(kIterations + done));
+
+      config.resume = config.run_dir;
+      waiting.assign(static_cast<size_t>(after), {});
+      const auto resumed = Train(config, after, record);
+      for (const RankOutcome& rank : resumed) {
+        ASSERT_TRUE(rank.result.ok()) << rank.result.status();
+        EXPECT_EQ(rank.result->epochs, 2);
+        EXPECT_EQ(rank.result->batch, 2);
+      }
+      ASSERT_EQ(resumed[0].steps.size(), static_cast<size_t>(kIterations - done));
+      EXPECT_EQ(resumed[0].steps[0].epoch, 2);
+      EXPECT_EQ(resumed[0].steps[0].iteration, done + 1);
+      EXPECT_EQ(resumed[0].steps[0].iterations, kIterations);
+
+      auto seen = ImagesSeen(stopped);
+      seen.merge(ImagesSeen(resumed));
+      EXPECT_EQ(seen, ImagesSeen(whole))
+          << "the same images with the same pixels in the same order";
+      std::set<int64_t> samples;
+      for (const auto& [iteration, images] : seen) {
+        EXPECT_EQ(images.size(), 2u) << iteration;
+        if (iteration < kIterations) continue;
+        for (const Seen& image : images) EXPECT_TRUE(samples.insert(image.first).second);
+      }
+      EXPECT_EQ(samples.size(), 16u);
+      EXPECT_EQ(whole_waits.any().item<bool>(), done == 3);
+      EXPECT_TRUE(at::equal(at::stack(waiting).sum(0), whole_waits));
+    }
+  }
 }
 
 }  // namespace

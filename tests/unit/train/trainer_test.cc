@@ -88,6 +88,9 @@ TEST_F(TrainerTest, LeavesAWholeRunFolder) {
   EXPECT_FALSE(result->stopped);
   EXPECT_EQ(recorder_.steps.size(), 6u);
   EXPECT_GT(result->images_per_second, 0);
+  for (const char* stage : {"load", "forward", "val", "decode", "augment"})
+    EXPECT_GT(result->stage_seconds.at(stage), 0) << stage;
+  EXPECT_GT(recorder_.steps[0].stage_seconds.at("decode"), 0);
 
   const std::vector<std::string> lines =
       absl::StrSplit(Slurp(config.run_dir + "/results.csv"), '\n', absl::SkipEmpty());
