@@ -51,7 +51,6 @@ absl::Status WriteArgs(const TrainConfig& config) {
   add("deterministic", config.deterministic);
   add("single_cls", config.single_cls);
   add("rect", config.rect);
-  add("multi_scale", config.multi_scale);
   add("cos_lr", config.cos_lr);
   add("close_mosaic", config.close_mosaic);
   out << YAML::Key << "resume" << YAML::Value;
@@ -88,10 +87,6 @@ absl::Status WriteArgs(const TrainConfig& config) {
   add("fliplr", augment.fliplr);
   add("mosaic", augment.mosaic);
   add("mixup", augment.mixup);
-  add("cutmix", augment.cutmix);
-  add("copy_paste", augment.copy_paste);
-  add("copy_paste_mode", augment.copy_paste_mode);
-  add("bgr", augment.bgr);
   add("recipe", config.recipe_name);
   add("on_bad_label", config.on_bad_label);
   add("save_dir", config.run_dir);
