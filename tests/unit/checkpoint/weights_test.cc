@@ -8,7 +8,6 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "server/engine/checkpoint/state.h"
 
 namespace yoke::engine {
 namespace {
@@ -108,51 +107,6 @@ TEST_F(WeightsFile, ReadsTheOfficialCheckpointOf2022) {
   EXPECT_EQ(read->state.size(), 355u);
   auto model = *DetectionModel::Create(read->spec);
   EXPECT_EQ(Transfer(*read, *model).copied, 355);
-}
-
-TrainState State(double epoch) {
-  TrainState state;
-  state.tensors["model.w"] = at::full({3, 2}, epoch);
-  state.tensors["steps"] = at::tensor(int64_t{5});
-  state.numbers["epoch"] = epoch;
-  state.strings["names"] = "[\"a\"]";
-  return state;
-}
-
-TEST_F(WeightsFile, StatesAlternateAndTheNewestIsLoaded) {
-  for (int epoch = 1; epoch <= 3; ++epoch) {
-    TrainState state = State(epoch);
-    ASSERT_TRUE(SaveState(Path("ckpt"), state).ok());
-    EXPECT_EQ(state.generation, epoch);
-  }
-  std::string warning;
-  auto loaded = LoadState(Path("ckpt"), &warning);
-  ASSERT_TRUE(loaded.ok()) << loaded.status();
-  EXPECT_EQ(loaded->numbers["epoch"], 3);
-  EXPECT_TRUE(at::equal(loaded->tensors["model.w"], at::full({3, 2}, 3.0)));
-  EXPECT_EQ(loaded->tensors["steps"].item<int64_t>(), 5);
-  EXPECT_TRUE(warning.empty());
-}
-
-TEST_F(WeightsFile, ADamagedStateFallsBackToThePreviousOneAndSaysSo) {
-  for (int epoch = 1; epoch <= 2; ++epoch) {
-    TrainState state = State(epoch);
-    ASSERT_TRUE(SaveState(Path("ckpt"), state).ok());
-  }
-  const std::string newest = Path("ckpt/b.ckpt"), whole = Bytes(newest);
-  for (size_t at = 0; at < whole.size(); ++at) {
-    std::string bytes = whole;
-    bytes[at] ^= 1;
-    Put(newest, bytes);
-    std::string warning;
-    auto loaded = LoadState(Path("ckpt"), &warning);
-    ASSERT_TRUE(loaded.ok()) << at << ": " << loaded.status();
-    ASSERT_EQ(loaded->numbers["epoch"], 1) << at;
-    ASSERT_THAT(warning, HasSubstr("b.ckpt"));
-  }
-  Put(Path("ckpt/a.ckpt"), "garbage");
-  EXPECT_EQ(LoadState(Path("ckpt"), nullptr).status().code(), absl::StatusCode::kDataLoss);
-  EXPECT_EQ(LoadState(Path("nowhere"), nullptr).status().code(), absl::StatusCode::kNotFound);
 }
 
 }  // namespace
