@@ -12,4 +12,7 @@ namespace yoke::engine {
 // "train/box_loss" ... "lr/pg2"; without the epoch and the time.
 std::vector<std::pair<std::string, double>> EpochColumns(const EpochReport& report);
 
+// What the epoch's validation came to: the columns "metrics/..." and "val/...", then "fitness".
+std::vector<std::pair<std::string, double>> EpochMetrics(const EpochReport& report);
+
 }  // namespace yoke::engine

@@ -12,6 +12,8 @@
 #include "server/engine/eval/batch_tensors.h"
 #include "server/engine/eval/validator.h"
 #include "server/engine/train/autocast.h"
+#include "server/engine/train/epoch_columns.h"
+#include "server/engine/train/run_args.h"
 #include "server/engine/train/training_setup.h"
 
 namespace yoke::engine {
@@ -82,6 +84,7 @@ class Trainer {
   Clock::time_point begin_, epoch_begin_;
   double seconds_before_ = 0;              // of earlier attempts
   std::vector<double> images_per_second_;  // by epoch of this attempt
+  std::vector<std::pair<std::string, double>> metrics_;  // of the last epoch
   bool stopped_ = false, early_stopped_ = false;
 };
 
@@ -252,6 +255,7 @@ absl::Status Trainer::FinishEpoch(int epoch, const EpochOutcome& outcome) {
   if (is_best) s_.progress.best_metrics = report.metrics;
   s_.progress.epochs_done = epoch + 1;
   s_.progress.seconds = report.seconds;
+  metrics_ = EpochMetrics(report);
   if (!leads_) return absl::OkStatus();
   YOKE_RETURN_IF_ERROR(s_.results.Append(report));
   YOKE_RETURN_IF_ERROR(s_.tensorboard.Append(report));
@@ -268,13 +272,11 @@ absl::Status Trainer::SaveWeights(const std::string& name, int epoch, const std:
   for (auto& [key, tensor] : weights.state) tensor = tensor.to(at::kCPU);
   weights.metadata = {
       {"date", absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone())},
-      {"task", "detect"},
       {"trained_epochs", absl::StrCat(epoch)},
-      {"imgsz", absl::StrCat(config_.imgsz)},
-      {"recipe", config_.recipe_name},
-      {"data", config_.data}};
+      {"recipe", config_.recipe_name}};
   const std::string path = absl::StrCat(config_.run_dir, "/weights/", name);
-  YOKE_RETURN_IF_ERROR(WriteWeights(path, weights));
+  const TrainingRecord record{ArgsOf(config_), metrics_, s_.results.Columns()};
+  YOKE_RETURN_IF_ERROR(WriteWeights(path, weights, record));
   observer_.OnCheckpoint({epoch, path, kind});
   return absl::OkStatus();
 }

@@ -19,7 +19,9 @@ namespace {
 
 // The network for the data set's classes: fresh, or with the weights that fit.
 absl::StatusOr<std::shared_ptr<DetectionModel>> MakeModel(const TrainConfig& config,
-                                                          int class_count, Observer& observer) {
+                                                          const std::vector<std::string>& names,
+                                                          Observer& observer) {
+  const auto class_count = static_cast<int>(names.size());
   ModelSpec spec{.scale = ScaleFromName(std::filesystem::path(config.model).filename().string()),
                  .class_count = class_count};
   const FreshModel fresh{config.recipe.box_bias, config.recipe.fresh_var};
@@ -31,11 +33,22 @@ absl::StatusOr<std::shared_ptr<DetectionModel>> MakeModel(const TrainConfig& con
     return DetectionModel::Create(spec, fresh);
   }
   YOKE_ASSIGN_OR_RETURN(const Weights weights, ReadWeights(config.model));
-  spec.scale = weights.spec.scale;
+  const bool by_name = config.pretrained && config.cls_remap;
+  ClassMap classes;
+  if (by_name) {
+    absl::StatusOr<ClassMap> matched = MatchClasses(weights.names, names);
+    if (!matched.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("model=", config.model, ": ", matched.status().message()));
+    }
+    classes = *std::move(matched);
+    for (const std::string& line : DescribeClassMap(classes, weights.names, names))
+      observer.OnLog(line);
+  }
   YOKE_ASSIGN_OR_RETURN(std::shared_ptr<DetectionModel> model,
-                        DetectionModel::Create(spec, fresh));
+                        DetectionModel::Create(SpecFor(weights, class_count, by_name), fresh));
   if (config.pretrained) {
-    const TransferReport report = Transfer(weights, *model);
+    const TransferReport report = Transfer(weights, *model, classes);
     observer.OnLog(absl::StrCat("transferred ", report.copied, " of ", report.total,
                                 " tensors from ", config.model));
   }
@@ -191,7 +204,7 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
   YOKE_ASSIGN_OR_RETURN(setup.data, LoadTrainingData(config, observer));
   observer.OnPhase("load");
   const auto class_count = static_cast<int>(setup.data.names.size());
-  YOKE_ASSIGN_OR_RETURN(setup.model, MakeModel(config, class_count, observer));
+  YOKE_ASSIGN_OR_RETURN(setup.model, MakeModel(config, setup.data.names, observer));
   setup.model->FreezeLayers(config.freeze_layers, config.recipe.freeze_bn);
   setup.model->to(device);
   setup.identity.spec = setup.model->spec();
