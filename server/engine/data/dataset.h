@@ -58,7 +58,4 @@ struct Split {
 // NotFound: no images at all, naming the folder.
 absl::StatusOr<Split> ScanSplit(const std::vector<std::string>& sources, const ScanOptions& options);
 
-// A hash over names, paths and labels: is it still the same data set?
-std::string DatasetHash(const DataYaml& yaml, const Split& train);
-
 }  // namespace yoke::engine

@@ -187,18 +187,4 @@ absl::StatusOr<Split> ScanSplit(const std::vector<std::string>& sources, const S
   return split;
 }
 
-std::string DatasetHash(const DataYaml& yaml, const Split& train) {
-  Fingerprint fingerprint;
-  for (const std::string& name : yaml.names) fingerprint.Add(name);
-  for (const Sample& sample : train.samples) {
-    fingerprint.Add(sample.image_path);
-    fingerprint.Add(sample.width);
-    fingerprint.Add(sample.height);
-    for (const Label& label : sample.labels) {
-      fingerprint.Add(std::string_view(reinterpret_cast<const char*>(&label), sizeof label));
-    }
-  }
-  return fingerprint.Hex();
-}
-
 }  // namespace yoke::engine

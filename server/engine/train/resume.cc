@@ -1,11 +1,13 @@
 #include "server/engine/train/resume.h"
 
 #include "absl/strings/str_cat.h"
+#include "nlohmann/json.hpp"
 
 namespace yoke::engine {
 namespace {
 
-constexpr char kModel[] = "model:", kEma[] = "ema:", kOptimizer[] = "optimizer:";
+constexpr char kModel[] = "model:", kEma[] = "ema:", kOptimizer[] = "optimizer:",
+               kTrainMarks[] = "data:train", kValMarks[] = "data:val";
 
 // The entries whose names begin with `prefix`, without it.
 std::map<std::string, at::Tensor> Part(const TrainState& state, const std::string& prefix) {
@@ -31,6 +33,36 @@ std::string TextOf(const TrainState& state, const std::string& name) {
   return found == state.strings.end() ? "" : found->second;
 }
 
+// (images, 2)
+at::Tensor ToTensor(const ImageMarks& marks) {
+  at::Tensor tensor = at::empty({static_cast<int64_t>(marks.size()), 2}, at::kLong);
+  auto* out = tensor.data_ptr<int64_t>();
+  for (const auto& [name, content] : marks) *out++ = name, *out++ = content;
+  return tensor;
+}
+
+ImageMarks ToMarks(const TrainState& state, const std::string& name) {
+  ImageMarks marks;
+  const auto found = state.tensors.find(name);
+  if (found == state.tensors.end()) return marks;
+  const at::Tensor values = found->second.to(at::kLong).reshape({-1, 2}).contiguous();
+  const auto* in = values.data_ptr<int64_t>();
+  for (int64_t i = 0; i < values.size(0); ++i, in += 2) marks.emplace_back(in[0], in[1]);
+  return marks;
+}
+
+DataIdentity DataOf(const TrainState& state) {
+  DataIdentity data;
+  const auto names = nlohmann::json::parse(TextOf(state, "names"), nullptr, false);
+  if (names.is_array()) {
+    for (const auto& name : names)
+      data.names.push_back(name.is_string() ? name.get<std::string>() : "");
+  }
+  data.train = ToMarks(state, kTrainMarks);
+  data.val = ToMarks(state, kValMarks);
+  return data;
+}
+
 }  // namespace
 
 TrainState CaptureState(const Progress& progress, const EarlyStop& stop, const Identity& identity,
@@ -51,23 +83,39 @@ TrainState CaptureState(const Progress& progress, const EarlyStop& stop, const I
                    {"best_recall", best.recall},
                    {"best_map50", best.map50},
                    {"best_map5095", best.map5095},
-                   {"class_count", identity.spec.class_count}};
+                   {"class_count", identity.spec.class_count},
+                   {"class_width", identity.spec.class_width}};
   state.strings = {{"scale", std::string(1, identity.spec.scale)},
                    {"optimizer", identity.optimizer},
-                   {"data_hash", identity.data_hash}};
+                   {"names", nlohmann::json(identity.data.names).dump()}};
+  state.tensors[kTrainMarks] = ToTensor(identity.data.train);
+  state.tensors[kValMarks] = ToTensor(identity.data.val);
   return state;
 }
 
 absl::StatusOr<Progress> RestoreState(const TrainState& state, const Identity& identity,
                                       EarlyStop& stop, DetectionModel& model, Ema& ema,
                                       Optimizer& optimizer, Observer& observer) {
-  const std::string scale = TextOf(state, "scale");
-  const auto classes = static_cast<int>(NumberOf(state, "class_count"));
-  if (scale != std::string(1, identity.spec.scale) || classes != identity.spec.class_count) {
+  const std::string difference = Difference(DataOf(state), identity.data);
+  if (!difference.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "cannot resume: the state is of yolov8", scale, " with ", classes,
-        " classes, this training is of yolov8", std::string(1, identity.spec.scale), " with ",
-        identity.spec.class_count, "; give the model and data it was started with"));
+        "cannot resume: the data set is another one than this run was saved with: ", difference,
+        "; put it back, or train on from the run's weights (model=.../last.pt, without resume)"));
+  }
+  const ModelSpec& spec = identity.spec;
+  const std::string scale = TextOf(state, "scale");
+  const auto classes = static_cast<int>(NumberOf(state, "class_count")),
+             width = static_cast<int>(NumberOf(state, "class_width"));
+  if (scale != std::string(1, spec.scale) || classes != spec.class_count ||
+      width != spec.class_width) {
+    const auto words = [](const std::string& name, int count, int channels) {
+      return absl::StrCat("yolov8", name, " with ", count, " classes and class branches of ",
+                          channels, " channels");
+    };
+    return absl::InvalidArgumentError(absl::StrCat(
+        "cannot resume: the state is of ", words(scale, classes, width), ", this training of ",
+        words(std::string(1, spec.scale), spec.class_count, spec.class_width),
+        "; give the model that it was started with"));
   }
   CopyState(Part(state, kModel), model);
   CopyState(Part(state, kEma), ema.model());
@@ -78,9 +126,6 @@ absl::StatusOr<Progress> RestoreState(const TrainState& state, const Identity& i
     observer.OnWarning(absl::StrCat("resuming with ", identity.optimizer, " what ",
                                     TextOf(state, "optimizer"),
                                     " began: the optimizer starts afresh"));
-  }
-  if (TextOf(state, "data_hash") != identity.data_hash) {
-    observer.OnWarning("the training images or labels have changed since this run was saved");
   }
   Progress progress;
   progress.epochs_done = static_cast<int>(NumberOf(state, "epochs_done"));

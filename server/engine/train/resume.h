@@ -9,6 +9,7 @@
 #include "server/engine/observer.h"
 #include "server/engine/train/early_stop.h"
 #include "server/engine/train/ema.h"
+#include "server/engine/train/identity.h"
 #include "server/engine/train/optimizer.h"
 
 namespace yoke::engine {
@@ -26,14 +27,15 @@ struct Progress {
 struct Identity {
   ModelSpec spec;
   std::string optimizer;  // kind
-  std::string data_hash;
+  DataIdentity data;
 };
 
 // Everything a training needs to go on exactly as it would have.
 TrainState CaptureState(const Progress& progress, const EarlyStop& stop, const Identity& identity,
                         DetectionModel& model, Ema& ema, const Optimizer& optimizer);
 
-// The reverse. InvalidArgument: the state is of another scale or class count.
+// The reverse. InvalidArgument: the state is of another network, other classes or other images; says
+// what differs.
 absl::StatusOr<Progress> RestoreState(const TrainState& state, const Identity& identity,
                                       EarlyStop& stop, DetectionModel& model, Ema& ema,
                                       Optimizer& optimizer, Observer& observer);

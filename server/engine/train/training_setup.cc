@@ -208,7 +208,7 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
   setup.model->FreezeLayers(config.freeze_layers, config.recipe.freeze_bn);
   setup.model->to(device);
   setup.identity.spec = setup.model->spec();
-  setup.identity.data_hash = DatasetHash(setup.data.yaml, setup.data.train);
+  setup.identity.data = IdentityOf(setup.data.names, setup.data.train, setup.data.val);
   MakeLoaders(config, group, setup);
   setup.loss = std::make_unique<DetectionLoss>(LossConfig{.class_count = class_count,
                                                           .box_gain = config.box,
