@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,8 @@
 #include "server/engine/data/dataset.h"
 #include "server/engine/data/file_list.h"
 #include "server/engine/data/process/raw_folder.h"
+#include "server/engine/train/identity.h"
+#include "server/engine/train/training_data.h"
 #include "server/engine/train/training_setup.h"
 #include "server/worker/banner.h"
 #include "server/worker/failure.h"
@@ -49,9 +52,14 @@ absl::Status CheckWritable(const std::string& key, const std::string& folder) {
                                   "; choose another folder, or let the daemon's user write there"));
 }
 
-absl::Status CheckTrainModel(const std::string& model) {
-  if (absl::EndsWith(model, ".pt")) return engine::ReadWeights(model).status();
-  if (engine::ScaleFromName(fs::path(model).filename().string()) != '\0') return absl::OkStatus();
+// The classes of the weights that a training begins with; none where it begins from scratch.
+absl::StatusOr<std::vector<std::string>> ClassesOfModel(const std::string& model) {
+  if (absl::EndsWith(model, ".pt")) {
+    YOKE_ASSIGN_OR_RETURN(engine::Weights weights, engine::ReadWeights(model));
+    return std::move(weights.names);
+  }
+  if (engine::ScaleFromName(fs::path(model).filename().string()) != '\0')
+    return std::vector<std::string>();
   return absl::InvalidArgumentError(absl::StrCat(
       "model=", model, " is no model; give weights (.pt) or yolov8n.yaml (n s m l x)"));
 }
@@ -95,9 +103,9 @@ class Preparer {
   }
 
   // The same options as the task itself uses, or the cache would not serve it.
-  absl::Status Scan(const char* split_name, const std::vector<std::string>& sources,
-                    const DataYaml& yaml, bool single_cls, const std::string& on_bad_label,
-                    double fraction) {
+  absl::StatusOr<Split> Scan(const char* split_name, const std::vector<std::string>& sources,
+                             const DataYaml& yaml, bool single_cls, const std::string& on_bad_label,
+                             double fraction) {
     engine::ScanOptions options;
     options.class_count = static_cast<int>(yaml.names.size());
     options.single_cls = single_cls;
@@ -106,20 +114,21 @@ class Preparer {
     options.cache_dir = attempt_.cache_dir;
     options.threads = threads_;
     options.warn = [this](const std::string& sentence) { Warn(sentence); };
-    YOKE_ASSIGN_OR_RETURN(const Split split, ScanSplit(sources, options));
+    YOKE_ASSIGN_OR_RETURN(Split split, ScanSplit(sources, options));
     if (split.missing_labels > 0) {
       Warn(absl::StrCat(split.missing_labels, " of ", split.samples.size(), " images of ",
                         split_name, " have no label file and count as background"));
     }
     if (split.boxes == 0) Warn(absl::StrCat("no image of ", split_name, " has a box"));
-    return absl::OkStatus();
+    return split;
   }
 
   absl::Status Check(const engine::TrainConfig& train) {
-    YOKE_RETURN_IF_ERROR(CheckTrainModel(train.model));
+    YOKE_ASSIGN_OR_RETURN(const std::vector<std::string> known, ClassesOfModel(train.model));
+    std::optional<engine::TrainState> state;
     std::string ignored;  // the training itself warns
     if (!train.resume.empty()) {
-      YOKE_RETURN_IF_ERROR(engine::LoadResumable(train, &ignored).status());
+      YOKE_ASSIGN_OR_RETURN(state, engine::LoadResumable(train, &ignored));
     }
     YOKE_ASSIGN_OR_RETURN(const DataYaml yaml, engine::ReadDataYaml(train.data));
     if (yaml.train.empty()) {
@@ -130,10 +139,23 @@ class Preparer {
       return absl::InvalidArgumentError(absl::StrCat(
           yaml.yaml_path, ": no 'val:' in it; name the validation images, or give val=false"));
     }
-    YOKE_RETURN_IF_ERROR(
-        Scan("train", yaml.train, yaml, train.single_cls, train.on_bad_label, train.fraction));
-    if (!train.val) return absl::OkStatus();
-    return Scan("val", yaml.val, yaml, train.single_cls, train.on_bad_label, 1);
+    const std::vector<std::string> names = engine::ClassNames(yaml, train.single_cls);
+    if (train.pretrained && train.cls_remap) {
+      const absl::Status match = engine::MatchClasses(known, names).status();
+      if (!match.ok()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("model=", train.model, ": ", match.message()));
+      }
+    }
+    Split val;
+    YOKE_ASSIGN_OR_RETURN(const Split images, Scan("train", yaml.train, yaml, train.single_cls,
+                                                   train.on_bad_label, train.fraction));
+    if (train.val) {
+      YOKE_ASSIGN_OR_RETURN(val,
+                            Scan("val", yaml.val, yaml, train.single_cls, train.on_bad_label, 1));
+    }
+    if (!state.has_value()) return absl::OkStatus();
+    return engine::CheckData(*state, engine::IdentityOf(names, images, val));
   }
 
   absl::Status Check(const engine::ValConfig& val) {
@@ -143,8 +165,8 @@ class Preparer {
       const auto classes = static_cast<size_t>(weights.spec.class_count);
       if (classes == yaml.names.size() || val.single_cls) continue;
       return absl::InvalidArgumentError(absl::StrCat(
-          model, " knows ", classes, " classes and ", yaml.yaml_path, " names ",
-          yaml.names.size(), "; validate weights on the data set they were trained for"));
+          model, " knows ", classes, " classes and ", yaml.yaml_path, " names ", yaml.names.size(),
+          "; validate weights on the data set they were trained for"));
     }
     const std::vector<std::string>& sources = val.split == "train"  ? yaml.train
                                               : val.split == "test" ? yaml.test
@@ -153,7 +175,7 @@ class Preparer {
       return absl::InvalidArgumentError(absl::StrCat(yaml.yaml_path, ": no '", val.split,
                                                      ":' in it; add one or choose another split"));
     }
-    return Scan(val.split.c_str(), sources, yaml, val.single_cls, val.on_bad_label, 1);
+    return Scan(val.split.c_str(), sources, yaml, val.single_cls, val.on_bad_label, 1).status();
   }
 
   absl::Status Check(const engine::LabelConfig& label) {
@@ -167,7 +189,7 @@ class Preparer {
   absl::Status Check(const ProcessJob& job) {
     YOKE_RETURN_IF_ERROR(engine::ReadRawFolder(job.process.source).status());
     YOKE_RETURN_IF_ERROR(CheckWritable("out", job.process.out));
-    if (job.train) YOKE_RETURN_IF_ERROR(CheckTrainModel(job.train->model));
+    if (job.train) YOKE_RETURN_IF_ERROR(ClassesOfModel(job.train->model).status());
     std::error_code error;
     const bool made_before = os::FileExists(attempt_.run_dir + "/process.json");
     if (!made_before && fs::exists(job.process.out, error) &&

@@ -1,6 +1,7 @@
 #include "server/engine/train/resume.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
 #include "nlohmann/json.hpp"
 
 namespace yoke::engine {
@@ -93,15 +94,18 @@ TrainState CaptureState(const Progress& progress, const EarlyStop& stop, const I
   return state;
 }
 
+absl::Status CheckData(const TrainState& state, const DataIdentity& now) {
+  const std::string difference = Difference(DataOf(state), now);
+  if (difference.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "cannot resume: the data set is another one than this run was saved with: ", difference,
+      "; put it back, or train on from the run's weights (model=.../last.pt, without resume)"));
+}
+
 absl::StatusOr<Progress> RestoreState(const TrainState& state, const Identity& identity,
                                       EarlyStop& stop, DetectionModel& model, Ema& ema,
                                       Optimizer& optimizer, Observer& observer) {
-  const std::string difference = Difference(DataOf(state), identity.data);
-  if (!difference.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "cannot resume: the data set is another one than this run was saved with: ", difference,
-        "; put it back, or train on from the run's weights (model=.../last.pt, without resume)"));
-  }
+  YOKE_RETURN_IF_ERROR(CheckData(state, identity.data));
   const ModelSpec& spec = identity.spec;
   const std::string scale = TextOf(state, "scale");
   const auto classes = static_cast<int>(NumberOf(state, "class_count")),

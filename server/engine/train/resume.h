@@ -34,8 +34,10 @@ struct Identity {
 TrainState CaptureState(const Progress& progress, const EarlyStop& stop, const Identity& identity,
                         DetectionModel& model, Ema& ema, const Optimizer& optimizer);
 
-// The reverse. InvalidArgument: the state is of another network, other classes or other images; says
-// what differs.
+// InvalidArgument: the state was saved with other classes or other images; says what differs.
+absl::Status CheckData(const TrainState& state, const DataIdentity& now);
+
+// The reverse of CaptureState. InvalidArgument: the state is of another network, or CheckData's.
 absl::StatusOr<Progress> RestoreState(const TrainState& state, const Identity& identity,
                                       EarlyStop& stop, DetectionModel& model, Ema& ema,
                                       Optimizer& optimizer, Observer& observer);
