@@ -45,7 +45,7 @@ endfunction()
 
 # yoke_test(NAME SRCS a_test.cc ... DEPS targets... [TORCH] [PROGRAMS yoked ...] [LABELS unit ...] [TIMEOUT seconds])
 # One GoogleTest program and one ctest entry of the same name. Programs are built before it and found
-# beside it in bin/. Labels: unit, numerics, integration, e2e, tidy; default unit.
+# beside it in bin/. LibTorch's threads sleep while they wait: tests run side by side. Labels: unit, numerics, integration, e2e, tidy; default unit.
 function(yoke_test name)
   cmake_parse_arguments(A "TORCH" "TIMEOUT" "SRCS;DEPS;LABELS;PROGRAMS" ${ARGN})
   if(NOT A_LABELS)
@@ -64,5 +64,19 @@ function(yoke_test name)
   endif()
   add_test(NAME ${name} COMMAND ${name} --gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${name}.xml)
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT}
-    ENVIRONMENT "YOKE_SOURCE_DIR=${CMAKE_SOURCE_DIR};YOKE_BIN_DIR=${CMAKE_BINARY_DIR}/bin")
+    ENVIRONMENT "YOKE_SOURCE_DIR=${CMAKE_SOURCE_DIR};YOKE_BIN_DIR=${CMAKE_BINARY_DIR}/bin;OMP_WAIT_POLICY=PASSIVE")
+endfunction()
+
+# yoke_python_test(NAME FILE [LABELS unit ...] [TIMEOUT seconds])
+# One ctest entry that runs a Python file with the programs' folder in YOKE_BIN_DIR and a place for its results in
+# YOKE_RESULT_XML; tests/support and tests/e2e are on its path.
+function(yoke_python_test name file)
+  cmake_parse_arguments(A "" "TIMEOUT" "LABELS" ${ARGN})
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 300)
+  endif()
+  find_package(Python3 COMPONENTS Interpreter REQUIRED)
+  add_test(NAME ${name} COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+  set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} ENVIRONMENT
+    "YOKE_BIN_DIR=${CMAKE_BINARY_DIR}/bin;YOKE_RESULT_XML=${CMAKE_BINARY_DIR}/test-results/${name}.xml;PYTHONDONTWRITEBYTECODE=1;PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/support:${CMAKE_SOURCE_DIR}/tests/e2e")
 endfunction()

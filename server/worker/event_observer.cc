@@ -79,7 +79,8 @@ void EventObserver::OnStep(const engine::StepReport& r) {
                   {"lr", r.lr},
                   {"imagesPerSecond", r.images_per_second},
                   {"instances", r.instances},
-                  {"imageSize", r.image_size}});
+                  {"imageSize", r.image_size},
+                  {"stageSeconds", r.stage_seconds}});
 }
 
 void EventObserver::OnEpoch(const engine::EpochReport& r) {
@@ -102,7 +103,8 @@ void EventObserver::OnEpoch(const engine::EpochReport& r) {
                    {"fitness", r.metrics.fitness},
                    {"lr", r.lr},
                    {"seconds", r.seconds},
-                   {"imagesPerSecond", r.images_per_second}});
+                   {"imagesPerSecond", r.images_per_second},
+                   {"stageSeconds", r.stage_seconds}});
   Sync();
 }
 

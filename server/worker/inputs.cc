@@ -183,6 +183,7 @@ absl::Status ResolveInputs(const ipc::AttemptSpec& attempt, Job& job) {
     std::vector<std::string> models = {exported->model};
     YOKE_RETURN_IF_ERROR(FindWeights(attempt, "an export", models));
     exported->model = models.front();
+    exported->out = Absolute(exported->out);
     return absl::OkStatus();
   }
   if (auto* process = std::get_if<ProcessJob>(&job.task)) {

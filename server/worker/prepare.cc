@@ -18,9 +18,12 @@
 #include "server/engine/data/dataset.h"
 #include "server/engine/data/file_list.h"
 #include "server/engine/data/process/raw_folder.h"
+#include "server/engine/eval/class_map.h"
+#include "server/engine/eval/ensemble.h"
+#include "server/engine/export/export.h"
 #include "server/engine/train/identity.h"
+#include "server/engine/train/resume.h"
 #include "server/engine/train/training_data.h"
-#include "server/engine/train/training_setup.h"
 #include "server/worker/banner.h"
 #include "server/worker/failure.h"
 #include "server/worker/inputs.h"
@@ -62,6 +65,15 @@ absl::StatusOr<std::vector<std::string>> ClassesOfModel(const std::string& model
     return std::vector<std::string>();
   return absl::InvalidArgumentError(absl::StrCat(
       "model=", model, " is no model; give weights (.pt) or yolov8n.yaml (n s m l x)"));
+}
+
+absl::StatusOr<std::vector<engine::ClassList>> ClassesOf(const std::vector<std::string>& models) {
+  std::vector<engine::ClassList> lists;
+  for (const std::string& model : models) {
+    YOKE_ASSIGN_OR_RETURN(engine::Weights weights, engine::ReadWeights(model));
+    lists.push_back({model, std::move(weights.names)});
+  }
+  return lists;
 }
 
 class Preparer {
@@ -160,14 +172,12 @@ class Preparer {
 
   absl::Status Check(const engine::ValConfig& val) {
     YOKE_ASSIGN_OR_RETURN(const DataYaml yaml, engine::ReadDataYaml(val.data));
-    for (const std::string& model : val.models) {
-      YOKE_ASSIGN_OR_RETURN(const engine::Weights weights, engine::ReadWeights(model));
-      const auto classes = static_cast<size_t>(weights.spec.class_count);
-      if (classes == yaml.names.size() || val.single_cls) continue;
-      return absl::InvalidArgumentError(absl::StrCat(
-          model, " knows ", classes, " classes and ", yaml.yaml_path, " names ", yaml.names.size(),
-          "; validate weights on the data set they were trained for"));
-    }
+    YOKE_RETURN_IF_ERROR(engine::ResolveEnsemble(val.ensemble, val.models.size()).status());
+    YOKE_ASSIGN_OR_RETURN(const std::vector<engine::ClassList> classes, ClassesOf(val.models));
+    YOKE_ASSIGN_OR_RETURN(
+        const engine::ClassMatch match,
+        engine::MatchDataSet(classes, {yaml.yaml_path, yaml.names}, val.single_cls));
+    for (const std::string& warning : match.warnings) Warn(warning);
     const std::vector<std::string>& sources = val.split == "train"  ? yaml.train
                                               : val.split == "test" ? yaml.test
                                                                     : yaml.val;
@@ -179,8 +189,9 @@ class Preparer {
   }
 
   absl::Status Check(const engine::LabelConfig& label) {
-    for (const std::string& model : label.models)
-      YOKE_RETURN_IF_ERROR(engine::ReadWeights(model).status());
+    YOKE_RETURN_IF_ERROR(engine::ResolveEnsemble(label.ensemble, label.models.size()).status());
+    YOKE_ASSIGN_OR_RETURN(const std::vector<engine::ClassList> classes, ClassesOf(label.models));
+    YOKE_RETURN_IF_ERROR(engine::MatchModels(classes).status());
     for (const std::string& source : label.sources)
       YOKE_RETURN_IF_ERROR(engine::ListImages(source).status());
     return CheckWritable("out", label.out);
@@ -203,8 +214,9 @@ class Preparer {
   absl::Status Check(const SelftestJob& job) { return absl::OkStatus(); }
 
   absl::Status Check(const engine::ExportConfig& exported) {
-    YOKE_RETURN_IF_ERROR(engine::ReadWeights(exported.model).status());
-    return CheckWritable("out", fs::path(exported.out).parent_path().string());
+    YOKE_RETURN_IF_ERROR(engine::CheckExport(exported));
+    YOKE_RETURN_IF_ERROR(CheckWritable("out", fs::path(exported.out).parent_path().string()));
+    return engine::ReadWeights(exported.model).status();
   }
 
   const ipc::AttemptSpec& attempt_;

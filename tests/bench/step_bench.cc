@@ -20,9 +20,10 @@
 #include "ATen/record_function.h"
 #include "server/engine/loss/detection_loss.h"
 #include "server/engine/model/detection_model.h"
-#include "server/engine/train/autocast.h"
 #include "server/engine/train/ema.h"
+#include "server/engine/train/grad_scaler.h"
 #include "server/engine/train/optimizer.h"
+#include "server/engine/train/precision.h"
 #include "torch/utils.h"
 
 namespace yoke::engine {
@@ -126,7 +127,7 @@ int Run(const std::map<std::string, std::string>& flags) {
   torch::manual_seed(1);
   const int64_t batch = number("batch"), size = number("imgsz");
   const int classes = number("classes");
-  const auto amp = ResolveAmp(flags.at("amp"), at::kCPU);
+  const auto amp = PrecisionOf(flags.at("amp"), at::kCPU);
   auto made = DetectionModel::Create({flags.at("scale")[0], classes});
   if (!amp.ok() || !made.ok()) {
     std::fprintf(stderr, "step_bench: %s\n",
@@ -137,8 +138,14 @@ int Run(const std::map<std::string, std::string>& flags) {
   model.FreezeLayers({}, false);
   model.train();
   const DetectionLoss loss({.class_count = classes});
-  const auto optimizer = *Optimizer::Create({"SGD"}, model);
-  const auto ema = *Ema::Create(model, at::kCPU);
+  const std::vector<ParameterGroup> groups = GroupsOf("SGD");
+  FlatModel flat(model, static_cast<int>(groups.size()),
+                 [&](const std::string& name, const at::Tensor& parameter) {
+                   return GroupOf(groups, name, parameter);
+                 });
+  const auto optimizer = *Optimizer::Create({"SGD"}, flat);
+  const auto ema = *Ema::Create(model, flat);
+  const GradScaler scaler(false, at::kCPU);
   const at::Tensor images =
       at::rand({batch, 3, size, size}).contiguous(at::MemoryFormat::ChannelsLast);
   const Targets targets = MakeTargets(batch, classes);
@@ -160,8 +167,8 @@ int Run(const std::map<std::string, std::string>& flags) {
     stages.End("2-loss");
     output.total.backward();
     stages.End("3-backward");
-    optimizer->SetRates({1e-5, 1e-5, 0.9, 1});
-    optimizer->Step();
+    optimizer->Step({.target = 1e-5, .momentum = 0.9}, scaler.Examine(flat.gradients(), 10));
+    flat.ZeroGradients();
     ema->Update();
     stages.End("4-step");
   }

@@ -27,12 +27,10 @@ def uniform(seed, count):
 
 def write(path, tensors):
     """Magic, then per tensor: name length (u32), name, dimensions (u32), sizes (i64 each), float32 data; little endian."""
-    import torch
-
     with open(path, "wb") as f:
         f.write(b"YOKEGLD1")
         for name, tensor in tensors.items():
-            data = torch.as_tensor(tensor).detach().to(torch.float32).contiguous().numpy()
+            data = np.asarray(tensor.detach() if hasattr(tensor, "detach") else tensor, dtype=np.float32)
             f.write(struct.pack("<I", len(name)) + name.encode() + struct.pack("<I", data.ndim))
             f.write(struct.pack(f"<{data.ndim}q", *data.shape) + data.astype("<f4").tobytes())
     print(path, path.stat().st_size)

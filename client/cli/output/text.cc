@@ -52,6 +52,48 @@ std::string MetricsText(const v1::DetectionMetrics& metrics) {
                          metrics.recall());
 }
 
+std::vector<std::string> MetricsCells(double precision, double recall, double map50, double map5095) {
+  std::vector<std::string> cells;
+  for (const double value : {precision, recall, map50, map5095}) cells.push_back(absl::StrFormat("%.3f", value));
+  return cells;
+}
+
+void AddRow(Table& table, std::vector<std::string> words, const std::vector<std::string>& cells) {
+  words.insert(words.end(), cells.begin(), cells.end());
+  table.Add(std::move(words));
+}
+
+// Each model by itself, then all together.
+std::string MembersTable(const v1::ValResult& val, const std::string& method) {
+  Table table({"MODEL", "WEIGHT", "P", "R", "MAP50", "MAP50-95"});
+  const auto cells = [](const v1::DetectionMetrics& m) { return MetricsCells(m.precision(), m.recall(), m.map50(), m.map5095()); };
+  for (const v1::MemberResult& member : val.members()) AddRow(table, {member.model(), absl::StrCat(member.weight())}, cells(member.metrics()));
+  AddRow(table, {absl::StrCat("together (", method, ")"), ""}, cells(val.metrics()));
+  return table.Format(1 << 20);
+}
+
+std::string CocoText(const v1::CocoMetrics& m) {
+  return absl::StrFormat("AP %.4f  AP50 %.4f  AP75 %.4f  small %.4f  medium %.4f  large %.4f\n"
+                         "               AR1 %.4f  AR10 %.4f  AR100 %.4f  small %.4f  medium %.4f  large %.4f",
+                         m.ap(), m.ap50(), m.ap75(), m.ap_small(), m.ap_medium(), m.ap_large(), m.ar1(), m.ar10(), m.ar100(), m.ar_small(),
+                         m.ar_medium(), m.ar_large());
+}
+
+std::string ValText(const v1::ValResult& val, const std::string& ensemble) {
+  std::string text = absl::StrFormat("%d images, %d instances\n", val.images(), val.instances());
+  absl::StrAppend(&text, "protocol 8.4:  ", MetricsText(val.metrics()), "\n");
+  absl::StrAppend(&text, "protocol 8.1:  ", MetricsText(val.metrics_classic()), "\n");
+  if (val.has_coco()) absl::StrAppend(&text, "protocol COCO: ", CocoText(val.coco()), "\n");
+  if (val.members_size() > 0) absl::StrAppend(&text, MembersTable(val, ensemble));
+  if (val.per_class_size() == 0) return text;
+  Table table({"CLASS", "IMAGES", "INSTANCES", "P", "R", "MAP50", "MAP50-95"});
+  for (const v1::ClassMetrics& row : val.per_class()) {
+    AddRow(table, {row.name(), absl::StrCat(row.images()), absl::StrCat(row.instances())},
+           MetricsCells(row.precision(), row.recall(), row.map50(), row.map5095()));
+  }
+  return absl::StrCat(text, table.Format(1 << 20));
+}
+
 void AddField(std::string& text, const std::string& name, const std::string& value) {
   if (!value.empty()) absl::StrAppendFormat(&text, "%-12s %s\n", absl::StrCat(name, ":"), value);
 }
@@ -143,16 +185,7 @@ std::string ResultText(const v1::Job& job) {
                           train.images_per_second(), MetricsText(train.metrics()), train.run_dir());
   }
   if (result.has_val()) {
-    const v1::ValResult& val = result.val();
-    absl::StrAppendFormat(&text, "%d images, %d instances: %s\n", val.images(), val.instances(), MetricsText(val.metrics()));
-    if (val.per_class_size() > 0) {
-      Table table({"CLASS", "IMAGES", "INSTANCES", "P", "R", "MAP50", "MAP50-95"});
-      for (const v1::ClassMetrics& row : val.per_class()) {
-        table.Add({row.name(), absl::StrCat(row.images()), absl::StrCat(row.instances()), absl::StrFormat("%.3f", row.precision()),
-                   absl::StrFormat("%.3f", row.recall()), absl::StrFormat("%.3f", row.map50()), absl::StrFormat("%.3f", row.map5095())});
-      }
-      absl::StrAppend(&text, table.Format(1 << 20));
-    }
+    absl::StrAppend(&text, ValText(result.val(), job.spec().validate().ensemble()));
   }
   if (result.has_label()) {
     const v1::LabelResult& label = result.label();

@@ -95,7 +95,7 @@ ModelSpec SpecFor(const Weights& from, int class_count, bool by_name) {
   return {from.spec.scale, class_count, by_name ? from.spec.class_width : 0};
 }
 
-TransferReport Transfer(const Weights& from, DetectionModel& to, const ClassMap& classes) {
+TransferReport Transfer(const Weights& from, DetectionModel& to, const ClassTransfer& classes) {
   at::NoGradGuard no_grad;
   TransferReport report;
   const auto copy = [&](const std::string& name, at::Tensor& target) {

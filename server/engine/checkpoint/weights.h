@@ -9,7 +9,7 @@
 
 #include "ATen/ATen.h"
 #include "absl/status/statusor.h"
-#include "server/engine/checkpoint/class_map.h"
+#include "server/engine/checkpoint/class_transfer.h"
 #include "server/engine/checkpoint/train_args.h"
 #include "server/engine/model/detection_model.h"
 
@@ -39,7 +39,7 @@ struct TransferReport {
 // Copies every entry whose name and shape match, BN statistics included. Where `classes` is by
 // name, the last layers of the class branches take over the rows of the classes that it maps; the
 // rows of new classes stay as they are.
-TransferReport Transfer(const Weights& from, DetectionModel& to, const ClassMap& classes = {});
+TransferReport Transfer(const Weights& from, DetectionModel& to, const ClassTransfer& classes = {});
 
 // What a checkpoint says about the training that it comes from.
 struct TrainingRecord {

@@ -33,8 +33,9 @@ BatchPipeline::~BatchPipeline() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void BatchPipeline::StartEpoch(int epoch) {
+void BatchPipeline::StartEpoch(int epoch, int64_t first_position) {
   std::vector<BatchPlan> plan = source_->Plan(epoch);
+  if (!plan.empty()) plan.erase(plan.begin(), plan.begin() + first_position / static_cast<int64_t>(plan[0].images.size()));
   MutexLock lock(mutex_);
   plan_ = std::move(plan);
   opened_ = 0;

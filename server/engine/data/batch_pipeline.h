@@ -42,7 +42,7 @@ class BatchPipeline : public Loader {
   BatchPipeline(std::unique_ptr<BatchSource> source, int threads, int ring);
   ~BatchPipeline() override;
 
-  void StartEpoch(int epoch) override;
+  void StartEpoch(int epoch, int64_t first_position) override;
   absl::StatusOr<std::unique_ptr<Batch>> Next() override;
   void Recycle(std::unique_ptr<Batch> batch) override;
   int64_t batches_per_epoch() const override { return source_->batches_per_epoch(); }

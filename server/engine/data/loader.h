@@ -49,7 +49,7 @@ class Loader {
   virtual ~Loader() = default;
   // Begins epoch `epoch` (0-based): its permutation and random draws depend on (seed, epoch, index) only,
   // never on timing or on the number of threads.
-  virtual void StartEpoch(int epoch) = 0;
+  virtual void StartEpoch(int epoch, int64_t first_position = 0) = 0;
   // The next batch, or nullptr at the end of the epoch. An unreadable image is an error naming it.
   virtual absl::StatusOr<std::unique_ptr<Batch>> Next() = 0;
   // Hands a batch's memory back for reuse.

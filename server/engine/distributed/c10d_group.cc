@@ -13,15 +13,19 @@
 namespace yoke::engine {
 namespace {
 
-c10::intrusive_ptr<c10d::Backend> MakeGloo(const c10::intrusive_ptr<c10d::Store>& store, const GroupOptions& options) {
-  auto gloo = c10d::ProcessGroupGloo::Options::create(std::chrono::seconds(options.timeout_seconds));
+c10::intrusive_ptr<c10d::Backend> MakeGloo(const c10::intrusive_ptr<c10d::Store>& store,
+                                           const GroupOptions& options) {
+  auto gloo =
+      c10d::ProcessGroupGloo::Options::create(std::chrono::seconds(options.timeout_seconds));
   gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForInterface("lo"));
   gloo->threads = 2;
   return c10::make_intrusive<c10d::ProcessGroupGloo>(store, options.rank, options.world_size, gloo);
 }
 
 absl::Status Failed(const char* operation, int rank, const std::string& why) {
-  return absl::UnavailableError(absl::StrCat("rank ", rank, ": ", operation, " with the other ranks failed: ", why.substr(0, why.find('\n'))));
+  return absl::UnavailableError(
+      absl::StrCat("rank ", rank, ": ", operation,
+                   " with the other ranks failed: ", why.substr(0, why.find('\n'))));
 }
 
 }  // namespace
@@ -29,18 +33,25 @@ absl::Status Failed(const char* operation, int rank, const std::string& why) {
 absl::StatusOr<std::shared_ptr<C10dGroup>> C10dGroup::Connect(const GroupOptions& options) {
   std::shared_ptr<C10dGroup> group(new C10dGroup(options));
   try {
-    c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::FileStore>(options.store_path, options.world_size);
+    c10::intrusive_ptr<c10d::Store> store =
+        c10::make_intrusive<c10d::FileStore>(options.store_path, options.world_size);
     store->setTimeout(std::chrono::seconds(options.timeout_seconds));
-    const auto scoped = [&](const char* name) { return c10::make_intrusive<c10d::PrefixStore>(name, store); };
+    const auto scoped = [&](const char* name) {
+      return c10::make_intrusive<c10d::PrefixStore>(name, store);
+    };
     group->side_ = MakeGloo(scoped("side"), options);
-    group->process_group_ = c10::make_intrusive<c10d::ProcessGroup>(scoped("main"), options.rank, options.world_size);
+    group->process_group_ =
+        c10::make_intrusive<c10d::ProcessGroup>(scoped("main"), options.rank, options.world_size);
     if (options.backend == "nccl") {
       YOKE_ASSIGN_OR_RETURN(CudaModule * cuda, CudaModule::Load());
-      group->process_group_->setBackend(c10::DeviceType::CUDA, c10d::ProcessGroup::BackendType::NCCL,
-                                        cuda->MakeNccl(scoped("nccl"), options.rank, options.world_size, options.timeout_seconds));
+      group->process_group_->setBackend(
+          c10::DeviceType::CUDA, c10d::ProcessGroup::BackendType::NCCL,
+          cuda->MakeNccl(scoped("nccl"), options.rank, options.world_size,
+                         options.timeout_seconds));
       group->process_group_->setDefaultBackend(c10d::ProcessGroup::BackendType::NCCL);
     } else {
-      group->process_group_->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO, MakeGloo(scoped("gloo"), options));
+      group->process_group_->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO,
+                                        MakeGloo(scoped("gloo"), options));
       group->process_group_->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
     }
   } catch (const std::exception& error) {
@@ -87,18 +98,19 @@ absl::StatusOr<std::vector<std::string>> C10dGroup::AllGatherBytes(const std::st
   for (int i = 0; i < world_size(); ++i) output[0].push_back(at::zeros({longest}, at::kByte));
   YOKE_RETURN_IF_ERROR(Await("a gather", [&] { return side_->allgather(output, input); }));
   std::vector<std::string> all;
-  for (int i = 0; i < world_size(); ++i) all.emplace_back(static_cast<const char*>(output[0][i].data_ptr()), lengths[0][i].item<int64_t>());
+  for (int i = 0; i < world_size(); ++i)
+    all.emplace_back(static_cast<const char*>(output[0][i].data_ptr()),
+                     lengths[0][i].item<int64_t>());
   return all;
 }
 
-absl::StatusOr<bool> C10dGroup::AnyTrue(bool mine) {
-  std::vector<at::Tensor> flag = {at::full({1}, mine ? 1 : 0, at::kInt)};
+absl::StatusOr<std::vector<int64_t>> C10dGroup::Max(const std::vector<int64_t>& mine) {
+  std::vector<at::Tensor> numbers = {at::tensor(mine, at::kLong)};
   c10d::AllreduceOptions options;
   options.reduceOp = c10d::ReduceOp::MAX;
-  YOKE_RETURN_IF_ERROR(Await("an agreement", [&] { return side_->allreduce(flag, options); }));
-  return flag[0].item<int>() != 0;
+  YOKE_RETURN_IF_ERROR(Await("an agreement", [&] { return side_->allreduce(numbers, options); }));
+  const auto* data = numbers[0].data_ptr<int64_t>();
+  return std::vector<int64_t>(data, data + mine.size());
 }
-
-absl::Status C10dGroup::Barrier() { return AnyTrue(false).status(); }
 
 }  // namespace yoke::engine

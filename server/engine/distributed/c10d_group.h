@@ -1,5 +1,6 @@
-// A group of several ranks over c10d. Collectives of the trainer's tensors go through the process group (gloo or
-// NCCL); small agreements between ranks go through a gloo side group, so that they never touch a device.
+// A group of several ranks over c10d. Collectives of the trainer's tensors go through the process
+// group (gloo or NCCL); small agreements between ranks go through a gloo side group, so that they
+// never touch a device.
 #pragma once
 
 #include <memory>
@@ -19,8 +20,7 @@ class C10dGroup : public Group {
   absl::Status AllReduceSum(at::Tensor& tensor) override;
   absl::Status Broadcast(at::Tensor& tensor, int root) override;
   absl::StatusOr<std::vector<std::string>> AllGatherBytes(const std::string& mine) override;
-  absl::StatusOr<bool> AnyTrue(bool mine) override;
-  absl::Status Barrier() override;
+  absl::StatusOr<std::vector<int64_t>> Max(const std::vector<int64_t>& mine) override;
 
   // For the reducer.
   const c10::intrusive_ptr<c10d::ProcessGroup>& process_group() const { return process_group_; }

@@ -18,8 +18,8 @@ struct GroupOptions {
   int timeout_seconds = 1800;
 };
 
-// Collectives over CPU or device tensors. Blocking; every rank must call the same in the same order.
-// Errors (a peer died, time-out): Unavailable, naming the operation.
+// Collectives over CPU or device tensors. Blocking; every rank must call the same in the same
+// order. Errors (a peer died, time-out): Unavailable, naming the operation.
 class Group {
  public:
   virtual ~Group() = default;
@@ -29,9 +29,12 @@ class Group {
   virtual absl::Status Broadcast(at::Tensor& tensor, int root) = 0;
   // Gathers byte strings of any length; the result is ordered by rank, on every rank.
   virtual absl::StatusOr<std::vector<std::string>> AllGatherBytes(const std::string& mine) = 0;
+  // The largest of each number over the ranks, on every rank. Never touches a device.
+  virtual absl::StatusOr<std::vector<int64_t>> Max(const std::vector<int64_t>& mine) = 0;
+
   // True on every rank as soon as any rank says true: how ranks agree to stop.
-  virtual absl::StatusOr<bool> AnyTrue(bool mine) = 0;
-  virtual absl::Status Barrier() = 0;
+  absl::StatusOr<bool> AnyTrue(bool mine);
+  absl::Status Barrier();
 };
 
 absl::StatusOr<std::shared_ptr<Group>> MakeGroup(const GroupOptions& options);

@@ -1,6 +1,5 @@
 // Which detections are true positives, at ten IoU thresholds, under both protocols.
 #include <algorithm>
-#include <cmath>
 
 #include "server/engine/eval/metrics.h"
 
@@ -10,17 +9,6 @@ namespace {
 constexpr int kThresholds = 10;
 // As numpy's linspace(0.5, 0.95, 10) in float32.
 float Threshold(int i) { return static_cast<float>(0.5 + 0.05 * i); }
-
-float Iou(const GroundTruth& truth, const Detection& detection) {
-  const float w =
-      std::max(0.0f, std::min(truth.x2, detection.x2) - std::max(truth.x1, detection.x1));
-  const float h =
-      std::max(0.0f, std::min(truth.y2, detection.y2) - std::max(truth.y1, detection.y1));
-  const float intersection = w * h;
-  const float areas = (truth.x2 - truth.x1) * (truth.y2 - truth.y1) +
-                      (detection.x2 - detection.x1) * (detection.y2 - detection.y1);
-  return intersection / (areas - intersection + 1e-7f);
-}
 
 struct Pair {
   int truth, detection;
@@ -33,7 +21,7 @@ std::vector<Pair> Pairs(const std::vector<Detection>& detections,
   for (size_t t = 0; t < truths.size(); ++t) {
     for (size_t d = 0; d < detections.size(); ++d) {
       if (truths[t].class_id != detections[d].class_id) continue;
-      const float iou = Iou(truths[t], detections[d]);
+      const float iou = MatchingIou(truths[t], detections[d]);
       if (iou >= Threshold(0)) pairs.push_back({static_cast<int>(t), static_cast<int>(d), iou});
     }
   }

@@ -13,7 +13,6 @@ namespace yoke::engine {
 namespace {
 
 constexpr int kThresholds = 10;
-constexpr int kConfidences = 1000;
 constexpr double kEps = 1e-16;
 constexpr double kSmoothing = 0.1;
 
@@ -22,27 +21,23 @@ struct Row {
   uint16_t correct;
 };
 
-struct ClassCurves {
-  std::vector<double> precision, recall;  // over kConfidences confidences, at IoU 0.5
+// At IoU 0.5, kCurvePoints each.
+struct ClassResult {
+  std::vector<double> precision, recall;    // over the confidence
+  std::vector<double> precision_at_recall;  // over the recall
   double ap[kThresholds] = {};
 };
 
-// numpy.interp: linear between the points, constant outside; xs ascending.
-double Interpolate(double x, const std::vector<double>& xs, const std::vector<double>& ys,
-                   double left) {
-  if (xs.empty() || x < xs.front()) return left;
-  const auto upper = std::upper_bound(xs.begin(), xs.end(), x);
-  if (upper == xs.end()) return ys.back();
-  const size_t i = upper - xs.begin();
-  const double span = xs[i] - xs[i - 1];
-  return span == 0 ? ys[i] : ys[i - 1] + (ys[i] - ys[i - 1]) * (x - xs[i - 1]) / span;
+double Axis(size_t point) {
+  return static_cast<double>(point) / static_cast<double>(kCurvePoints - 1);
 }
 
-ClassCurves CurvesOf(std::vector<Row>& rows, int64_t truths, bool classic) {
-  ClassCurves curves;
-  curves.precision.assign(kConfidences, 0);
-  curves.recall.assign(kConfidences, 0);
-  if (rows.empty()) return curves;
+ClassResult Measure(std::vector<Row>& rows, int64_t truths, bool classic) {
+  ClassResult result;
+  result.precision.assign(kCurvePoints, 0);
+  result.recall.assign(kCurvePoints, 0);
+  result.precision_at_recall.assign(kCurvePoints, 0);
+  if (rows.empty()) return result;
   std::stable_sort(rows.begin(), rows.end(),
                    [](const Row& a, const Row& b) { return a.confidence > b.confidence; });
   for (int t = 0; t < kThresholds; ++t) {
@@ -53,18 +48,25 @@ ClassCurves CurvesOf(std::vector<Row>& rows, int64_t truths, bool classic) {
       recall.push_back(hits / (truths + kEps));
       precision.push_back(hits / (i + 1));
     }
-    curves.ap[t] = AveragePrecision(recall, precision, classic);
+    const PrecisionEnvelope envelope = EnvelopeOf(recall, precision, classic);
+    result.ap[t] = AveragePrecision(envelope);
     if (t > 0) continue;
     // The curves run over falling confidence; on the negated axis they ascend.
     std::vector<double> axis;
     for (const Row& row : rows) axis.push_back(-static_cast<double>(row.confidence));
-    for (int c = 0; c < kConfidences; ++c) {
-      const double confidence = static_cast<double>(c) / (kConfidences - 1);
-      curves.recall[c] = Interpolate(-confidence, axis, recall, 0);
-      curves.precision[c] = Interpolate(-confidence, axis, precision, 1);
+    for (size_t i = 0; i < kCurvePoints; ++i) {
+      result.recall[i] = Interpolate(-Axis(i), axis, recall, 0);
+      result.precision[i] = Interpolate(-Axis(i), axis, precision, 1);
+      result.precision_at_recall[i] =
+          Interpolate(Axis(i), envelope.recall, envelope.precision, envelope.precision.front());
     }
   }
-  return curves;
+  return result;
+}
+
+double F1(const ClassResult& result, size_t point) {
+  const double p = result.precision[point], r = result.recall[point];
+  return 2 * p * r / (p + r + kEps);
 }
 
 // A box filter of odd width about kSmoothing of the curve, edges repeated.
@@ -81,55 +83,57 @@ std::vector<double> Smooth(const std::vector<double>& curve) {
   return smooth;
 }
 
-DetectionMetrics Summarise(const std::map<int, ClassCurves>& curves, bool classic,
-                           std::vector<ClassMetrics>& per_class) {
-  DetectionMetrics metrics;
-  if (curves.empty()) return metrics;
-  std::vector<double> f1(kConfidences, 0);
-  for (const auto& [id, c] : curves) {
-    for (int i = 0; i < kConfidences; ++i)
-      f1[i] +=
-          2 * c.precision[i] * c.recall[i] / (c.precision[i] + c.recall[i] + kEps) / curves.size();
+// The point where the smoothed mean F1 of the classes is highest.
+size_t BestPoint(const std::map<int, ClassResult>& results) {
+  std::vector<double> f1(kCurvePoints, 0);
+  for (const auto& [id, result] : results) {
+    for (size_t i = 0; i < kCurvePoints; ++i)
+      f1[i] += F1(result, i) / static_cast<double>(results.size());
   }
   const std::vector<double> smooth = Smooth(f1);
-  const size_t best = std::max_element(smooth.begin(), smooth.end()) - smooth.begin();
+  return static_cast<size_t>(std::max_element(smooth.begin(), smooth.end()) - smooth.begin());
+}
+
+DetectionMetrics Summarise(const std::map<int, ClassResult>& results, bool classic,
+                           std::vector<ClassMetrics>& per_class) {
+  DetectionMetrics metrics;
+  if (results.empty()) return metrics;
+  const size_t best = BestPoint(results);
+  const auto count = static_cast<double>(per_class.size());
   for (auto& one : per_class) {
-    const ClassCurves& c = curves.at(one.class_id);
-    one.precision = c.precision[best];
-    one.recall = c.recall[best];
-    one.map50 = c.ap[0];
-    one.map5095 = std::accumulate(c.ap, c.ap + kThresholds, 0.0) / kThresholds;
-    metrics.precision += one.precision / per_class.size();
-    metrics.recall += one.recall / per_class.size();
-    metrics.map50 += one.map50 / per_class.size();
-    metrics.map5095 += one.map5095 / per_class.size();
+    const ClassResult& result = results.at(one.class_id);
+    one.precision = result.precision[best];
+    one.recall = result.recall[best];
+    one.map50 = result.ap[0];
+    one.map5095 = std::accumulate(result.ap, result.ap + kThresholds, 0.0) / kThresholds;
+    metrics.precision += one.precision / count;
+    metrics.recall += one.recall / count;
+    metrics.map50 += one.map50 / count;
+    metrics.map5095 += one.map5095 / count;
   }
   metrics.fitness = classic ? 0.1 * metrics.map50 + 0.9 * metrics.map5095 : metrics.map5095;
   return metrics;
 }
 
-}  // namespace
-
-double AveragePrecision(const std::vector<double>& recall, const std::vector<double>& precision,
-                        bool classic) {
-  std::vector<double> r = {0.0}, p = {1.0};
-  r.insert(r.end(), recall.begin(), recall.end());
-  p.insert(p.end(), precision.begin(), precision.end());
-  if (!classic && !recall.empty()) {  // nothing is gained beyond the last recall reached
-    r.push_back(recall.back());
-    p.push_back(0.0);
+Curves CurvesOf(const std::map<int, ClassResult>& results,
+                const std::vector<ClassMetrics>& per_class) {
+  Curves curves;
+  if (results.empty()) return curves;
+  curves.best_f1_confidence = Axis(BestPoint(results));
+  for (const ClassMetrics& one : per_class) {
+    const ClassResult& result = results.at(one.class_id);
+    ClassCurve curve{one.class_id, one.name, result.ap[0]};
+    curve.precision.assign(result.precision.begin(), result.precision.end());
+    curve.recall.assign(result.recall.begin(), result.recall.end());
+    curve.precision_at_recall.assign(result.precision_at_recall.begin(),
+                                     result.precision_at_recall.end());
+    for (size_t i = 0; i < kCurvePoints; ++i) curve.f1.push_back(static_cast<float>(F1(result, i)));
+    curves.classes.push_back(std::move(curve));
   }
-  r.push_back(1.0);
-  p.push_back(0.0);
-  for (size_t i = p.size() - 1; i > 0; --i) p[i - 1] = std::max(p[i - 1], p[i]);
-  double area = 0, previous = 0;
-  for (int i = 0; i <= 100; ++i) {
-    const double value = Interpolate(i / 100.0, r, p, p.front());
-    if (i > 0) area += (previous + value) / 2 / 100;
-    previous = value;
-  }
-  return area;
+  return curves;
 }
+
+}  // namespace
 
 EvalResult Evaluate(const std::vector<ImageResult>& results,
                     const std::vector<std::string>& names) {
@@ -155,17 +159,18 @@ EvalResult Evaluate(const std::vector<ImageResult>& results,
       classic_rows[detection.class_id].push_back({detection.confidence, detection.correct_classic});
     }
   }
-  std::map<int, ClassCurves> curves, classic_curves;
+  std::map<int, ClassResult> measured, classic_measured;
   for (auto& [id, one] : classes) {
     one.class_id = id;
     one.name = id >= 0 && id < static_cast<int>(names.size()) ? names[id] : std::to_string(id);
     out.per_class.push_back(one);
-    curves[id] = CurvesOf(rows[id], one.instances, false);
-    classic_curves[id] = CurvesOf(classic_rows[id], one.instances, true);
+    measured[id] = Measure(rows[id], one.instances, false);
+    classic_measured[id] = Measure(classic_rows[id], one.instances, true);
   }
   std::vector<ClassMetrics> classic_classes = out.per_class;
-  out.metrics = Summarise(curves, false, out.per_class);
-  out.metrics_classic = Summarise(classic_curves, true, classic_classes);
+  out.metrics = Summarise(measured, false, out.per_class);
+  out.metrics_classic = Summarise(classic_measured, true, classic_classes);
+  out.curves = CurvesOf(measured, out.per_class);
   return out;
 }
 

@@ -6,15 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "server/engine/eval/nms.h"
+#include "server/engine/eval/confusion_matrix.h"
+#include "server/engine/eval/curves.h"
+#include "server/engine/eval/detection.h"
 #include "server/engine/observer.h"
 
 namespace yoke::engine {
-
-struct GroundTruth {
-  float x1 = 0, y1 = 0, x2 = 0, y2 = 0;  // same pixel space as the detections
-  int class_id = 0;
-};
 
 // What matching leaves of one detection; small, so that ranks can exchange it.
 struct MatchedDetection {
@@ -40,8 +37,11 @@ struct EvalResult {
   DetectionMetrics metrics_classic;  // protocol 8.1, fitness 0.1 mAP50 + 0.9 mAP50-95
   std::vector<ClassMetrics> per_class;
   int64_t images = 0, instances = 0;
+  Curves curves;              // protocol 8.4
+  ConfusionMatrix confusion;  // counted image by image, see confusion_matrix.h
 };
 
+// Everything but the confusion matrix. Classes that no image has count nowhere.
 EvalResult Evaluate(const std::vector<ImageResult>& results, const std::vector<std::string>& names);
 
 }  // namespace yoke::engine

@@ -4,14 +4,9 @@
 #include <vector>
 
 #include "ATen/ATen.h"
+#include "server/engine/eval/detection.h"
 
 namespace yoke::engine {
-
-struct Detection {
-  float x1 = 0, y1 = 0, x2 = 0, y2 = 0;  // network input px, unclipped
-  float confidence = 0;
-  int class_id = 0;
-};
 
 struct NmsOptions {
   double conf = 0.25, iou = 0.7;

@@ -2,190 +2,44 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
-#include <thread>
+#include <filesystem>
+#include <memory>
+#include <numeric>
+#include <utility>
 
-#include "ATen/core/grad_mode.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
-#include "server/engine/checkpoint/weights.h"
-#include "server/engine/eval/batch_tensors.h"
-#include "server/engine/eval/image_results.h"
+#include "server/engine/eval/class_map.h"
+#include "server/engine/eval/coco_categories.h"
+#include "server/engine/eval/ensemble.h"
+#include "server/engine/eval/inference_model.h"
+#include "server/engine/eval/max_det.h"
+#include "server/engine/eval/predictions.h"
+#include "server/engine/plots/run_plots.h"
 
 namespace yoke::engine {
 namespace {
 
-// What a rank found in its shard.
-struct Shard {
-  std::vector<ImageResult> images;
-  double box_loss = 0, cls_loss = 0, dfl_loss = 0;  // sums over batches
-  int64_t batches = 0;
-};
-
-float Clip(double value, int limit) {
-  return static_cast<float>(std::clamp(value, 0.0, static_cast<double>(limit)));
-}
-
-// Network px -> original px, clipped to the image. As protocol 8.1 does, one gain serves both axes.
-template <typename Box>
-Box ToOriginal(Box box, const BatchImage& image) {
-  const double gain = image.gain_y;
-  box.x1 = Clip((box.x1 - image.pad_left) / gain, image.original.width);
-  box.x2 = Clip((box.x2 - image.pad_left) / gain, image.original.width);
-  box.y1 = Clip((box.y1 - image.pad_top) / gain, image.original.height);
-  box.y2 = Clip((box.y2 - image.pad_top) / gain, image.original.height);
-  return box;
-}
-
-template <typename Box>
-std::vector<Box> ToOriginal(const std::vector<Box>& boxes, const BatchImage& image) {
-  std::vector<Box> scaled;
-  for (const Box& box : boxes) scaled.push_back(ToOriginal(box, image));
-  return scaled;
-}
-
-std::vector<std::vector<GroundTruth>> TruthsOf(const Batch& batch) {
-  std::vector<std::vector<GroundTruth>> truths(batch.images.size());
-  const auto width = static_cast<float>(batch.width), height = static_cast<float>(batch.height);
-  for (const BatchLabel& label : batch.labels) {
-    const float x = label.x * width, y = label.y * height;
-    const float half_w = label.w * width / 2, half_h = label.h * height / 2;
-    truths[label.image].push_back(
-        {x - half_w, y - half_h, x + half_w, y + half_h, static_cast<int>(label.class_id)});
-  }
-  return truths;
-}
-
-// One batch through network, criterion, suppression and matching.
-void ValidateBatch(DetectionModel& model, const Batch& batch, const ValConfig& config,
-                   const DetectionLoss* loss, at::Device device, Shard& shard) {
-  const HeadMaps maps = model.Forward(ImagesOf(batch, device));
-  if (loss != nullptr) {
-    const at::Tensor items =
-        loss->Compute(maps, TargetsOf(batch, device)).items_3.to(at::kCPU, at::kDouble);
-    shard.box_loss += items[0].item<double>();
-    shard.cls_loss += items[1].item<double>();
-    shard.dfl_loss += items[2].item<double>();
-  }
-  ++shard.batches;
-  NmsOptions nms;
-  nms.conf = config.conf;
-  nms.iou = config.iou;
-  nms.max_det = config.max_det;
-  nms.multi_label = model.spec().class_count > 1 && !config.single_cls;
-  nms.agnostic = config.single_cls;
-  std::vector<std::vector<Detection>> detections = NonMaxSuppression(model.Decode(maps), nms);
-  const std::vector<std::vector<GroundTruth>> truths = TruthsOf(batch);
-  for (size_t i = 0; i < batch.images.size(); ++i) {
-    if (config.single_cls) {
-      for (Detection& detection : detections[i]) detection.class_id = 0;
-    }
-    shard.images.push_back(MatchImage(detections[i], truths[i],
-                                      ToOriginal(detections[i], batch.images[i]),
-                                      ToOriginal(truths[i], batch.images[i])));
-  }
-}
-
-// The largest number among the ranks, and their sum.
-struct Across {
-  int64_t max = 0, sum = 0;
-};
-absl::StatusOr<Across> OverRanks(int64_t mine, Group& group) {
-  YOKE_ASSIGN_OR_RETURN(const std::vector<std::string> all,
-                        group.AllGatherBytes(std::to_string(mine)));
-  Across across;
-  for (const std::string& one : all) {
-    across.max = std::max<int64_t>(across.max, std::stoll(one));
-    across.sum += std::stoll(one);
-  }
-  return across;
-}
-
-// Puts the shards of all ranks together, in the order of ranks.
-absl::StatusOr<Shard> Gather(const Shard& mine, Group& group) {
-  std::string bytes(4 * sizeof(double), '\0');
-  const double numbers[4] = {mine.box_loss, mine.cls_loss, mine.dfl_loss,
-                             static_cast<double>(mine.batches)};
-  std::memcpy(bytes.data(), numbers, sizeof(numbers));
-  bytes += EncodeImageResults(mine.images);
-  YOKE_ASSIGN_OR_RETURN(const std::vector<std::string> all, group.AllGatherBytes(bytes));
-  Shard whole;
-  for (const std::string& one : all) {
-    double theirs[4];
-    if (one.size() < sizeof(theirs)) return absl::InternalError("a rank sent half a result");
-    std::memcpy(theirs, one.data(), sizeof(theirs));
-    whole.box_loss += theirs[0];
-    whole.cls_loss += theirs[1];
-    whole.dfl_loss += theirs[2];
-    whole.batches += static_cast<int64_t>(theirs[3]);
-    YOKE_RETURN_IF_ERROR(DecodeImageResults(one.substr(sizeof(theirs)), whole.images));
-  }
-  return whole;
-}
-
-// Ranks hold unequal numbers of batches, so all count the rounds of the longest shard: those who
-// are done still answer whether to stop.
-absl::StatusOr<bool> ValidateShard(DetectionModel& model, Loader& loader, const ValConfig& config,
-                                   const DetectionLoss* loss, at::Device device, Group& group,
-                                   Observer& observer, const StopSignal& stop, Shard& shard) {
-  YOKE_ASSIGN_OR_RETURN(const Across rounds, OverRanks(loader.batches_per_epoch(), group));
-  YOKE_ASSIGN_OR_RETURN(const Across images, OverRanks(loader.images_per_epoch(), group));
-  loader.StartEpoch(0);
-  for (int64_t round = 0; round < rounds.max; ++round) {
-    YOKE_ASSIGN_OR_RETURN(const bool stopped, group.AnyTrue(stop.requested()));
-    if (stopped) return true;
-    YOKE_ASSIGN_OR_RETURN(std::unique_ptr<Batch> batch, loader.Next());
-    if (batch == nullptr) continue;
-    ValidateBatch(model, *batch, config, loss, device, shard);
-    loader.Recycle(std::move(batch));
-    const int64_t done = static_cast<int64_t>(shard.images.size()) * group.world_size();
-    observer.OnProgress(std::min(done, images.sum), images.sum, "images");
-  }
-  return false;
-}
+constexpr char kPredictionsFile[] = "predictions.json";
+constexpr int kNoTraining = -1;   // in place of an epoch
+constexpr int kBatchesReady = 4;  // over all ranks: each holds whole batches
 
 const std::vector<std::string>& SourcesOf(const DataYaml& yaml, const std::string& split) {
   return split == "train" ? yaml.train : split == "test" ? yaml.test : yaml.val;
 }
 
-// A model over a data set whose classes it knows, ready to run.
-absl::StatusOr<std::shared_ptr<DetectionModel>> LoadModel(const std::string& path,
-                                                          const ValConfig& config,
-                                                          const DataYaml& yaml, at::Device device) {
-  YOKE_ASSIGN_OR_RETURN(const Weights weights, ReadWeights(path));
-  const size_t classes = yaml.names.size();
-  if (static_cast<size_t>(weights.spec.class_count) != classes && !config.single_cls) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, " knows ", weights.spec.class_count, " classes and ", yaml.yaml_path, " names ",
-        classes, "; validate weights on the data set they were trained for"));
-  }
-  YOKE_ASSIGN_OR_RETURN(std::shared_ptr<DetectionModel> model,
-                        DetectionModel::Create(weights.spec));
-  Transfer(weights, *model);
-  model->Fuse();
-  model->to(device);
-  return model;
-}
-
-}  // namespace
-
-absl::StatusOr<ValidationResult> Validate(DetectionModel& model, Loader& loader,
-                                          const std::vector<std::string>& names,
-                                          const ValConfig& config, const DetectionLoss* loss,
-                                          at::Device device, Group& group, Observer& observer,
-                                          const StopSignal& stop) {
-  const at::NoGradGuard no_gradients;
-  model.eval();
-  const auto begin = std::chrono::steady_clock::now();
-  Shard mine;
+ValidationResult Evaluated(PassResult passed, const std::vector<std::string>& names,
+                           double seconds) {
+  Shard& whole = passed.whole;
   ValidationResult result;
-  YOKE_ASSIGN_OR_RETURN(result.stopped, ValidateShard(model, loader, config, loss, device, group,
-                                                      observer, stop, mine));
-  if (result.stopped) return result;
-  YOKE_ASSIGN_OR_RETURN(const Shard whole, Gather(mine, group));
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  result.images_per_second = static_cast<double>(whole.images.size()) / seconds.count();
+  result.stopped = passed.stopped;
+  if (passed.stopped) return result;
+  result.images_per_second = static_cast<double>(whole.images.size()) / seconds;
   result.eval = Evaluate(whole.images, names);
+  result.eval.confusion = std::move(whole.confusion);
+  for (const std::vector<ImageResult>& member : whole.members)
+    result.members.push_back({.eval = Evaluate(member, names)});
   if (whole.batches > 0) {
     const auto batches = static_cast<double>(whole.batches);
     result.box_loss = whole.box_loss / batches;
@@ -195,39 +49,181 @@ absl::StatusOr<ValidationResult> Validate(DetectionModel& model, Loader& loader,
   return result;
 }
 
+double SecondsSince(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// The `val` task as one rank goes through it.
+class ValidationRun {
+ public:
+  ValidationRun(const ValConfig& config, at::Device device, Group& group, Observer& observer)
+      : config_(config), device_(device), group_(group), observer_(observer) {}
+
+  absl::StatusOr<ValidationResult> Run(const StopSignal& stop) {
+    YOKE_ASSIGN_OR_RETURN(yaml_, ReadDataYaml(config_.data));
+    YOKE_RETURN_IF_ERROR(LoadModels());
+    YOKE_RETURN_IF_ERROR(ScanData());
+    const std::unique_ptr<Loader> loader = MakeLoader();
+    observer_.OnPhase("val");
+    const std::unique_ptr<RunPlots> plots = MakePlots();
+    if (plots != nullptr) {
+      pass_.watch = [&plots](int64_t position, const Batch& batch, const auto& detections) {
+        plots->OnValBatch(kNoTraining, position, batch, detections);
+      };
+    }
+    const auto begin = std::chrono::steady_clock::now();
+    YOKE_ASSIGN_OR_RETURN(PassResult passed,
+                          RunPass(pass_, *loader, config_, device_, group_, observer_, stop));
+    const double seconds = SecondsSince(begin);
+    const std::vector<ImageDetections> detections = std::move(passed.whole.detections);
+    ValidationResult result = Evaluated(std::move(passed), match_.names, seconds);
+    if (result.stopped) return result;
+    for (size_t m = 0; m < result.members.size(); ++m) {
+      result.members[m].model = config_.models[m];
+      result.members[m].weight = pass_.ensemble.weights[m];
+    }
+    if (leads() && !result.members.empty()) LogClasses(result);
+    if (plots != nullptr) plots->Finish(result.eval.curves, result.eval.confusion);
+    if (config_.save_json) {
+      result.coco = EvaluateCoco(CocoImages(split_, detections));
+      if (leads()) YOKE_RETURN_IF_ERROR(SavePredictions(detections));
+    }
+    return result;
+  }
+
+ private:
+  bool leads() const { return group_.rank() == 0; }
+
+  absl::Status LoadModels() {
+    YOKE_ASSIGN_OR_RETURN(pass_.ensemble, ResolveEnsemble(config_.ensemble, config_.models.size()));
+    std::vector<ClassList> lists;
+    for (const std::string& path : config_.models) {
+      YOKE_ASSIGN_OR_RETURN(InferenceModel loaded, LoadForInference(path, device_, at::kFloat));
+      lists.push_back({path, loaded.names});
+      models_.push_back(std::move(loaded.model));
+    }
+    YOKE_ASSIGN_OR_RETURN(match_,
+                          MatchDataSet(lists, {yaml_.yaml_path, yaml_.names}, config_.single_cls));
+    for (size_t m = 0; m < models_.size(); ++m)
+      pass_.networks.push_back({models_[m].get(), match_.maps[m]});
+    pass_.classes = static_cast<int>(match_.names.size());
+    pass_.images_at_once = std::max<int64_t>(config_.batch / group_.world_size(), 1);
+    pass_.ensemble.agnostic = config_.single_cls;
+    pass_.ensemble.conf = config_.conf;
+    pass_.ensemble.knows = KnownClasses(match_.maps, match_.names.size());
+    if (!leads()) return absl::OkStatus();
+    for (const std::string& note : match_.notes) observer_.OnLog(note);
+    for (const std::string& warning : match_.warnings) observer_.OnWarning(warning);
+    return absl::OkStatus();
+  }
+
+  absl::Status ScanData() {
+    const std::vector<std::string>& sources = SourcesOf(yaml_, config_.split);
+    if (sources.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(yaml_.yaml_path, ": no '", config_.split,
+                                                     ":' in it; add one or choose another split"));
+    }
+    observer_.OnPhase("scan");
+    ScanOptions scan;
+    scan.class_count = static_cast<int>(yaml_.names.size());
+    scan.single_cls = config_.single_cls;
+    scan.skip_bad = config_.on_bad_label == "skip";
+    scan.cache_dir = config_.cache_dir;
+    scan.threads = std::max(config_.workers, 1);
+    if (leads()) {  // all ranks find the same
+      scan.warn = [&](const std::string& sentence) { observer_.OnWarning(sentence); };
+    }
+    YOKE_ASSIGN_OR_RETURN(split_, ScanSplit(sources, scan));
+    std::string warning;
+    config_.max_det = MaxDetFor(config_.max_det, MostObjects(split_), &warning);
+    pass_.ensemble.max_det = config_.max_det;
+    if (leads() && !warning.empty()) observer_.OnWarning(warning);
+    return absl::OkStatus();
+  }
+
+  // Batches are those of a single rank, whatever the number of ranks: with rect a batch's images
+  // decide each other's padding, and the figures must not depend on it.
+  std::unique_ptr<Loader> MakeLoader() const {
+    LoaderOptions options;
+    options.batch = static_cast<int>(config_.batch);
+    options.imgsz = config_.imgsz;
+    options.threads = std::max(config_.workers, 1);
+    options.rank = group_.rank();
+    options.world_size = group_.world_size();
+    options.ring = std::max(kBatchesReady / group_.world_size(), 2);
+    return MakeValLoader(split_, options, config_.rect);
+  }
+
+  std::unique_ptr<RunPlots> MakePlots() const {
+    if (!leads() || !config_.plots || config_.run_dir.empty()) return nullptr;
+    RunPlots::Options options;
+    options.run_dir = config_.run_dir;
+    options.names = match_.names;
+    options.val = &split_;
+    options.warn = [this](const std::string& sentence) { observer_.OnWarning(sentence); };
+    return std::make_unique<RunPlots>(std::move(options));
+  }
+
+  // Side by side, for people.
+  void LogClasses(const ValidationResult& result) const {
+    std::string line = "mAP50-95 by class: all together";
+    for (const MemberResult& member : result.members)
+      absl::StrAppend(&line, ", ", std::filesystem::path(member.model).filename().string());
+    observer_.OnLog(line);
+    for (size_t c = 0; c < result.eval.per_class.size(); ++c) {
+      const ClassMetrics& one = result.eval.per_class[c];
+      line = absl::StrFormat("%22s %7.4f", one.name, one.map5095);
+      for (const MemberResult& member : result.members)
+        absl::StrAppendFormat(&line, " %7.4f", member.eval.per_class[c].map5095);
+      observer_.OnLog(line);
+    }
+  }
+
+  absl::Status SavePredictions(const std::vector<ImageDetections>& detections) const {
+    const std::string path = absl::StrCat(config_.run_dir, "/", kPredictionsFile);
+    std::string warning;
+    YOKE_RETURN_IF_ERROR(
+        WritePredictions(path, split_, detections, CategoryIds(match_.names), &warning));
+    if (!warning.empty()) observer_.OnWarning(warning);
+    observer_.OnLog(absl::StrCat("detections: ", path));
+    return absl::OkStatus();
+  }
+
+  ValConfig config_;
+  const at::Device device_;
+  Group& group_;
+  Observer& observer_;
+  DataYaml yaml_;
+  Split split_;
+  std::vector<std::shared_ptr<DetectionModel>> models_;
+  ClassMatch match_;
+  ValidationPass pass_;
+};
+
+}  // namespace
+
+absl::StatusOr<ValidationResult> Validate(DetectionModel& model, Loader& loader,
+                                          const std::vector<std::string>& names,
+                                          const ValConfig& config, const DetectionLoss* loss,
+                                          at::Device device, Group& group, Observer& observer,
+                                          const StopSignal& stop, BatchWatch watch) {
+  ClassMap classes(static_cast<size_t>(model.spec().class_count), 0);
+  if (!config.single_cls) std::iota(classes.begin(), classes.end(), 0);
+  ValidationPass pass;
+  pass.networks = {{&model, std::move(classes)}};
+  pass.classes = static_cast<int>(names.size());
+  pass.loss = loss;
+  pass.watch = std::move(watch);
+  const auto begin = std::chrono::steady_clock::now();
+  YOKE_ASSIGN_OR_RETURN(PassResult passed,
+                        RunPass(pass, loader, config, device, group, observer, stop));
+  return Evaluated(std::move(passed), names, SecondsSince(begin));
+}
+
 absl::StatusOr<ValidationResult> RunValidation(const ValConfig& config, at::Device device,
                                                Group& group, Observer& observer,
                                                const StopSignal& stop) {
-  YOKE_ASSIGN_OR_RETURN(const DataYaml yaml, ReadDataYaml(config.data));
-  YOKE_ASSIGN_OR_RETURN(const std::shared_ptr<DetectionModel> model,
-                        LoadModel(config.models.front(), config, yaml, device));
-  const std::vector<std::string>& sources = SourcesOf(yaml, config.split);
-  if (sources.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(yaml.yaml_path, ": no '", config.split,
-                                                   ":' in it; add one or choose another split"));
-  }
-  observer.OnPhase("scan");
-  ScanOptions scan;
-  scan.class_count = static_cast<int>(yaml.names.size());
-  scan.single_cls = config.single_cls;
-  scan.skip_bad = config.on_bad_label == "skip";
-  scan.cache_dir = config.cache_dir;
-  scan.threads = std::max(config.workers, 1);
-  if (group.rank() == 0) {  // all ranks find the same
-    scan.warn = [&](const std::string& sentence) { observer.OnWarning(sentence); };
-  }
-  YOKE_ASSIGN_OR_RETURN(const Split split, ScanSplit(sources, scan));
-  LoaderOptions options;
-  options.batch = static_cast<int>(std::max<int64_t>(config.batch / group.world_size(), 1));
-  options.imgsz = config.imgsz;
-  options.threads = std::max(config.workers, 1);
-  options.rank = group.rank();
-  options.world_size = group.world_size();
-  const std::unique_ptr<Loader> loader = MakeValLoader(split, options, config.rect);
-  observer.OnPhase("val");
-  const std::vector<std::string> names =
-      config.single_cls ? std::vector<std::string>{"item"} : yaml.names;
-  return Validate(*model, *loader, names, config, nullptr, device, group, observer, stop);
+  return ValidationRun(config, device, group, observer).Run(stop);
 }
 
 }  // namespace yoke::engine

@@ -1,11 +1,14 @@
 #include "server/engine/label/detector.h"
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "c10/core/InferenceMode.h"
 #include "common/base/status_macros.h"
-#include "server/engine/checkpoint/weights.h"
+#include "server/engine/eval/inference_model.h"
 
 namespace yoke::engine {
 namespace {
@@ -19,13 +22,12 @@ absl::StatusOr<at::ScalarType> TypeOf(const std::string& amp, at::Device device)
       "amp=", amp, " is not possible here; use auto, off, bf16", device.is_cpu() ? "" : ", fp16"));
 }
 
-absl::Status CheckClasses(const std::vector<int>& classes, const Weights& weights,
-                          const std::string& model) {
-  for (int id : classes) {
-    if (id >= 0 && id < weights.spec.class_count) continue;
-    return absl::InvalidArgumentError(absl::StrCat("classes: ", id, " is no class of ", model,
-                                                   ", which has 0 to ",
-                                                   weights.spec.class_count - 1));
+absl::Status CheckClasses(const LabelConfig& config, size_t classes) {
+  for (int id : config.classes) {
+    if (id >= 0 && static_cast<size_t>(id) < classes) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "classes: ", id, " is no class of ", absl::StrJoin(config.models, ", "),
+        config.models.size() == 1 ? ", which has 0 to " : ", which have 0 to ", classes - 1));
   }
   return absl::OkStatus();
 }
@@ -49,38 +51,49 @@ at::Tensor ImagesOf(absl::Span<const LabelInput> batch, at::Device device, at::S
 }  // namespace
 
 absl::StatusOr<Detector> Detector::Load(const LabelConfig& config, at::Device device) {
-  if (config.models.size() != 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("labelling takes one model, not ", config.models.size()));
-  }
-  const std::string& path = config.models.front();
   YOKE_ASSIGN_OR_RETURN(const at::ScalarType type, TypeOf(config.amp, device));
-  YOKE_ASSIGN_OR_RETURN(Weights weights, ReadWeights(path));
-  YOKE_RETURN_IF_ERROR(CheckClasses(config.classes, weights, path));
   Detector detector(device, type);
-  YOKE_ASSIGN_OR_RETURN(detector.model_, DetectionModel::Create(weights.spec));
-  const TransferReport transfer = Transfer(weights, *detector.model_);
-  if (transfer.copied != transfer.total) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": ", transfer.skipped.size(), " of ", transfer.total,
-        " tensors are missing or of another shape, the first is ", transfer.skipped.front()));
-  }
-  try {
-    detector.model_->eval();
-    detector.model_->Fuse();
-    detector.model_->to(device, type);
-  } catch (const c10::Error& error) {
-    return absl::InternalError(absl::StrCat("cannot move ", path, " to ", device.str(), ": ",
-                                            error.what_without_backtrace()));
-  }
-  detector.names_ = std::move(weights.names);
+  YOKE_ASSIGN_OR_RETURN(detector.ensemble_, ResolveEnsemble(config.ensemble, config.models.size()));
+  YOKE_RETURN_IF_ERROR(detector.LoadMembers(config));
+  YOKE_RETURN_IF_ERROR(CheckClasses(config, detector.names_.size()));
+  detector.SetUpSuppression(config);
   if (device.is_cpu()) detector.lanes_ = std::make_unique<Lanes>(config.batch);
-  detector.nms_.conf = config.conf;
-  detector.nms_.iou = config.iou;
-  detector.nms_.max_det = config.max_det;
-  detector.nms_.agnostic = config.agnostic_nms;
-  detector.nms_.classes = config.classes;
   return detector;
+}
+
+absl::Status Detector::LoadMembers(const LabelConfig& config) {
+  std::vector<ClassList> lists;
+  for (const std::string& path : config.models) {
+    YOKE_ASSIGN_OR_RETURN(InferenceModel loaded, LoadForInference(path, device_, type_));
+    lists.push_back({path, std::move(loaded.names)});
+    members_.push_back({.model = std::move(loaded.model)});
+  }
+  YOKE_ASSIGN_OR_RETURN(ClassMatch match, MatchModels(lists));
+  for (size_t m = 0; m < members_.size(); ++m) members_[m].classes = match.maps[m];
+  ensemble_.knows = KnownClasses(match.maps, match.names.size());
+  names_ = std::move(match.names);
+  notes_ = std::move(match.notes);
+  return absl::OkStatus();
+}
+
+void Detector::SetUpSuppression(const LabelConfig& config) {
+  ensemble_.conf = config.conf;
+  ensemble_.max_det = config.max_det;
+  ensemble_.agnostic = config.agnostic_nms;
+  for (size_t m = 0; m < members_.size(); ++m) {
+    Member& member = members_[m];
+    member.asked = ensemble_.weights[m] > 0;
+    member.nms.conf = members_.size() > 1 ? MemberConfidence(ensemble_, config.conf) : config.conf;
+    member.nms.iou = config.iou;
+    member.nms.max_det = config.max_det;
+    member.nms.agnostic = config.agnostic_nms;
+    if (config.classes.empty()) continue;
+    for (size_t id = 0; id < member.classes.size(); ++id) {
+      if (std::count(config.classes.begin(), config.classes.end(), member.classes[id]) > 0)
+        member.nms.classes.push_back(static_cast<int>(id));
+    }
+    member.asked = member.asked && !member.nms.classes.empty();
+  }
 }
 
 absl::StatusOr<std::vector<std::vector<Detection>>> Detector::Detect(
@@ -99,12 +112,22 @@ absl::StatusOr<Detector::Detections> Detector::DetectOneByOne(absl::Span<const L
   return detections;
 }
 
+Detector::Detections Detector::Find(const Member& member, const at::Tensor& images_BCHW) const {
+  if (!member.asked) return Detections(static_cast<size_t>(images_BCHW.size(0)));
+  Detections found = NonMaxSuppression(member.model->Predict(images_BCHW), member.nms);
+  for (std::vector<Detection>& detections : found) {
+    for (Detection& d : detections) d.class_id = member.classes[static_cast<size_t>(d.class_id)];
+  }
+  return found;
+}
+
 absl::StatusOr<Detector::Detections> Detector::DetectAtOnce(
     absl::Span<const LabelInput> batch) const {
-  Detections detections;
+  std::vector<Detections> found;  // by member
   try {
     const c10::InferenceMode no_gradients;
-    detections = NonMaxSuppression(model_->Predict(ImagesOf(batch, device_, type_)), nms_);
+    const at::Tensor images_BCHW = ImagesOf(batch, device_, type_);
+    for (const Member& member : members_) found.push_back(Find(member, images_BCHW));
   } catch (const c10::OutOfMemoryError& error) {
     return absl::ResourceExhaustedError(
         absl::StrCat("not enough memory for ", batch.size(),
@@ -112,7 +135,13 @@ absl::StatusOr<Detector::Detections> Detector::DetectAtOnce(
   } catch (const std::exception& error) {
     return absl::InternalError(absl::StrCat("the network failed: ", error.what()));
   }
+  Detections detections = found.size() == 1 ? std::move(found[0]) : Detections(batch.size());
   for (size_t i = 0; i < batch.size(); ++i) {
+    if (found.size() > 1) {
+      std::vector<std::vector<Detection>> votes;
+      for (Detections& member : found) votes.push_back(std::move(member[i]));
+      detections[i] = Fuse(votes, ensemble_);
+    }
     for (Detection& detection : detections[i]) detection = ToPhoto(detection, batch[i].fit);
   }
   return detections;

@@ -1,4 +1,5 @@
-// Weights ready to find objects in batches of letterboxed images.
+// Weights, of one model or of several together, ready to find objects in batches of letterboxed
+// images.
 #pragma once
 
 #include <memory>
@@ -8,6 +9,8 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "server/engine/config.h"
+#include "server/engine/eval/class_map.h"
+#include "server/engine/eval/ensemble.h"
 #include "server/engine/eval/nms.h"
 #include "server/engine/label/image_reader.h"
 #include "server/engine/label/lanes.h"
@@ -17,8 +20,8 @@ namespace yoke::engine {
 
 class Detector {
  public:
-  // Reads, fuses and moves the weights. Errors: ReadWeights'; InvalidArgument for a value of
-  // `config` that cannot be used, saying which are possible.
+  // Reads, fuses and moves the weights. Errors: LoadForInference's and MatchModels';
+  // InvalidArgument for a value of `config` that cannot be used, saying which are possible.
   static absl::StatusOr<Detector> Load(const LabelConfig& config, at::Device device);
 
   // Per image its detections in px of the photo, clipped to it, by descending confidence. REQUIRES:
@@ -26,20 +29,34 @@ class Detector {
   // ResourceExhausted: not enough memory. Internal: LibTorch's reason.
   absl::StatusOr<std::vector<std::vector<Detection>>> Detect(absl::Span<const LabelInput> batch);
 
+  // Of all models, see MatchModels.
   const std::vector<std::string>& names() const { return names_; }
+  // For people: how the models' classes are matched.
+  const std::vector<std::string>& notes() const { return notes_; }
 
  private:
+  struct Member {
+    std::shared_ptr<DetectionModel> model;
+    ClassMap classes;  // in `names_`
+    NmsOptions nms;
+    bool asked = true;  // has a vote, and knows a class that is to be kept
+  };
+  using Detections = std::vector<std::vector<Detection>>;
+
   Detector(at::Device device, at::ScalarType type) : device_(device), type_(type) {}
 
-  using Detections = std::vector<std::vector<Detection>>;
+  absl::Status LoadMembers(const LabelConfig& config);
+  void SetUpSuppression(const LabelConfig& config);
   absl::StatusOr<Detections> DetectAtOnce(absl::Span<const LabelInput> batch) const;
   absl::StatusOr<Detections> DetectOneByOne(absl::Span<const LabelInput> batch);
+  // By image, in px of the network's input. Throws what LibTorch throws.
+  Detections Find(const Member& member, const at::Tensor& images_BCHW) const;
 
   at::Device device_;
   at::ScalarType type_;  // what the network computes in
-  NmsOptions nms_;
-  std::vector<std::string> names_;
-  std::shared_ptr<DetectionModel> model_;
+  std::vector<std::string> names_, notes_;
+  std::vector<Member> members_;
+  EnsembleOptions ensemble_;      // of several
   std::unique_ptr<Lanes> lanes_;  // on CPUs
 };
 

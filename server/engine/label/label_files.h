@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "server/engine/data/image.h"
-#include "server/engine/eval/nms.h"
+#include "server/engine/eval/detection.h"
 
 namespace yoke::engine {
 

@@ -6,7 +6,7 @@
 
 #include "opencv2/core/mat.hpp"
 #include "server/engine/data/image.h"
-#include "server/engine/eval/nms.h"
+#include "server/engine/eval/detection.h"
 
 namespace yoke::engine {
 

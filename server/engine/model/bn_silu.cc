@@ -19,6 +19,8 @@ using torch::autograd::variable_list;
 // Pixels below which a second thread costs more than it helps.
 constexpr int64_t kPixelsPerThreadMin = 512;
 
+int64_t PixelsOf(const at::Tensor& map) { return map.size(0) * map.size(2) * map.size(3); }
+
 // T as the kernels name it, for a tensor of floats or bfloat16.
 template <typename Work>
 auto WithType(const at::Tensor& tensor, const Work& work) {
@@ -46,8 +48,6 @@ at::Tensor AsRows(const at::Tensor& map, at::ScalarType type) {
   const at::Tensor plain = map.to(type);
   return IsRows(plain) ? plain : plain.contiguous(at::MemoryFormat::ChannelsLast);
 }
-
-int64_t PixelsOf(const at::Tensor& map) { return map.size(0) * map.size(2) * map.size(3); }
 
 // REQUIRES: AsRows.
 template <typename T>
@@ -85,47 +85,45 @@ at::Tensor SumParts(int64_t pixels, int64_t channels, const Work& work) {
   return sums.sum(0);
 }
 
+// Of one layer's input. (C) float64.
 struct Statistics {
-  at::Tensor mean, inverse_std;  // (C) float64
-  double count = 0;              // pixels, of all ranks
+  at::Tensor mean, variance, inverse_std;
+  double count = 0;  // pixels, of all ranks
 };
 
-// Mean and deviation, as [C sums, C sums of squares, count] over ranks.
-Statistics Measure(const at::Tensor& x, const BatchNormState& state, at::Tensor& variance) {
-  const int64_t pixels = PixelsOf(x), channels = x.size(1);
-  // Any value of a channel lies near its mean.
-  const at::Tensor shift = x[0].select(1, 0).select(1, 0).to(at::kFloat).contiguous();
-  const at::Tensor sums = SumParts(
-      pixels, channels, [&](int64_t first, int64_t count, double* sum, double* sum_of_squares) {
-        WithType(x, [&](auto zero) {
-          using T = decltype(zero);
-          kernels::BnSums<T>(RowsOf<const T>(x, first, count), shift.data_ptr<float>(), sum,
-                             sum_of_squares);
-        });
-      });
-  Statistics statistics;
-  statistics.count = static_cast<double>(pixels);
-  const at::Tensor off = sums.narrow(0, 0, channels) / statistics.count;
-  statistics.mean = off + shift;
-  variance = sums.narrow(0, channels, channels) / statistics.count - off * off;
+// Makes statistics of this rank's pixels those of all ranks' and derives the rest of them.
+void Share(const BatchNormState& state, Statistics& s) {
   if (state.exchange != nullptr) {
-    const at::Tensor& mean = statistics.mean;
-    at::Tensor all = at::cat({mean * statistics.count, (variance + mean * mean) * statistics.count,
-                              at::full({1}, statistics.count, at::kDouble)});
+    const int64_t channels = s.mean.size(0);
+    at::Tensor all = at::cat({s.mean * s.count, (s.variance + s.mean * s.mean) * s.count,
+                              at::full({1}, s.count, s.mean.options())});
     state.exchange->Sum(all);
-    statistics.count = all[2 * channels].item<double>();
-    statistics.mean = all.narrow(0, 0, channels) / statistics.count;
-    variance =
-        all.narrow(0, channels, channels) / statistics.count - statistics.mean * statistics.mean;
+    s.count = all[2 * channels].item<double>();
+    s.mean = all.narrow(0, 0, channels) / s.count;
+    s.variance = all.narrow(0, channels, channels) / s.count - s.mean * s.mean;
   }
-  variance.clamp_min_(0);
-  statistics.inverse_std = (variance + state.eps).rsqrt();
-  return statistics;
+  s.variance.clamp_min_(0);
+  s.inverse_std = (s.variance + state.eps).rsqrt();
 }
 
-// a and b of z = a x + b.
+// Moves the running statistics.
+void Follow(const BatchNormState& state, const Statistics& s) {
+  const double unbiased = s.count / std::max(s.count - 1, 1.0);
+  at::Tensor mean = state.running_mean, var = state.running_var;
+  mean.lerp_(s.mean.to(at::kFloat), state.momentum);
+  var.lerp_((s.variance * unbiased).to(at::kFloat), state.momentum);
+}
+
+void Save(AutogradContext* context, const at::Tensor& x, const Variable& weight,
+          const Variable& bias, const Statistics& s, const BatchNormState& state) {
+  context->save_for_backward({x, weight, bias, s.mean, s.inverse_std});
+  context->saved_data["count"] = s.count;
+  context->saved_data["exchange"] = reinterpret_cast<int64_t>(state.exchange);
+}
+
+// a and b of z = a x + b, (C) float32.
 struct Affine {
-  at::Tensor a, b;  // (C) float32
+  at::Tensor a, b;
 };
 Affine AffineOf(const at::Tensor& mean, const at::Tensor& inverse_std, const at::Tensor& weight,
                 const at::Tensor& bias) {
@@ -133,18 +131,59 @@ Affine AffineOf(const at::Tensor& mean, const at::Tensor& inverse_std, const at:
   return {a.to(at::kFloat), (bias.detach().to(at::kDouble) - mean * a).to(at::kFloat)};
 }
 
+// What follows from d = dL/dz. dL/dx = a d + k1 x + k0, which is
+// a (d - mean(d) - (x - mean) r^2 mean(d (x - mean))).
+struct Gradients {
+  at::Tensor weight, bias;  // (C) float32, of this rank: they are added up with all others
+  at::Tensor k0, k1;        // (C) float32
+};
+// `sums`: [C of d, C of d (x - mean)] of this rank.
+Gradients GradientsOf(AutogradContext* context, const at::Tensor& weight, const at::Tensor& mean,
+                      const at::Tensor& inverse_std, at::Tensor sums) {
+  const int64_t channels = mean.size(0);
+  Gradients gradients;
+  gradients.bias = sums.narrow(0, 0, channels).to(at::kFloat);
+  gradients.weight = (sums.narrow(0, channels, channels) * inverse_std).to(at::kFloat);
+  auto* exchange = reinterpret_cast<StatisticsExchange*>(context->saved_data["exchange"].toInt());
+  if (exchange != nullptr) exchange->Sum(sums);
+  const double count = context->saved_data["count"].toDouble();
+  const at::Tensor a = weight.detach().to(at::kDouble) * inverse_std;
+  const at::Tensor slope =
+      -a * inverse_std * inverse_std * sums.narrow(0, channels, channels) / count;
+  gradients.k1 = slope.to(at::kFloat);
+  gradients.k0 = (-a * sums.narrow(0, 0, channels) / count - mean * slope).to(at::kFloat);
+  return gradients;
+}
+
 struct CpuFunction : torch::autograd::Function<CpuFunction> {
+  static Statistics Measure(const at::Tensor& x, const BatchNormState& state) {
+    const int64_t pixels = PixelsOf(x), channels = x.size(1);
+    // Any value of a channel lies near its mean.
+    const at::Tensor shift = x[0].select(1, 0).select(1, 0).to(at::kFloat).contiguous();
+    const at::Tensor sums = SumParts(
+        pixels, channels, [&](int64_t first, int64_t count, double* sum, double* sum_of_squares) {
+          WithType(x, [&](auto zero) {
+            using T = decltype(zero);
+            kernels::BnSums<T>(RowsOf<const T>(x, first, count), shift.data_ptr<float>(), sum,
+                               sum_of_squares);
+          });
+        });
+    Statistics s;
+    s.count = static_cast<double>(pixels);
+    const at::Tensor off = sums.narrow(0, 0, channels) / s.count;
+    s.mean = off + shift;
+    s.variance = sums.narrow(0, channels, channels) / s.count - off * off;
+    Share(state, s);
+    return s;
+  }
+
   static Variable forward(AutogradContext* context, const Variable& x_given, const Variable& weight,
                           const Variable& bias, BatchNormState state) {
-    const at::Tensor x =
-        AsRows(x_given, x_given.scalar_type() == at::kBFloat16 ? at::kBFloat16 : at::kFloat);
-    at::Tensor variance;
-    const Statistics statistics = Measure(x, state, variance);
-    const double unbiased = statistics.count / std::max(statistics.count - 1, 1.0);
-    state.running_mean.lerp_(statistics.mean.to(at::kFloat), state.momentum);
-    state.running_var.lerp_((variance * unbiased).to(at::kFloat), state.momentum);
-
-    const Affine z = AffineOf(statistics.mean, statistics.inverse_std, weight, bias);
+    const bool reduced = x_given.scalar_type() == at::kBFloat16;
+    const at::Tensor x = AsRows(x_given, reduced ? at::kBFloat16 : at::kFloat);
+    const Statistics s = Measure(x, state);
+    Follow(state, s);
+    const Affine z = AffineOf(s.mean, s.inverse_std, weight, bias);
     at::Tensor y = at::empty_like(x, {}, at::MemoryFormat::ChannelsLast);
     const int64_t pixels = PixelsOf(x);
     ForParts(pixels, PartsOf(pixels), [&](int64_t, int64_t first, int64_t count) {
@@ -154,57 +193,80 @@ struct CpuFunction : torch::autograd::Function<CpuFunction> {
                                   z.b.data_ptr<float>(), RowsOf<T>(y, first, count));
       });
     });
-    context->save_for_backward({x, weight, bias, statistics.mean, statistics.inverse_std});
-    context->saved_data["count"] = statistics.count;
-    context->saved_data["exchange"] = reinterpret_cast<int64_t>(state.exchange);
+    Save(context, x, weight, bias, s, state);
     return y;
   }
 
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
+  static variable_list backward(AutogradContext* context, variable_list outputs) {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3],
                      &inverse_std = saved[4];
-    const double count = context->saved_data["count"].toDouble();
-    auto* exchange = reinterpret_cast<StatisticsExchange*>(context->saved_data["exchange"].toInt());
-    const at::Tensor grad_y = AsRows(gradients[0], x.scalar_type());
+    const at::Tensor grad_y = AsRows(outputs[0], x.scalar_type());
     const int64_t pixels = PixelsOf(x), channels = x.size(1);
     const Affine z = AffineOf(mean, inverse_std, weight, bias);
     const at::Tensor mean_float = mean.to(at::kFloat);
-    at::Tensor sums =
-        SumParts(pixels, channels, [&](int64_t first, int64_t part, double* sum_d, double* sum_dx) {
+    const at::Tensor sums = SumParts(
+        pixels, channels, [&](int64_t first, int64_t count, double* sum_d, double* sum_dx) {
           WithType(x, [&](auto zero) {
             using T = decltype(zero);
-            kernels::BnSiluBackwardSums<T>(RowsOf<const T>(grad_y, first, part),
-                                           RowsOf<const T>(x, first, part), z.a.data_ptr<float>(),
+            kernels::BnSiluBackwardSums<T>(RowsOf<const T>(grad_y, first, count),
+                                           RowsOf<const T>(x, first, count), z.a.data_ptr<float>(),
                                            z.b.data_ptr<float>(), mean_float.data_ptr<float>(),
                                            sum_d, sum_dx);
           });
         });
-    // The parameters' gradients are this rank's; they are added up with all others.
-    const at::Tensor grad_bias = sums.narrow(0, 0, channels).to(at::kFloat);
-    const at::Tensor grad_weight =
-        (sums.narrow(0, channels, channels) * inverse_std).to(at::kFloat);
-    if (exchange != nullptr) exchange->Sum(sums);
-    // dL/dx = a (d - mean(d) - (x - mean) r^2 mean(d (x - mean)))
-    const at::Tensor a = weight.detach().to(at::kDouble) * inverse_std;
-    const at::Tensor slope =
-        -a * inverse_std * inverse_std * sums.narrow(0, channels, channels) / count;
-    const at::Tensor k1 = slope.to(at::kFloat);
-    const at::Tensor k0 = (-a * sums.narrow(0, 0, channels) / count - mean * slope).to(at::kFloat);
+    const Gradients gradients = GradientsOf(context, weight, mean, inverse_std, sums);
     at::Tensor grad_x = at::empty_like(x, {}, at::MemoryFormat::ChannelsLast);
-    ForParts(pixels, PartsOf(pixels), [&](int64_t, int64_t first, int64_t part) {
+    ForParts(pixels, PartsOf(pixels), [&](int64_t, int64_t first, int64_t count) {
       WithType(x, [&](auto zero) {
         using T = decltype(zero);
-        kernels::BnSiluBackward<T>(RowsOf<const T>(grad_y, first, part),
-                                   RowsOf<const T>(x, first, part), z.a.data_ptr<float>(),
-                                   z.b.data_ptr<float>(), k0.data_ptr<float>(),
-                                   k1.data_ptr<float>(), RowsOf<T>(grad_x, first, part));
+        kernels::BnSiluBackward<T>(RowsOf<const T>(grad_y, first, count),
+                                   RowsOf<const T>(x, first, count), z.a.data_ptr<float>(),
+                                   z.b.data_ptr<float>(), gradients.k0.data_ptr<float>(),
+                                   gradients.k1.data_ptr<float>(), RowsOf<T>(grad_x, first, count));
       });
     });
-    return {grad_x, grad_weight, grad_bias, Variable()};
+    return {grad_x, gradients.weight, gradients.bias, Variable()};
   }
 };
 
+at::Tensor PerChannel(const at::Tensor& values) {
+  return values.to(at::kFloat).reshape({1, -1, 1, 1});
+}
+
+struct TensorFunction : torch::autograd::Function<TensorFunction> {
+  static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight,
+                          const Variable& bias, BatchNormState state) {
+    const at::Tensor map = x.to(at::kFloat);
+    Statistics s;
+    s.count = static_cast<double>(PixelsOf(x));
+    s.mean = map.mean({0, 2, 3}).to(at::kDouble);
+    s.variance = (map - PerChannel(s.mean)).square_().mean({0, 2, 3}).to(at::kDouble);
+    Share(state, s);
+    Follow(state, s);
+    const Affine z = AffineOf(s.mean, s.inverse_std, weight, bias);
+    Save(context, x, weight, bias, s, state);
+    return at::silu(map * PerChannel(z.a) + PerChannel(z.b)).to(x.scalar_type());
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list outputs) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3],
+                     &inverse_std = saved[4];
+    const Affine z = AffineOf(mean, inverse_std, weight, bias);
+    const at::Tensor map = x.to(at::kFloat);
+    const at::Tensor d =
+        at::silu_backward(outputs[0].to(at::kFloat), map * PerChannel(z.a) + PerChannel(z.b));
+    const at::Tensor sums =
+        at::cat({d.sum({0, 2, 3}), (d * (map - PerChannel(mean))).sum({0, 2, 3})}).to(at::kDouble);
+    const Gradients gradients = GradientsOf(context, weight, mean, inverse_std, sums);
+    const at::Tensor grad_x =
+        d * PerChannel(z.a) + map * PerChannel(gradients.k1) + PerChannel(gradients.k0);
+    return {grad_x.to(x.scalar_type()), gradients.weight, gradients.bias, Variable()};
+  }
+};
+
+// LibTorch's own BatchNorm for the device, computed again in the backward pass.
 struct DeviceFunction : torch::autograd::Function<DeviceFunction> {
   static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight,
                           const Variable& bias, BatchNormState state) {
@@ -215,7 +277,7 @@ struct DeviceFunction : torch::autograd::Function<DeviceFunction> {
     return at::silu_(y);
   }
 
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
+  static variable_list backward(AutogradContext* context, variable_list outputs) {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3],
                      &inverse_std = saved[4];
@@ -224,7 +286,7 @@ struct DeviceFunction : torch::autograd::Function<DeviceFunction> {
     at::Tensor mean_copy = mean, variance = inverse_std.pow(-2).sub_(eps);
     const at::Tensor y =
         std::get<0>(at::native_batch_norm(x, weight, bias, mean_copy, variance, false, 0.0, eps));
-    const at::Tensor grad_y = at::silu_backward(gradients[0], y);
+    const at::Tensor grad_y = at::silu_backward(outputs[0], y);
     auto [grad_x, grad_weight, grad_bias] = at::native_batch_norm_backward(
         grad_y, x, weight, {}, {}, mean, inverse_std, true, eps, {true, true, true});
     return {grad_x, grad_weight, grad_bias, Variable()};
@@ -233,9 +295,15 @@ struct DeviceFunction : torch::autograd::Function<DeviceFunction> {
 
 }  // namespace
 
+at::Tensor BatchNormSiluInTensors(const at::Tensor& x, const at::Tensor& weight,
+                                  const at::Tensor& bias, const BatchNormState& state) {
+  return TensorFunction::apply(x, weight, bias, state);
+}
+
 at::Tensor BatchNormSilu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                          const BatchNormState& state) {
   if (x.is_cpu()) return CpuFunction::apply(x, weight, bias, state);
+  if (state.exchange != nullptr) return TensorFunction::apply(x, weight, bias, state);
   return DeviceFunction::apply(x, weight, bias, state);
 }
 

@@ -28,4 +28,8 @@ struct BatchNormState {
 at::Tensor BatchNormSilu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                          const BatchNormState& state);
 
+// The same in plain tensor operations, on any device: what synchronised BatchNorm is on devices.
+at::Tensor BatchNormSiluInTensors(const at::Tensor& x, const at::Tensor& weight,
+                                  const at::Tensor& bias, const BatchNormState& state);
+
 }  // namespace yoke::engine

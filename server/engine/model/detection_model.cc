@@ -184,6 +184,12 @@ void DetectionModel::FreezeLayers(const std::vector<int>& layers, bool statistic
   impl_->head->dfl->weight.requires_grad_(false);
 }
 
+void DetectionModel::SynchronizeStatistics(StatisticsExchange* exchange) {
+  for (const auto& module : modules()) {
+    if (auto block = std::dynamic_pointer_cast<ConvBlock>(module)) block->exchange = exchange;
+  }
+}
+
 void DetectionModel::train(bool on) {
   torch::nn::Module::train(on);
   for (const auto& layer : impl_->still) layer->train(false);

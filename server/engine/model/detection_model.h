@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/engine/model/bn_silu.h"
 #include "server/engine/model/head_maps.h"
 #include "torch/nn/module.h"
 
@@ -60,6 +61,9 @@ class DetectionModel : public torch::nn::Module {
   // `statistics`: their BatchNorms stay in eval mode too, whatever train() says.
   void FreezeLayers(const std::vector<int>& layers, bool statistics);
   void train(bool on = true) override;
+  // BatchNorm in training takes its statistics over all ranks of `exchange`, which must outlive the
+  // model's use.
+  void SynchronizeStatistics(StatisticsExchange* exchange);
 
  protected:
   DetectionModel(const ModelSpec& spec, const FreshModel& fresh);

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "ATen/core/grad_mode.h"
-#include "ATen/ops/_foreach_lerp.h"
 #include "common/base/status_macros.h"
 
 namespace yoke::engine {
@@ -11,14 +10,6 @@ namespace {
 
 constexpr double kDecayMax = 0.9999;
 constexpr double kRampUpdates = 2000;
-
-std::vector<at::Tensor> FloatingEntries(const DetectionModel& model) {
-  std::vector<at::Tensor> entries;
-  for (const auto& [name, tensor] : StateOf(model)) {
-    if (tensor.is_floating_point()) entries.push_back(tensor.detach());
-  }
-  return entries;
-}
 
 }  // namespace
 
@@ -37,23 +28,27 @@ void CopyState(const std::map<std::string, at::Tensor>& from, DetectionModel& to
   }
 }
 
-absl::StatusOr<std::unique_ptr<Ema>> Ema::Create(DetectionModel& model, at::Device device) {
+absl::StatusOr<std::unique_ptr<Ema>> Ema::Create(DetectionModel& model, const FlatModel& flat) {
   auto ema = std::make_unique<Ema>();
   YOKE_ASSIGN_OR_RETURN(ema->model_, DetectionModel::Create(model.spec()));
-  ema->model_->to(device);
-  CopyState(StateOf(model), *ema->model_);
+  ema->model_->to(flat.values().device());
   for (at::Tensor& parameter : ema->model_->parameters()) parameter.set_requires_grad(false);
+  CopyState(StateOf(model), *ema->model_);  // what is not floating, too
+  ema->averages_ = flat.Follow(*ema->model_);
+  ema->followed_ = flat.values();
   ema->model_->eval();
-  ema->averages_ = FloatingEntries(*ema->model_);
-  ema->followed_ = FloatingEntries(model);
   return ema;
 }
 
 void Ema::Update() {
-  const at::NoGradGuard no_gradients;
   ++updates_;
   const double decay = kDecayMax * (1 - std::exp(-static_cast<double>(updates_) / kRampUpdates));
-  at::_foreach_lerp_(averages_, followed_, 1 - decay);
+  averages_.lerp_(followed_, 1 - decay);
+}
+
+void Ema::Restart() {
+  averages_.copy_(followed_);
+  updates_ = 0;
 }
 
 }  // namespace yoke::engine

@@ -1,33 +1,34 @@
-// The exponential moving average of a model's weights: what is validated and saved.
+// The exponential moving average of a model's state: what is validated and saved.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
-#include "server/engine/model/detection_model.h"
+#include "server/engine/train/flat_model.h"
 
 namespace yoke::engine {
 
 class Ema {
  public:
-  // Starts as a copy of `model` and follows it: its parameters and buffers must stay the same
-  // tensors.
-  static absl::StatusOr<std::unique_ptr<Ema>> Create(DetectionModel& model, at::Device device);
+  // Starts as a copy of `model` and follows it. `flat` holds `model` and must outlive this.
+  static absl::StatusOr<std::unique_ptr<Ema>> Create(DetectionModel& model, const FlatModel& flat);
 
   // After an optimiser step: every floating entry of the state, BatchNorm statistics included,
   // moves to the followed model's with decay 0.9999 (1 - exp(-updates / 2000)).
   void Update();
+  // Starts over as a copy.
+  void Restart();
 
   DetectionModel& model() { return *model_; }
+  const at::Tensor& values() const { return averages_; }  // laid out as FlatModel::values()
   int64_t updates() const { return updates_; }
   void set_updates(int64_t updates) { updates_ = updates; }
 
  private:
   std::shared_ptr<DetectionModel> model_;
-  std::vector<at::Tensor> averages_, followed_;  // floating entries, in the same order
+  at::Tensor averages_, followed_;
   int64_t updates_ = 0;
 };
 

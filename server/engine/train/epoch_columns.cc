@@ -1,9 +1,19 @@
 #include "server/engine/train/epoch_columns.h"
 
+#include <cmath>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace yoke::engine {
+namespace {
+
+// The reference rounds losses and metrics before it writes them, but not the rates.
+double Rounded(double value) {
+  return std::abs(value) < 1e10 ? std::round(value * 1e5) / 1e5 : value;
+}
+
+}  // namespace
 
 std::vector<std::pair<std::string, double>> EpochColumns(const EpochReport& report) {
   const DetectionMetrics& metrics = report.metrics;
@@ -13,6 +23,7 @@ std::vector<std::pair<std::string, double>> EpochColumns(const EpochReport& repo
       {"metrics/recall(B)", metrics.recall},    {"metrics/mAP50(B)", metrics.map50},
       {"metrics/mAP50-95(B)", metrics.map5095}, {"val/box_loss", report.val_box_loss},
       {"val/cls_loss", report.val_cls_loss},    {"val/dfl_loss", report.val_dfl_loss}};
+  for (auto& [name, value] : columns) value = Rounded(value);
   for (size_t i = 0; i < report.lr.size(); ++i) {
     columns.emplace_back(absl::StrCat("lr/pg", i), report.lr[i]);
   }

@@ -9,7 +9,8 @@
 
 namespace yoke::engine {
 
-// "train/box_loss" ... "lr/pg2"; without the epoch and the time.
+// "train/box_loss" ... "lr/pg2"; without the epoch and the time. Losses and metrics are rounded to
+// 5 decimals.
 std::vector<std::pair<std::string, double>> EpochColumns(const EpochReport& report);
 
 // What the epoch's validation came to: the columns "metrics/..." and "val/...", then "fitness".

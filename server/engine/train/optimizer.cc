@@ -5,54 +5,22 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "torch/nn/utils/clip_grad.h"
-#include "torch/optim/adam.h"
-#include "torch/optim/adamw.h"
-#include "torch/optim/sgd.h"
+#include "server/engine/train/optimizer_rules.h"
 
 namespace yoke::engine {
 namespace {
 
-constexpr double kGradientNormMax = 10;
-constexpr double kAdamBeta2 = 0.999;
 constexpr double kLongTrainingSteps = 10000;
-enum Group : size_t { kWeights = 0, kNorms = 1, kBiases = 2, kGroupCount = 3 };
+constexpr double kClassBranchScale = 3;  // under MuSGD
 
-// Normalisation layers are the parts called "bn"; their weights have one dimension.
-Group GroupOf(const std::string& name, const at::Tensor& parameter) {
-  if (absl::StrContains(name, "bias")) return kBiases;
-  return parameter.dim() == 1 ? kNorms : kWeights;
-}
-
-template <typename Options>
-std::vector<torch::optim::OptimizerParamGroup> MakeGroups(
-    const std::vector<std::pair<std::string, at::Tensor>>& parameters, const Options& options,
-    double weight_decay) {
-  std::vector<std::vector<at::Tensor>> members(kGroupCount);
-  for (const auto& [name, parameter] : parameters) {
-    members[GroupOf(name, parameter)].push_back(parameter);
-  }
-  std::vector<torch::optim::OptimizerParamGroup> groups;
-  for (size_t i = 0; i < kGroupCount; ++i) {
-    Options own = options;
-    own.weight_decay(i == kWeights ? weight_decay : 0.0);
-    groups.emplace_back(members[i], std::make_unique<Options>(own));
-  }
-  return groups;
-}
-
-// Calls `visit(name, tensor)` for each buffer of a parameter's state.
-template <typename State, typename Visit>
-void VisitAdam(State& state, const Visit& visit) {
-  visit("exp_avg.", state.exp_avg());
-  visit("exp_avg_sq.", state.exp_avg_sq());
-}
+// The class branch of the head, as the reference names it.
+bool IsClassBranch(const std::string& name) { return absl::StrContains(name, ".cv3."); }
 
 }  // namespace
 
-OptimizerConfig ResolveOptimizer(const OptimizerConfig& given, int class_count, int64_t images,
-                                 int64_t batch, int nbs, int epochs,
-                                 const std::vector<std::string>& user_set) {
+OptimizerConfig ResolveOptimizer(const OptimizerConfig& given, const std::string& auto_long,
+                                 int class_count, int64_t images, int64_t batch, int nbs,
+                                 int epochs, const std::vector<std::string>& user_set) {
   if (given.kind != "auto") return given;
   const auto free = [&](const char* key) {
     return std::find(user_set.begin(), user_set.end(), key) == user_set.end();
@@ -61,7 +29,7 @@ OptimizerConfig ResolveOptimizer(const OptimizerConfig& given, int class_count, 
   const double steps = std::ceil(static_cast<double>(images) / step_images) * epochs;
   OptimizerConfig config = given;
   const bool is_long = steps > kLongTrainingSteps;
-  config.kind = is_long ? "SGD" : "AdamW";
+  config.kind = is_long ? auto_long : "AdamW";
   if (free("lr0")) {
     config.lr0 = is_long ? 0.01 : std::round(0.002 * 5 / (4 + class_count) * 1e6) / 1e6;
   }
@@ -70,105 +38,138 @@ OptimizerConfig ResolveOptimizer(const OptimizerConfig& given, int class_count, 
   return config;
 }
 
-absl::StatusOr<std::unique_ptr<Optimizer>> Optimizer::Create(const OptimizerConfig& config,
-                                                             DetectionModel& model) {
-  std::unique_ptr<Optimizer> made(new Optimizer);
-  for (const auto& entry : model.named_parameters()) {
-    if (entry.value().requires_grad()) made->parameters_.emplace_back(entry.key(), entry.value());
+std::vector<ParameterGroup> GroupsOf(const std::string& kind) {
+  std::vector<ParameterGroup> groups = {
+      {.name = "weight", .decays = true}, {.name = "bn"}, {.name = "bias", .is_bias = true}};
+  if (kind != "MuSGD") return groups;
+  groups.push_back({.name = "muon", .decays = true, .is_muon = true});
+  std::vector<ParameterGroup> split;
+  for (const ParameterGroup& group : groups) {
+    ParameterGroup classes = group;
+    classes.name += "*";
+    classes.lr_scale = kClassBranchScale;
+    split.push_back(classes);
+    split.push_back(group);
   }
-  const auto betas = std::make_tuple(config.momentum, kAdamBeta2);
-  made->adam_ = true;
-  if (config.kind == "SGD") {
-    made->adam_ = false;
-    torch::optim::SGDOptions options(config.lr0);
-    options.momentum(config.momentum).nesterov(config.momentum > 0);
-    made->optimizer_ = std::make_unique<torch::optim::SGD>(
-        MakeGroups(made->parameters_, options, config.weight_decay), options);
-  } else if (config.kind == "Adam") {
-    torch::optim::AdamOptions options(config.lr0);
-    options.betas(betas);
-    made->optimizer_ = std::make_unique<torch::optim::Adam>(
-        MakeGroups(made->parameters_, options, config.weight_decay), options);
-  } else if (config.kind == "AdamW") {
-    torch::optim::AdamWOptions options(config.lr0);
-    options.betas(betas);
-    made->optimizer_ = std::make_unique<torch::optim::AdamW>(
-        MakeGroups(made->parameters_, options, config.weight_decay), options);
-  } else {
-    return absl::InvalidArgumentError(
-        absl::StrCat("optimizer=", config.kind, " is unknown; use auto, SGD, Adam or AdamW"));
-  }
-  return made;
+  return split;
 }
 
-void Optimizer::SetRates(const IterationRates& rates) {
-  auto& groups = optimizer_->param_groups();
+int GroupOf(const std::vector<ParameterGroup>& groups, const std::string& name,
+            const at::Tensor& parameter) {
+  const bool muon =
+      std::any_of(groups.begin(), groups.end(), [](const auto& g) { return g.is_muon; });
+  // Normalisation layers are the parts called "bn"; their weights have one dimension.
+  std::string wanted = muon && parameter.dim() == 4      ? "muon"
+                       : absl::StrContains(name, "bias") ? "bias"
+                       : parameter.dim() == 1            ? "bn"
+                                                         : "weight";
+  if (muon && IsClassBranch(name)) wanted += "*";
   for (size_t i = 0; i < groups.size(); ++i) {
-    groups[i].options().set_lr(i == kBiases ? rates.bias_lr : rates.lr);
-    if (adam_) continue;  // the Adams know no warm-up of momentum
-    auto& options = static_cast<torch::optim::SGDOptions&>(groups[i].options());
-    options.momentum(rates.momentum);
+    if (groups[i].name == wanted) return static_cast<int>(i);
+  }
+  return 0;
+}
+
+absl::StatusOr<std::unique_ptr<Optimizer>> Optimizer::Create(const OptimizerConfig& config,
+                                                             FlatModel& flat) {
+  std::unique_ptr<Optimizer> made = MakeOptimizerRule(config, flat);
+  if (made != nullptr) return made;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "optimizer=", config.kind,
+      " is unknown; use auto, SGD, MuSGD, Adam, AdamW, Adamax, NAdam, RAdam or RMSProp"));
+}
+
+void Optimizer::AddGroups(const std::vector<std::string>& buffers,
+                          const std::vector<std::string>& scalars) {
+  const std::vector<ParameterGroup> rules = GroupsOf(config_.kind);
+  for (size_t i = 0; i < rules.size(); ++i) {
+    Group group{rules[i],
+                static_cast<int>(i),
+                flat_.group_values(static_cast<int>(i)),
+                flat_.group_gradients(static_cast<int>(i)),
+                {}};
+    for (const std::string& name : buffers) group.buffers[name] = at::zeros_like(group.values);
+    for (const std::string& name : scalars) {
+      group.buffers[name] = at::zeros({}, group.values.options());
+    }
+    groups_.push_back(std::move(group));
   }
 }
 
-void Optimizer::Step() {
-  std::vector<at::Tensor> parameters;
-  for (const auto& [name, parameter] : parameters_) parameters.push_back(parameter);
-  torch::nn::utils::clip_grad_norm_(parameters, kGradientNormMax);
-  optimizer_->step();
-  ZeroGradients();
+void Optimizer::Step(const IterationRates& rates, const StepScale& scale) {
+  const at::NoGradGuard no_gradients;
+  const bool on_cpu = flat_.values().is_cpu();
+  if (on_cpu && scale.found_inf.item<float>() != 0) return;
+  const std::vector<double> lr = RatesOf(rates);
+  for (Group& group : groups_) {
+    if (group.values.numel() == 0) continue;
+    std::vector<at::Tensor> before;
+    if (!on_cpu && !GuardsItself()) {
+      before.push_back(group.values.clone());
+      for (const auto& [name, buffer] : group.buffers) before.push_back(buffer.clone());
+    }
+    Update(group, lr[static_cast<size_t>(group.index)], rates.momentum,
+           group.rule.decays ? config_.weight_decay : 0, scale);
+    if (before.empty()) continue;
+    const at::Tensor bad = scale.found_inf != 0;
+    size_t i = 0;
+    group.values.copy_(at::where(bad, before[i++], group.values));
+    for (auto& [name, buffer] : group.buffers) buffer.copy_(at::where(bad, before[i++], buffer));
+  }
 }
 
-// Not zero_grad(), which first detaches in place: gradients that live in the reducer's buckets
-// refuse.
-void Optimizer::ZeroGradients() {
-  for (auto& [name, parameter] : parameters_) parameter.mutable_grad().reset();
+std::vector<double> Optimizer::RatesOf(const IterationRates& rates) const {
+  std::vector<double> lr;
+  for (const Group& group : groups_) {
+    lr.push_back(group.rule.is_bias ? rates.BiasLr(group.rule.lr_scale)
+                                    : rates.Lr(group.rule.lr_scale));
+  }
+  return lr;
 }
 
+// By parameter, so that a state fits whatever else is trained and however it lies in memory.
 std::map<std::string, at::Tensor> Optimizer::State() const {
-  std::map<std::string, at::Tensor> buffers;
-  for (const auto& [name, parameter] : parameters_) {
-    const auto found = optimizer_->state().find(parameter.unsafeGetTensorImpl());
-    if (found == optimizer_->state().end()) continue;
-    const auto keep = [&, key = name](const char* kind, const at::Tensor& buffer) {
-      if (buffer.defined()) buffers[kind + key] = buffer.detach().to(at::kCPU).clone();
-    };
-    if (auto* adam = dynamic_cast<torch::optim::AdamParamState*>(found->second.get())) {
-      VisitAdam(*adam, keep);
-      buffers["step." + name] = at::tensor(adam->step(), at::kLong);
-    } else if (auto* adamw = dynamic_cast<torch::optim::AdamWParamState*>(found->second.get())) {
-      VisitAdam(*adamw, keep);
-      buffers["step." + name] = at::tensor(adamw->step(), at::kLong);
-    } else if (auto* sgd = dynamic_cast<torch::optim::SGDParamState*>(found->second.get())) {
-      keep("momentum.", sgd->momentum_buffer());
-    }
-  }
-  return buffers;
+  std::map<std::string, at::Tensor> state;
+  ForEachBuffer([&](const std::string& name, const at::Tensor& buffer) {
+    state[name] = buffer.to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+  });
+  return state;
 }
 
-void Optimizer::LoadState(const std::map<std::string, at::Tensor>& state) {
-  const bool is_adamw = dynamic_cast<torch::optim::AdamW*>(optimizer_.get()) != nullptr;
-  for (const auto& [name, parameter] : parameters_) {
-    const auto take = [&, key = name](const std::string& kind) {
-      const auto found = state.find(kind + key);
-      return found == state.end() ? at::Tensor() : found->second.to(parameter.device()).clone();
-    };
-    const auto fill_adam = [&](auto made) {
-      if (!take("step.").defined()) return;
-      made->step(take("step.").template item<int64_t>());
-      made->exp_avg(take("exp_avg."));
-      made->exp_avg_sq(take("exp_avg_sq."));
-      optimizer_->state()[parameter.unsafeGetTensorImpl()] = std::move(made);
-    };
-    if (is_adamw) {
-      fill_adam(std::make_unique<torch::optim::AdamWParamState>());
-    } else if (adam_) {
-      fill_adam(std::make_unique<torch::optim::AdamParamState>());
-    } else if (take("momentum.").defined()) {
-      auto made = std::make_unique<torch::optim::SGDParamState>();
-      made->momentum_buffer(take("momentum."));
-      optimizer_->state()[parameter.unsafeGetTensorImpl()] = std::move(made);
+bool Optimizer::LoadState(const std::map<std::string, at::Tensor>& state) {
+  bool complete = true;
+  ForEachBuffer([&](const std::string& name, at::Tensor buffer) {
+    const auto found = state.find(name);
+    if (found != state.end() && found->second.sizes() == buffer.sizes()) {
+      buffer.copy_(found->second);
+    } else {
+      complete = false;
     }
+  });
+  return complete;
+}
+
+void Optimizer::ForEachBuffer(
+    const std::function<void(const std::string&, const at::Tensor&)>& visit) const {
+  for (const Group& group : groups_) {
+    const std::vector<FlatEntry> members = flat_.members(group.index);
+    for (const auto& [name, buffer] : group.buffers) {
+      if (buffer.dim() == 0) {
+        visit(absl::StrCat(name, ".", group.rule.name), buffer);
+        continue;
+      }
+      for (const FlatEntry& entry : members) {
+        const int64_t first = entry.offset - members.front().offset;
+        visit(absl::StrCat(name, ".", entry.name),
+              buffer.narrow(0, first, entry.tensor.numel()).view(entry.tensor.sizes()));
+      }
+    }
+  }
+}
+
+void Optimizer::Reset() {
+  for (Group& group : groups_) {
+    for (auto& [name, buffer] : group.buffers) buffer.zero_();
   }
 }
 

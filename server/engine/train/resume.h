@@ -5,41 +5,29 @@
 
 #include "absl/status/statusor.h"
 #include "server/engine/checkpoint/state.h"
-#include "server/engine/model/detection_model.h"
-#include "server/engine/observer.h"
-#include "server/engine/train/early_stop.h"
-#include "server/engine/train/ema.h"
 #include "server/engine/train/identity.h"
-#include "server/engine/train/optimizer.h"
+#include "server/engine/train/training_setup.h"
 
 namespace yoke::engine {
 
-// Where a training is, apart from its tensors. Taken at the end of an epoch.
-struct Progress {
-  int epochs_done = 0;
-  int64_t iteration = 0;          // of the next iteration, over the whole run
-  int64_t last_step = -1;         // iteration of the last optimiser step
-  double seconds = 0;             // trained so far, over all attempts
-  DetectionMetrics best_metrics;  // of the best epoch
-};
-
-// What a state must agree on with the run that continues it.
-struct Identity {
-  ModelSpec spec;
-  std::string optimizer;  // kind
-  DataIdentity data;
-};
-
-// Everything a training needs to go on exactly as it would have.
-TrainState CaptureState(const Progress& progress, const EarlyStop& stop, const Identity& identity,
-                        DetectionModel& model, Ema& ema, const Optimizer& optimizer);
+// Everything a training needs to go on exactly as it would have, between any two iterations, on any
+// number of ranks. Gradients accumulated since the last step are added up over the ranks, so every
+// rank of `group` must call it.
+absl::StatusOr<TrainState> CaptureState(const TrainingSetup& setup, const Progress& progress,
+                                        Group& group);
 
 // InvalidArgument: the state was saved with other classes or other images; says what differs.
 absl::Status CheckData(const TrainState& state, const DataIdentity& now);
 
 // The reverse of CaptureState. InvalidArgument: the state is of another network, or CheckData's.
-absl::StatusOr<Progress> RestoreState(const TrainState& state, const Identity& identity,
-                                      EarlyStop& stop, DetectionModel& model, Ema& ema,
-                                      Optimizer& optimizer, Observer& observer);
+absl::Status RestoreState(const TrainState& state, Group& group, TrainingSetup& setup,
+                          Observer& observer);
+
+// Weights, averages and the optimiser's buffers alone.
+void RestoreTensors(const TrainState& state, TrainingSetup& setup);
+
+// The state that config.resume means. NotFound: there is none. InvalidArgument: that run, another
+// one than config.run_dir, has no epoch left to train. `warning` names a damaged newer state.
+absl::StatusOr<TrainState> LoadResumable(const TrainConfig& config, std::string* warning);
 
 }  // namespace yoke::engine

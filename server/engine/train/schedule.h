@@ -22,10 +22,17 @@ struct ScheduleConfig {
 };
 
 struct IterationRates {
-  double lr = 0;       // of weights
-  double bias_lr = 0;  // of biases
+  double target = 0;          // the rate that warm-up leads to
+  double warmth = 1;          // how far it has come, from 0 to 1
+  double warmup_bias_lr = 0;  // where biases begin
   double momentum = 0;
   int accumulate = 1;  // iterations per optimiser step
+
+  // Of a group whose rate is `scale` times that of most.
+  double Lr(double scale = 1) const { return scale * target * warmth; }
+  double BiasLr(double scale = 1) const {
+    return warmup_bias_lr + (scale * target - warmup_bias_lr) * warmth;
+  }
 };
 
 class Schedule {
@@ -40,6 +47,7 @@ class Schedule {
   double Factor(int epoch) const;
 
   int64_t warmup_iterations() const { return warmup_; }  // -1: no warm-up
+  const ScheduleConfig& config() const { return config_; }
 
  private:
   ScheduleConfig config_;

@@ -1,134 +1,178 @@
 #include "server/engine/train/tensorboard_file.h"
 
-#include <fcntl.h>
-#include <unistd.h>
+#include <algorithm>
+#include <cmath>
+#include <map>
 
-#include <array>
-#include <cerrno>
-#include <cstring>
-
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status_macros.h"
+#include "server/engine/data/file_bytes.h"
+#include "server/engine/plots/tensorboard/summaries.h"
 #include "server/engine/train/epoch_columns.h"
+#include "yaml-cpp/yaml.h"
 
 namespace yoke::engine {
 namespace {
 
-// Protocol buffer wire types.
-constexpr int kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5;
+constexpr size_t kArgsBytesMax = 1u << 20;
+// Every ninth of the curves' points: 0, 1/111 ... 1 are thresholds as TensorBoard counts them.
+constexpr size_t kThresholdStep = 9, kThresholds = (kCurvePoints - 1) / kThresholdStep + 1;
+static_assert((kCurvePoints - 1) % kThresholdStep == 0);
 
-std::array<uint32_t, 256> MakeCrcTable() {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t i = 0; i < 256; ++i) {
-    uint32_t crc = i;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82F63B78u : 0);
-    table[i] = crc;
+HyperParameter ParameterOf(const YAML::Node& node) {
+  const std::string& text = node.Scalar();
+  const bool quoted = node.Tag() == "!";
+  double number = 0;
+  if (!quoted && (text == "true" || text == "false")) return text == "true";
+  if (!quoted && absl::SimpleAtod(text, &number) && std::isfinite(number)) return number;
+  return text;
+}
+
+// args.yaml's settings but the empty ones and where the run lies, which is no setting; a list is
+// one text.
+absl::StatusOr<HyperParameters> ReadParameters(const std::string& path) {
+  YOKE_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kArgsBytesMax));
+  HyperParameters parameters;
+  try {
+    for (const auto& entry : YAML::Load(text)) {
+      const std::string name = entry.first.Scalar();
+      const YAML::Node& value = entry.second;
+      if (name == "save_dir" || value.IsNull()) continue;
+      if (value.IsScalar()) {
+        parameters.emplace_back(name, ParameterOf(value));
+      } else if (value.IsSequence()) {
+        std::vector<std::string> items;
+        for (const YAML::Node& item : value) items.push_back(item.Scalar());
+        parameters.emplace_back(name, absl::StrJoin(items, ","));
+      }
+    }
+  } catch (const YAML::Exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", error.what()));
   }
-  return table;
+  return parameters;
 }
 
-template <typename T>
-void AppendRaw(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+// Of a class among others: two of one name keep apart by their numbers.
+class ClassTags {
+ public:
+  void Add(const std::string& name) { ++count_[name]; }
+  std::string Of(const std::string& name, int class_id) const {
+    if (name.empty()) return absl::StrCat("class ", class_id);
+    return count_.at(name) == 1 ? name : absl::StrCat(name, " #", class_id);
+  }
+
+ private:
+  std::map<std::string, int> count_;
+};
+
+template <typename Class>
+ClassTags TagsOf(const std::vector<Class>& classes) {
+  ClassTags tags;
+  for (const Class& one : classes) tags.Add(one.name);
+  return tags;
 }
 
-void AppendVarint(std::string& out, uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
-  out += static_cast<char>(value);
-}
-void AppendTag(std::string& out, int field, int type) {
-  AppendVarint(out, static_cast<uint64_t>(field) << 3 | static_cast<uint64_t>(type));
-}
-void AppendBytes(std::string& out, int field, std::string_view bytes) {
-  AppendTag(out, field, kBytes);
-  AppendVarint(out, bytes.size());
-  out += bytes;
-}
-
-// tensorflow.Event: wall_time = 1, step = 2, file_version = 3, summary = 5.
-std::string EventHeader(int64_t step) {
-  std::string event;
-  AppendTag(event, 1, kFixed64);
-  AppendRaw(event, absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
-  AppendTag(event, 2, kVarint);
-  AppendVarint(event, static_cast<uint64_t>(step));
-  return event;
+ThresholdCurve ThresholdCurveOf(const ClassCurve& curve, int64_t instances) {
+  ThresholdCurve points;
+  for (size_t k = 0; k < kThresholds; ++k) {
+    const size_t at = k * kThresholdStep;
+    const float precision = at < curve.precision.size() ? curve.precision[at] : 0;
+    const float recall = at < curve.recall.size() ? curve.recall[at] : 0;
+    const float found = std::round(recall * static_cast<float>(instances));
+    points.precision.push_back(precision);
+    points.recall.push_back(recall);
+    points.true_positives.push_back(found);
+    points.false_positives.push_back(precision > 0 ? std::round(found * (1 - precision) / precision)
+                                                   : 0);
+    points.false_negatives.push_back(static_cast<float>(instances) - found);
+  }
+  return points;
 }
 
-// Summary.value = 1 of Value {tag = 1, simple_value = 2}.
-std::string ScalarValue(const std::string& tag, double number) {
-  std::string value;
-  AppendBytes(value, 1, tag);
-  AppendTag(value, 2, kFixed32);
-  AppendRaw(value, static_cast<float>(number));
-  return value;
-}
-
-uint32_t Masked(uint32_t crc) { return ((crc >> 15) | (crc << 17)) + 0xA282EAD8u; }
-
-void AppendFrame(std::string& out, const std::string& event) {
-  std::string length;
-  AppendRaw(length, static_cast<uint64_t>(event.size()));
-  out += length;
-  AppendRaw(out, Masked(Crc32c(length)));
-  out += event;
-  AppendRaw(out, Masked(Crc32c(event)));
-}
-
-// One write: a frame is whole, or cut off again.
-absl::Status AppendTo(const std::string& path, const std::string& bytes) {
-  const auto failed = [&](int error) {
-    const std::string what = absl::StrCat("cannot write ", path, ": ", std::strerror(error));
-    return error == ENOSPC || error == EDQUOT ? absl::ResourceExhaustedError(what)
-                                              : absl::InternalError(what);
+// Adds `one` to sums that become means over `classes`.
+void AddShare(const ThresholdCurve& one, size_t classes, ThresholdCurve& all) {
+  const auto add = [](const std::vector<float>& from, float share, std::vector<float>& to) {
+    to.resize(kThresholds, 0);
+    for (size_t i = 0; i < kThresholds; ++i) to[i] += from[i] * share;
   };
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (fd < 0) return failed(errno);
-  const off_t end = ::lseek(fd, 0, SEEK_END);
-  const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-  const int error = written < 0 ? errno : ENOSPC;
-  const bool whole = written == static_cast<ssize_t>(bytes.size());
-  if (!whole && ::ftruncate(fd, end) != 0) {
-    ::close(fd);
-    return failed(errno);
-  }
-  ::close(fd);
-  return whole ? absl::OkStatus() : failed(error);
-}
-
-std::string NewPath(const std::string& run_dir) {
-  char host[256] = "localhost";
-  ::gethostname(host, sizeof host - 1);
-  return absl::StrCat(run_dir, "/events.out.tfevents.", absl::ToUnixSeconds(absl::Now()), ".", host,
-                      ".", ::getpid(), ".0");
+  add(one.true_positives, 1, all.true_positives);
+  add(one.false_positives, 1, all.false_positives);
+  add(one.false_negatives, 1, all.false_negatives);
+  add(one.precision, 1 / static_cast<float>(classes), all.precision);
+  add(one.recall, 1 / static_cast<float>(classes), all.recall);
 }
 
 }  // namespace
 
-uint32_t Crc32c(std::string_view bytes) {
-  static const std::array<uint32_t, 256> table = MakeCrcTable();
-  uint32_t crc = ~0u;
-  for (const char byte : bytes) crc = table[(crc ^ static_cast<uint8_t>(byte)) & 0xFF] ^ (crc >> 8);
-  return ~crc;
+absl::Status TensorBoardFile::Begin() {
+  YOKE_ASSIGN_OR_RETURN(const HyperParameters parameters, ReadParameters(run_dir_ + "/args.yaml"));
+  std::vector<std::string> metrics;
+  for (const auto& [tag, value] : EpochColumns(EpochReport())) {
+    if (absl::StartsWith(tag, "metrics/") || absl::StartsWith(tag, "val/")) metrics.push_back(tag);
+  }
+  const GraphCategory categories[] = {
+      {"losses",
+       {{"box", {"(train|val)/box_loss$"}},
+        {"cls", {"(train|val)/cls_loss$"}},
+        {"dfl", {"(train|val)/dfl_loss$"}}}},
+      {"metrics", {{"all classes", {"metrics/.*"}}}},
+      {"classes", {{"AP50-95", {"AP50-95/.*"}}, {"AP50", {"AP50/.*"}}}},
+      {"learning rate", {{"by parameter group", {"lr/.*"}}}}};
+  return file_.Append(0, SummaryOf({ExperimentValue(parameters, metrics),
+                                    SessionStartValue(parameters), LayoutValue(categories)}));
 }
 
 absl::Status TensorBoardFile::Append(const EpochReport& report) {
-  std::string bytes;
-  if (path_.empty()) {
-    path_ = NewPath(run_dir_);
-    std::string version = EventHeader(0);
-    AppendBytes(version, 3, "brain.Event:2");
-    AppendFrame(bytes, version);
+  std::vector<WireMessage> values;
+  for (const auto& [tag, value] : EpochColumns(report)) values.push_back(ScalarValue(tag, value));
+  return file_.Append(report.epoch, SummaryOf(values));
+}
+
+absl::Status TensorBoardFile::AppendClasses(int epoch, const std::vector<ClassMetrics>& classes) {
+  if (classes.empty()) return absl::OkStatus();
+  const ClassTags tags = TagsOf(classes);
+  std::vector<WireMessage> values;
+  for (size_t i = 0; i < std::min(classes.size(), kTensorBoardClassesMax); ++i) {
+    const std::string tag = tags.Of(classes[i].name, classes[i].class_id);
+    values.push_back(ScalarValue("AP50/" + tag, classes[i].map50));
+    values.push_back(ScalarValue("AP50-95/" + tag, classes[i].map5095));
   }
-  std::string summary;
-  for (const auto& [tag, value] : EpochColumns(report)) {
-    AppendBytes(summary, 1, ScalarValue(tag, value));
+  return file_.Append(epoch, SummaryOf(values));
+}
+
+absl::Status TensorBoardFile::AppendPicture(const Picture& picture) {
+  return file_.Append(picture.epoch, SummaryOf({ImageValue(picture.name, picture)}));
+}
+
+absl::Status TensorBoardFile::AppendCurves(int epoch, const Curves& curves,
+                                           const std::vector<ClassMetrics>& classes) {
+  std::map<int, int64_t> instances;
+  for (const ClassMetrics& one : classes) instances[one.class_id] = one.instances;
+  const ClassTags tags = TagsOf(curves.classes);
+  const auto known = static_cast<size_t>(
+      std::count_if(curves.classes.begin(), curves.classes.end(),
+                    [&](const ClassCurve& curve) { return instances.count(curve.class_id) > 0; }));
+  ThresholdCurve all;
+  std::vector<WireMessage> values;
+  for (const ClassCurve& curve : curves.classes) {
+    const auto found = instances.find(curve.class_id);
+    if (found == instances.end()) continue;
+    const ThresholdCurve points = ThresholdCurveOf(curve, found->second);
+    AddShare(points, known, all);
+    if (values.size() < kTensorBoardClassesMax) {
+      values.push_back(ThresholdCurveValue("PR/" + tags.Of(curve.name, curve.class_id), points));
+    }
   }
-  std::string event = EventHeader(report.epoch);
-  AppendBytes(event, 5, summary);
-  AppendFrame(bytes, event);
-  return AppendTo(path_, bytes);
+  if (known == 0) return absl::OkStatus();
+  values.push_back(ThresholdCurveValue("PR", all));
+  return file_.Append(epoch, SummaryOf(values));
+}
+
+absl::Status TensorBoardFile::End(bool succeeded) {
+  return file_.Append(0, SummaryOf({SessionEndValue(succeeded)}));
 }
 
 }  // namespace yoke::engine

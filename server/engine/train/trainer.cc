@@ -5,15 +5,17 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "server/engine/checkpoint/weights.h"
-#include "server/engine/eval/batch_tensors.h"
+#include "server/engine/eval/inference_model.h"
 #include "server/engine/eval/validator.h"
-#include "server/engine/train/autocast.h"
 #include "server/engine/train/epoch_columns.h"
+#include "server/engine/train/resume.h"
 #include "server/engine/train/run_args.h"
+#include "server/engine/train/run_record.h"
 #include "server/engine/train/training_setup.h"
 
 namespace yoke::engine {
@@ -21,69 +23,76 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Ranks on GPUs agree on stopping less often: it waits for what the device has queued.
-constexpr int64_t kStopIntervalGpu = 10;
+// Steps in a row that are not finite before the training goes back to its last good state. float16
+// finds its loss scale by such steps.
+constexpr int kBadStepsMax = 3, kBadStepsMaxScaled = 20;
+constexpr int kRollbacksMax = 3;
+// A long epoch is saved in between.
+constexpr double kSaveSeconds = 600;
+constexpr size_t kImagesNamed = 16;
 
 double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-struct LossMeans {
-  double box = 0, cls = 0, dfl = 0;
-  int64_t count = 0;
-
-  void Add(double box_loss, double cls_loss, double dfl_loss) {
-    const auto n = static_cast<double>(count++);
-    box = (box * n + box_loss) / (n + 1);
-    cls = (cls * n + cls_loss) / (n + 1);
-    dfl = (dfl * n + dfl_loss) / (n + 1);
-  }
-};
-
 class Trainer {
  public:
-  Trainer(const TrainConfig& config, at::Device device, Group& group, Observer& observer,
-          const StopSignal& stop, TrainingSetup setup)
-      : config_(config),
-        device_(device),
+  Trainer(at::Device device, Group& group, Observer& observer, const StopSignal& stop,
+          TrainingSetup setup, StepFaults* faults)
+      : device_(device),
         group_(group),
         observer_(observer),
         stop_(stop),
         s_(std::move(setup)),
+        step_(s_, device, group, observer, clock_, faults),
         leads_(group.rank() == 0),
-        world_(group.world_size()) {}
+        world_(group.world_size()) {
+    if (leads_) record_ = std::make_unique<RunRecord>(s_, observer);
+  }
 
   absl::StatusOr<TrainResult> Run();
 
  private:
-  struct EpochOutcome {
-    LossMeans losses;
-    IterationRates rates;  // of the last iteration
-    double images_per_second = 0;
-    bool stopped = false;
-  };
+  enum class End { kNone, kStopped, kTimeUp };
 
-  absl::StatusOr<EpochOutcome> TrainEpoch(int epoch);
-  absl::Status Iterate(int epoch, int64_t position, const Batch& batch, EpochOutcome& outcome);
-  absl::Status FinishEpoch(int epoch, const EpochOutcome& outcome);
-  absl::StatusOr<ValidationResult> ValidateEma();
+  absl::StatusOr<End> TrainEpoch(int epoch);
+  // What has arrived of finished iterations: losses, reports, and what is not finite.
+  absl::Status Account(const Batch* batch);
+  absl::Status Distrust(const FinishedIteration& iteration);
+  absl::Status RollBack();
+  absl::Status FinishEpoch(int epoch);
+  // `epoch`: 0-based, or RunRecord::kNoEpoch.
+  absl::StatusOr<ValidationResult> ValidateModel(DetectionModel& model, int epoch);
+  absl::Status Finish();
+  absl::Status FitToTime(int epoch);
   absl::Status SaveEpoch(int epoch, bool is_best);
   absl::Status SaveWeights(const std::string& name, int epoch, const std::string& kind);
-  absl::Status SaveTrainingState(int epoch);
+  absl::Status SaveTrainingState();
   absl::Status SaveStopped();
-  void ReportStep(int epoch, int64_t position, const Batch& batch, const EpochOutcome& outcome);
+  void ReportStep(const FinishedIteration& iteration, const Batch& batch);
+  Wishes MyWishes() const;
+  std::string NamesOf(const FinishedIteration& iteration) const;
+  double seconds() const { return seconds_before_ + SecondsSince(begin_); }
+  TrainResult Result() const;
 
-  const TrainConfig& config_;
   const at::Device device_;
   Group& group_;
   Observer& observer_;
   const StopSignal& stop_;
   TrainingSetup s_;
+  StageClock clock_;
+  TrainStep step_;
+  std::unique_ptr<RunRecord> record_;  // of the leading rank
   const bool leads_;
   const int world_;
-  Clock::time_point begin_, epoch_begin_;
+  Clock::time_point begin_, epoch_begin_, saved_at_ = Clock::now();
   double seconds_before_ = 0;              // of earlier attempts
+  int64_t epoch_first_ = 0;                // iteration that this attempt began the epoch with
   std::vector<double> images_per_second_;  // by epoch of this attempt
+  int bad_steps_ = 0;                      // in a row
+  int64_t told_bad_ = 0;                   // warnings given of them
+  EvalResult validated_;                   // the latest
+  int last_validated_ = 0;                 // epoch of it, 1-based
   std::vector<std::pair<std::string, double>> metrics_;  // of the last epoch
   bool stopped_ = false, early_stopped_ = false;
 };
@@ -91,149 +100,214 @@ class Trainer {
 absl::StatusOr<TrainResult> Trainer::Run() {
   begin_ = Clock::now();
   seconds_before_ = s_.progress.seconds;
-  if (leads_) YOKE_RETURN_IF_ERROR(WriteArgs(config_));
-  for (int epoch = s_.progress.epochs_done; epoch < config_.epochs; ++epoch) {
+  if (leads_) YOKE_RETURN_IF_ERROR(record_->Begin());
+  while (s_.progress.epochs_done < s_.config.epochs) {
+    const int epoch = s_.progress.epochs_done;
     observer_.OnPhase("train");
-    YOKE_ASSIGN_OR_RETURN(const EpochOutcome outcome, TrainEpoch(epoch));
-    if (!outcome.stopped) YOKE_RETURN_IF_ERROR(FinishEpoch(epoch, outcome));
-    if (outcome.stopped || stopped_) {
-      stopped_ = true;
+    YOKE_ASSIGN_OR_RETURN(const End end, TrainEpoch(epoch));
+    if (end == End::kNone) YOKE_RETURN_IF_ERROR(FinishEpoch(epoch));
+    stopped_ = stopped_ || end == End::kStopped;
+    if (stopped_ || end == End::kTimeUp) {
       YOKE_RETURN_IF_ERROR(SaveStopped());
       break;
     }
-    if (config_.val && s_.early_stop.ShouldStop(epoch + 1)) {
+    if (s_.config.val && s_.early_stop.ShouldStop(epoch + 1)) {
       early_stopped_ = true;
       if (leads_) {
-        observer_.OnLog(absl::StrCat("no better fitness for ", config_.patience,
+        observer_.OnLog(absl::StrCat("no better fitness for ", s_.config.patience,
                                      " epochs: stopping early; the best is epoch ",
                                      s_.early_stop.best_epoch()));
       }
       break;
     }
+    YOKE_RETURN_IF_ERROR(FitToTime(epoch));
   }
-  TrainResult result;
-  result.epochs = s_.progress.epochs_done;
-  result.best_epoch = s_.early_stop.best_epoch();
-  result.metrics = s_.progress.best_metrics;
-  result.stopped = stopped_;
-  result.early_stopped = early_stopped_;
-  const size_t skip = images_per_second_.size() > 1 ? 1 : 0;  // the first epoch warms caches
-  for (size_t i = skip; i < images_per_second_.size(); ++i) {
-    result.images_per_second +=
-        images_per_second_[i] / static_cast<double>(images_per_second_.size() - skip);
-  }
-  for (const auto& [name, tensor] : StateOf(*s_.model)) {
-    if (tensor.is_floating_point()) {
-      result.weights_checksum += tensor.abs().sum(at::kDouble).item<double>();
-    }
-  }
-  return result;
+  if (!stopped_) YOKE_RETURN_IF_ERROR(Finish());
+  return Result();
 }
 
-absl::StatusOr<Trainer::EpochOutcome> Trainer::TrainEpoch(int epoch) {
-  EpochOutcome outcome;
-  s_.train_loader->StartEpoch(epoch);
+absl::StatusOr<Trainer::End> Trainer::TrainEpoch(int epoch) {
+  YOKE_ASSIGN_OR_RETURN(const bool stop, group_.AnyTrue(stop_.requested()));
+  if (stop) return End::kStopped;
+  s_.train_loader->StartEpoch(epoch, s_.progress.position * s_.config.batch);
   s_.model->train();
-  if (config_.recipe.zero_grad) s_.optimizer->ZeroGradients();
-  epoch_begin_ = Clock::now();
-  const int64_t interval = device_.is_cpu() ? 1 : kStopIntervalGpu;
-  for (int64_t position = 0;; ++position) {
-    if (position % interval == 0) {
-      YOKE_ASSIGN_OR_RETURN(outcome.stopped, group_.AnyTrue(stop_.requested()));
-      if (outcome.stopped) return outcome;
-    }
-    YOKE_ASSIGN_OR_RETURN(std::unique_ptr<Batch> batch, s_.train_loader->Next());
-    if (batch == nullptr) break;
-    YOKE_RETURN_IF_ERROR(Iterate(epoch, position, *batch, outcome));
-    if (leads_) ReportStep(epoch, position, *batch, outcome);
-    s_.train_loader->Recycle(std::move(batch));
+  if (s_.progress.position == 0) {
+    s_.progress.losses = {};
+    if (s_.config.recipe.zero_grad) step_.Forget();
   }
-  outcome.images_per_second = static_cast<double>(s_.train_loader->images_per_epoch()) * world_ /
-                              SecondsSince(epoch_begin_);
-  return outcome;
+  epoch_begin_ = Clock::now();
+  epoch_first_ = s_.progress.position;
+  while (true) {
+    clock_.Start();
+    YOKE_ASSIGN_OR_RETURN(std::unique_ptr<Batch> batch, s_.train_loader->Next());
+    clock_.Lap(Stage::kLoad);
+    if (batch == nullptr) break;
+    if (leads_) record_->OnTrainBatch(epoch, s_.progress.position, *batch);
+    YOKE_ASSIGN_OR_RETURN(const Wishes all,
+                          step_.Run(epoch, s_.progress.position, *batch, MyWishes()));
+    ++s_.progress.position;
+    if (step_.due()) YOKE_RETURN_IF_ERROR(Account(batch.get()));
+    s_.train_loader->Recycle(std::move(batch));
+    const bool last = s_.progress.position >= s_.train_loader->batches_per_epoch();
+    if (last) continue;  // the epoch is finished as such
+    if (all.stop) return End::kStopped;
+    if (all.time_up) return End::kTimeUp;
+    if (all.save) YOKE_RETURN_IF_ERROR(SaveTrainingState());
+  }
+  YOKE_RETURN_IF_ERROR(Account(nullptr));
+  const int64_t iterations = s_.progress.position - epoch_first_;
+  const double images = static_cast<double>(s_.train_loader->images_per_epoch() * world_) *
+                        static_cast<double>(iterations) /
+                        static_cast<double>(s_.train_loader->batches_per_epoch());
+  images_per_second_.push_back(images / SecondsSince(epoch_begin_));
+  return End::kNone;
 }
 
-absl::Status Trainer::Iterate(int epoch, int64_t position, const Batch& batch,
-                              EpochOutcome& outcome) {
-  const int64_t iteration = s_.progress.iteration;
-  outcome.rates = s_.schedule->At(epoch, iteration);
-  s_.optimizer->SetRates(outcome.rates);
-  const bool steps = iteration - s_.progress.last_step >= outcome.rates.accumulate;
+Wishes Trainer::MyWishes() const {
+  Wishes wishes;
+  wishes.stop = stop_.requested();
+  if (!leads_) return wishes;
+  wishes.save = SecondsSince(saved_at_) > kSaveSeconds;
+  wishes.time_up = s_.config.time_hours > 0 && seconds() > s_.config.time_hours * 3600;
+  return wishes;
+}
 
-  HeadMaps maps;
-  {
-    const Autocast autocast(device_, s_.amp);
-    maps = s_.model->Forward(ImagesOf(batch, device_));
+absl::Status Trainer::Account(const Batch* batch) {
+  for (const FinishedIteration& iteration : step_.Drain()) {
+    if (!iteration.finite) {
+      YOKE_RETURN_IF_ERROR(Distrust(iteration));
+      continue;
+    }
+    if (iteration.stepped) bad_steps_ = 0;
+    s_.progress.losses.Add(iteration.box, iteration.cls, iteration.dfl);
+    if (leads_ && batch != nullptr) ReportStep(iteration, *batch);
   }
-  const LossOutput loss = s_.loss->Compute(maps, TargetsOf(batch, device_));
-  // Gradients are averaged over ranks; the recipe wants their sum.
-  const at::Tensor total = loss.total * world_;
-  if (steps) YOKE_RETURN_IF_ERROR(s_.reducer->Prepare(total));
-  total.backward();
-
-  const at::Tensor items = loss.items_3.to(at::kCPU, at::kDouble);
-  const double box = items[0].item<double>(), cls = items[1].item<double>(),
-               dfl = items[2].item<double>();
-  if (!std::isfinite(box + cls + dfl)) {
-    return absl::OutOfRangeError(absl::StrCat(
-        "the loss is not finite any more (epoch ", epoch + 1, ", iteration ", position + 1,
-        ": box ", box, ", cls ", cls, ", dfl ", dfl, "); lower lr0",
-        s_.amp.has_value() ? " or give amp=false" : "", ". Weights up to the last epoch are kept"));
-  }
-  outcome.losses.Add(box, cls, dfl);
-  if (steps) {
-    s_.optimizer->Step();
-    s_.ema->Update();
-    s_.progress.last_step = iteration;
-  }
-  ++s_.progress.iteration;
   return absl::OkStatus();
 }
 
-void Trainer::ReportStep(int epoch, int64_t position, const Batch& batch,
-                         const EpochOutcome& outcome) {
+// Gradients are the same on all ranks, so all come to the same decision.
+absl::Status Trainer::Distrust(const FinishedIteration& iteration) {
+  if (!iteration.stepped) return absl::OkStatus();  // its step will not be finite either
+  ++s_.progress.skipped_steps;
+  const bool scaled = s_.scaler->enabled();
+  if (!scaled || bad_steps_ > kBadStepsMax) {
+    if (told_bad_++ < kBadStepsMax * kRollbacksMax) {
+      observer_.OnWarning(absl::StrCat(
+          "step left out: losses or gradients are not finite at iteration ", iteration.position + 1,
+          " of epoch ", iteration.epoch + 1, " (box ", iteration.box, ", cls ", iteration.cls,
+          ", dfl ", iteration.dfl, "), with the images ", NamesOf(iteration)));
+    }
+  }
+  if (++bad_steps_ < (scaled ? kBadStepsMaxScaled : kBadStepsMax)) return absl::OkStatus();
+  bad_steps_ = 0;
+  return RollBack();
+}
+
+std::string Trainer::NamesOf(const FinishedIteration& iteration) const {
+  std::vector<std::string> names;
+  for (const int64_t sample : iteration.samples) {
+    if (names.size() == kImagesNamed) {
+      names.push_back("...");
+      break;
+    }
+    names.push_back(s_.data.train.samples[static_cast<size_t>(sample)].image_path);
+  }
+  return absl::StrJoin(names, " ");
+}
+
+absl::Status Trainer::RollBack() {
+  if (s_.progress.rollbacks >= kRollbacksMax) {
+    return absl::OutOfRangeError(
+        absl::StrCat("losses or gradients stay not finite: ", s_.progress.skipped_steps,
+                     " steps were left out and the training went back ", s_.progress.rollbacks,
+                     " times; lower lr0", s_.precision.has_value() ? " or give amp=false" : "",
+                     ". best.pt and last.pt are those of good epochs"));
+  }
+  ++s_.progress.rollbacks;
+  std::string ignored;
+  const absl::StatusOr<TrainState> state = LoadState(s_.config.run_dir + "/checkpoints", &ignored);
+  Observer silent;
+  if (state.ok()) {
+    RestoreTensors(*state, s_);
+  } else {
+    YOKE_RETURN_IF_ERROR(ResetWeights(s_, group_, silent));
+  }
+  s_.scaler->Reset();
+  step_.Forget();
+  if (leads_) {
+    observer_.OnWarning(absl::StrCat(
+        "went back to ", state.ok() ? "the last state saved" : "the weights it began with",
+        "; the training goes on with the next images"));
+  }
+  return absl::OkStatus();
+}
+
+void Trainer::ReportStep(const FinishedIteration& iteration, const Batch& batch) {
   StepReport report;
-  report.epoch = epoch + 1;
-  report.iteration = position + 1;
+  report.epoch = iteration.epoch + 1;
+  report.iteration = iteration.position + 1;
   report.iterations = s_.train_loader->batches_per_epoch();
-  report.box_loss = outcome.losses.box;
-  report.cls_loss = outcome.losses.cls;
-  report.dfl_loss = outcome.losses.dfl;
-  report.lr = outcome.rates.lr;
-  const double share = static_cast<double>(position + 1) / static_cast<double>(report.iterations);
+  report.box_loss = s_.progress.losses.box;
+  report.cls_loss = s_.progress.losses.cls;
+  report.dfl_loss = s_.progress.losses.dfl;
+  report.lr = s_.schedule->At(iteration.epoch, s_.progress.iteration - 1).Lr();
+  const double share =
+      static_cast<double>(report.iteration - epoch_first_) / static_cast<double>(report.iterations);
   report.images_per_second = share * static_cast<double>(s_.train_loader->images_per_epoch()) *
                              world_ / SecondsSince(epoch_begin_);
   report.instances = static_cast<int64_t>(batch.labels.size());
   report.image_size = batch.width;
+  report.stage_seconds = clock_.seconds();
   observer_.OnStep(report);
 }
 
-absl::StatusOr<ValidationResult> Trainer::ValidateEma() {
-  if (!config_.val) return ValidationResult();
+absl::StatusOr<ValidationResult> Trainer::ValidateModel(DetectionModel& model, int epoch) {
+  if (!s_.config.val) return ValidationResult();
   observer_.OnPhase("val");
   ValConfig val;
-  val.iou = config_.iou;
-  val.max_det = config_.max_det;
-  return Validate(s_.ema->model(), *s_.val_loader, s_.data.names, val, s_.loss.get(), device_,
-                  group_, observer_, stop_);
+  val.iou = s_.config.iou;
+  val.max_det = s_.config.max_det;
+  return Validate(model, *s_.val_loader, s_.data.names, val, s_.loss.get(), device_, group_,
+                  observer_, stop_, leads_ ? record_->ValidationWatch(epoch) : BatchWatch());
 }
 
-absl::Status Trainer::FinishEpoch(int epoch, const EpochOutcome& outcome) {
-  YOKE_RETURN_IF_ERROR(BroadcastBuffers(*s_.model, group_));
-  YOKE_RETURN_IF_ERROR(BroadcastBuffers(s_.ema->model(), group_));
+// Curves and the last pictures are those of the best weights.
+absl::Status Trainer::Finish() {
+  const int best = s_.early_stop.best_epoch();
+  if (s_.config.plots && s_.config.val && best > 0 && last_validated_ != best) {
+    YOKE_ASSIGN_OR_RETURN(
+        const InferenceModel model,
+        LoadForInference(absl::StrCat(s_.config.run_dir, "/weights/best.pt"), device_, at::kFloat));
+    YOKE_ASSIGN_OR_RETURN(ValidationResult validated,
+                          ValidateModel(*model.model, RunRecord::kNoEpoch));
+    if (validated.stopped) return absl::OkStatus();
+    validated_ = std::move(validated.eval);
+  }
+  return leads_ ? record_->End(best, validated_) : absl::OkStatus();
+}
+
+absl::Status Trainer::FinishEpoch(int epoch) {
+  clock_.Start();
+  // Each rank saw other images: rank 0's running statistics stand for all.
+  at::Tensor buffers = s_.flat->buffers();
+  YOKE_RETURN_IF_ERROR(group_.Broadcast(buffers, 0));
+  at::Tensor averages = s_.ema->values();
+  YOKE_RETURN_IF_ERROR(group_.Broadcast(averages, 0));
   // Each rank saw its shard; people compare the mean.
-  at::Tensor means = at::tensor({outcome.losses.box, outcome.losses.cls, outcome.losses.dfl},
+  const LossMeans& losses = s_.progress.losses;
+  at::Tensor means = at::tensor({losses.box, losses.cls, losses.dfl},
                                 at::TensorOptions(at::kDouble).device(device_));
   YOKE_RETURN_IF_ERROR(group_.AllReduceSum(means));
   means = means.div(world_).to(at::kCPU);
+  clock_.Lap(Stage::kReduce);
 
-  YOKE_ASSIGN_OR_RETURN(const ValidationResult validated, ValidateEma());
+  YOKE_ASSIGN_OR_RETURN(ValidationResult validated, ValidateModel(s_.ema->model(), epoch));
   stopped_ = validated.stopped;
-  images_per_second_.push_back(outcome.images_per_second);
+  clock_.Lap(Stage::kVal);
 
   EpochReport report;
   report.epoch = epoch + 1;
-  report.epochs = config_.epochs;
+  report.epochs = s_.config.epochs;
   report.box_loss = means[0].item<double>();
   report.cls_loss = means[1].item<double>();
   report.dfl_loss = means[2].item<double>();
@@ -241,26 +315,45 @@ absl::Status Trainer::FinishEpoch(int epoch, const EpochOutcome& outcome) {
   report.val_cls_loss = validated.cls_loss;
   report.val_dfl_loss = validated.dfl_loss;
   report.metrics = validated.eval.metrics;
-  const double share = config_.recipe.fitness_map50;
+  const double share = s_.config.recipe.fitness_map50;
   report.metrics.fitness = share * report.metrics.map50 + (1 - share) * report.metrics.map5095;
   report.metrics.fitness = std::round(report.metrics.fitness * 1e5) / 1e5;
-  const double lr = outcome.rates.lr, bias_lr = outcome.rates.bias_lr;
-  report.lr = config_.recipe.lr_bias_first ? std::vector<double>{bias_lr, lr, lr}
-                                           : std::vector<double>{lr, lr, bias_lr};
-  report.seconds = seconds_before_ + SecondsSince(begin_);
-  report.images_per_second = outcome.images_per_second;
+  report.lr = s_.optimizer->RatesOf(s_.schedule->At(epoch, s_.progress.iteration - 1));
+  if (s_.config.recipe.lr_bias_first && report.lr.size() == 3) {
+    std::rotate(report.lr.begin(), report.lr.begin() + 2, report.lr.end());
+    std::swap(report.lr[1], report.lr[2]);
+  }
+  report.seconds = seconds();
+  report.images_per_second = images_per_second_.back();
+  report.stage_seconds = clock_.seconds();
 
   // An epoch whose validation was cut short has no fitness; its training still counts.
-  const bool is_best = !stopped_ && s_.early_stop.Record(epoch + 1, report.metrics.fitness);
+  const bool is_best = !stopped_ && std::isfinite(report.metrics.fitness) &&
+                       s_.early_stop.Record(epoch + 1, report.metrics.fitness);
   if (is_best) s_.progress.best_metrics = report.metrics;
   s_.progress.epochs_done = epoch + 1;
+  s_.progress.position = 0;
   s_.progress.seconds = report.seconds;
   metrics_ = EpochMetrics(report);
-  if (!leads_) return absl::OkStatus();
-  YOKE_RETURN_IF_ERROR(s_.results.Append(report));
-  YOKE_RETURN_IF_ERROR(s_.tensorboard.Append(report));
+  if (leads_) {
+    YOKE_RETURN_IF_ERROR(record_->OnEpoch(report, validated.eval));
+  }
+  validated_ = std::move(validated.eval);
+  last_validated_ = epoch + 1;
   YOKE_RETURN_IF_ERROR(SaveEpoch(epoch + 1, is_best));
-  observer_.OnEpoch(report);
+  if (leads_) observer_.OnEpoch(report);
+  clock_.Lap(Stage::kSave);
+  return absl::OkStatus();
+}
+
+// With a time budget the number of epochs is what fits into it at the pace so far.
+absl::Status Trainer::FitToTime(int epoch) {
+  if (s_.config.time_hours == 0) return absl::OkStatus();
+  const double mean = seconds() / (epoch + 1);
+  std::vector<int64_t> epochs = {
+      leads_ ? static_cast<int64_t>(std::ceil(s_.config.time_hours * 3600 / mean)) : 0};
+  YOKE_ASSIGN_OR_RETURN(epochs, group_.Max(epochs));
+  SetEpochs(static_cast<int>(std::max<int64_t>(epochs[0], epoch + 1)), group_, s_);
   return absl::OkStatus();
 }
 
@@ -273,52 +366,74 @@ absl::Status Trainer::SaveWeights(const std::string& name, int epoch, const std:
   weights.metadata = {
       {"date", absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone())},
       {"trained_epochs", absl::StrCat(epoch)},
-      {"recipe", config_.recipe_name}};
-  const std::string path = absl::StrCat(config_.run_dir, "/weights/", name);
-  const TrainingRecord record{ArgsOf(config_), metrics_, s_.results.Columns()};
+      {"recipe", s_.config.recipe_name}};
+  const std::string path = absl::StrCat(s_.config.run_dir, "/weights/", name);
+  const TrainingRecord record{ArgsOf(s_.config), metrics_, s_.results.Columns()};
   YOKE_RETURN_IF_ERROR(WriteWeights(path, weights, record));
   observer_.OnCheckpoint({epoch, path, kind});
   return absl::OkStatus();
 }
 
-absl::Status Trainer::SaveTrainingState(int epoch) {
-  TrainState state =
-      CaptureState(s_.progress, s_.early_stop, s_.identity, *s_.model, *s_.ema, *s_.optimizer);
-  state.numbers["epochs_done"] = epoch;
-  const std::string folder = config_.run_dir + "/checkpoints";
+// On every rank, between two iterations.
+absl::Status Trainer::SaveTrainingState() {
+  YOKE_RETURN_IF_ERROR(Account(nullptr));
+  s_.progress.seconds = seconds();
+  YOKE_ASSIGN_OR_RETURN(TrainState state, CaptureState(s_, s_.progress, group_));
+  saved_at_ = Clock::now();
+  if (!leads_) return absl::OkStatus();
+  const std::string folder = s_.config.run_dir + "/checkpoints";
   YOKE_RETURN_IF_ERROR(SaveState(folder, state));
-  observer_.OnCheckpoint({epoch, folder, "state"});
+  observer_.OnCheckpoint({s_.progress.epochs_done, folder, "state"});
   return absl::OkStatus();
 }
 
 absl::Status Trainer::SaveEpoch(int epoch, bool is_best) {
   observer_.OnPhase("save");
-  YOKE_RETURN_IF_ERROR(SaveWeights("last.pt", epoch, "last"));
-  if (is_best || !config_.val) YOKE_RETURN_IF_ERROR(SaveWeights("best.pt", epoch, "best"));
-  if (config_.save_period > 0 && epoch % config_.save_period == 0) {
-    YOKE_RETURN_IF_ERROR(SaveWeights(absl::StrCat("epoch", epoch, ".pt"), epoch, "periodic"));
+  if (leads_) {
+    YOKE_RETURN_IF_ERROR(SaveWeights("last.pt", epoch, "last"));
+    if (is_best || !s_.config.val) YOKE_RETURN_IF_ERROR(SaveWeights("best.pt", epoch, "best"));
+    if (s_.config.save_period > 0 && epoch % s_.config.save_period == 0) {
+      YOKE_RETURN_IF_ERROR(SaveWeights(absl::StrCat("epoch", epoch, ".pt"), epoch, "periodic"));
+    }
   }
-  return SaveTrainingState(epoch);
+  return SaveTrainingState();
 }
 
-// A run stopped within an epoch resumes at that epoch's beginning, so its last whole epoch's state
-// stands; one stopped in its first epoch keeps what it has learnt.
 absl::Status Trainer::SaveStopped() {
-  if (!leads_) return absl::OkStatus();
   observer_.OnPhase("save");
-  YOKE_RETURN_IF_ERROR(SaveWeights("last.pt", s_.progress.epochs_done, "last"));
-  if (s_.progress.epochs_done > 0) return absl::OkStatus();
-  s_.progress.iteration = 0;
-  s_.progress.last_step = -1;
-  return SaveTrainingState(0);
+  if (leads_) YOKE_RETURN_IF_ERROR(SaveWeights("last.pt", s_.progress.epochs_done, "last"));
+  return SaveTrainingState();
+}
+
+TrainResult Trainer::Result() const {
+  TrainResult result;
+  result.epochs = s_.progress.epochs_done;
+  result.best_epoch = s_.early_stop.best_epoch();
+  result.metrics = s_.progress.best_metrics;
+  result.stopped = stopped_;
+  result.early_stopped = early_stopped_;
+  const size_t skip = images_per_second_.size() > 1 ? 1 : 0;  // the first epoch warms caches
+  for (size_t i = skip; i < images_per_second_.size(); ++i) {
+    result.images_per_second +=
+        images_per_second_[i] / static_cast<double>(images_per_second_.size() - skip);
+  }
+  result.weights_checksum = s_.flat->values().abs().sum(at::kDouble).item<double>();
+  result.batch = s_.config.batch;
+  result.precision = PrecisionName(s_.precision);
+  result.skipped_steps = s_.progress.skipped_steps;
+  result.rollbacks = s_.progress.rollbacks;
+  result.parts = s_.progress.parts;
+  result.stage_seconds = clock_.seconds();
+  return result;
 }
 
 }  // namespace
 
 absl::StatusOr<TrainResult> RunTraining(const TrainConfig& config, at::Device device, Group& group,
-                                        Observer& observer, const StopSignal& stop) {
+                                        Observer& observer, const StopSignal& stop,
+                                        StepFaults* faults) {
   YOKE_ASSIGN_OR_RETURN(TrainingSetup setup, SetUpTraining(config, device, group, observer));
-  Trainer trainer(config, device, group, observer, stop, std::move(setup));
+  Trainer trainer(device, group, observer, stop, std::move(setup), faults);
   return trainer.Run();
 }
 

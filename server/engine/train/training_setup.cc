@@ -1,8 +1,9 @@
 #include "server/engine/train/training_setup.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
-#include <thread>
+#include <map>
 
 #include "ATen/Context.h"
 #include "absl/strings/match.h"
@@ -10,39 +11,46 @@
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
 #include "server/engine/checkpoint/weights.h"
+#include "server/engine/eval/batch_tensors.h"
 #include "server/engine/resume_path.h"
-#include "server/engine/train/autocast.h"
+#include "server/engine/train/resume.h"
 #include "torch/utils.h"
 
 namespace yoke::engine {
 namespace {
 
+// Images of the pass that compares precisions: enough to have objects, few enough to be quick.
+constexpr int64_t kSampleImages = 2;
+
+absl::Status NoModel(const std::string& model) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "model=", model, " is no model; give weights (.pt) or yolov8n.yaml (n s m l x)"));
+}
+
 // The network for the data set's classes: fresh, or with the weights that fit.
 absl::StatusOr<std::shared_ptr<DetectionModel>> MakeModel(const TrainConfig& config,
                                                           const std::vector<std::string>& names,
                                                           Observer& observer) {
+  torch::manual_seed(config.seed + 1);  // the same fresh weights on every rank, and each time
   const auto class_count = static_cast<int>(names.size());
   ModelSpec spec{.scale = ScaleFromName(std::filesystem::path(config.model).filename().string()),
                  .class_count = class_count};
   const FreshModel fresh{config.recipe.box_bias, config.recipe.fresh_var};
   if (!absl::EndsWith(config.model, ".pt")) {
-    if (spec.scale == '\0') {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "model=", config.model, " is no model; give weights (.pt) or yolov8n.yaml (n s m l x)"));
-    }
+    if (spec.scale == '\0') return NoModel(config.model);
     return DetectionModel::Create(spec, fresh);
   }
   YOKE_ASSIGN_OR_RETURN(const Weights weights, ReadWeights(config.model));
   const bool by_name = config.pretrained && config.cls_remap;
-  ClassMap classes;
+  ClassTransfer classes;
   if (by_name) {
-    absl::StatusOr<ClassMap> matched = MatchClasses(weights.names, names);
+    absl::StatusOr<ClassTransfer> matched = MatchClasses(weights.names, names);
     if (!matched.ok()) {
       return absl::InvalidArgumentError(
           absl::StrCat("model=", config.model, ": ", matched.status().message()));
     }
     classes = *std::move(matched);
-    for (const std::string& line : DescribeClassMap(classes, weights.names, names))
+    for (const std::string& line : DescribeTransfer(classes, weights.names, names))
       observer.OnLog(line);
   }
   YOKE_ASSIGN_OR_RETURN(std::shared_ptr<DetectionModel> model,
@@ -55,30 +63,20 @@ absl::StatusOr<std::shared_ptr<DetectionModel>> MakeModel(const TrainConfig& con
   return model;
 }
 
-// One tensor of all `tensors`' values, and back.
-at::Tensor Flatten(const std::vector<at::Tensor>& tensors) {
-  std::vector<at::Tensor> flat;
-  for (const at::Tensor& tensor : tensors) flat.push_back(tensor.detach().reshape({-1}));
-  return at::cat(flat);
-}
-void Unflatten(const at::Tensor& flat, const std::vector<at::Tensor>& tensors) {
-  const at::NoGradGuard no_gradients;
-  int64_t at = 0;
-  for (at::Tensor tensor : tensors) {
-    tensor.copy_(flat.narrow(0, at, tensor.numel()).view(tensor.sizes()));
-    at += tensor.numel();
+// Adds up BatchNorm's sums by the group.
+class GroupStatistics : public StatisticsExchange {
+ public:
+  explicit GroupStatistics(Group& group) : group_(group) {}
+  void Sum(at::Tensor& sums) override {
+    const absl::Status status = group_.AllReduceSum(sums);
+    TORCH_CHECK(status.ok(), status.message());
   }
-}
 
-absl::Status BroadcastAll(const std::vector<at::Tensor>& tensors, Group& group) {
-  if (group.world_size() == 1) return absl::OkStatus();
-  at::Tensor flat = Flatten(tensors);
-  YOKE_RETURN_IF_ERROR(group.Broadcast(flat, 0));
-  Unflatten(flat, tensors);
-  return absl::OkStatus();
-}
+ private:
+  Group& group_;
+};
 
-void MakeLoaders(const TrainConfig& config, const Group& group, TrainingSetup& setup) {
+LoaderOptions OptionsOf(const TrainConfig& config, const Group& group) {
   LoaderOptions options;
   options.batch = static_cast<int>(std::max<int64_t>(config.batch / group.world_size(), 1));
   options.imgsz = config.imgsz;
@@ -87,31 +85,70 @@ void MakeLoaders(const TrainConfig& config, const Group& group, TrainingSetup& s
   options.world_size = group.world_size();
   options.seed = config.seed;
   options.cache_ram = config.cache == "ram";
-  int close_from = -1;
-  if (config.close_mosaic > 0 && (config.recipe.close_short || config.epochs >= config.close_mosaic)) {
-    close_from = std::max(config.epochs - config.close_mosaic, 0);
-  }
-  setup.train_loader = MakeTrainLoader(setup.data.train, config.augment, options, close_from);
-  if (!config.val) return;
+  return options;
+}
+
+void MakeTrainLoader(const Group& group, TrainingSetup& setup) {
+  setup.train_loader =
+      engine::MakeTrainLoader(setup.data.train, setup.config.augment,
+                              OptionsOf(setup.config, group), CloseMosaicFrom(setup.config));
+}
+
+void MakeLoaders(const Group& group, TrainingSetup& setup) {
+  MakeTrainLoader(group, setup);
+  if (!setup.config.val) return;
+  LoaderOptions options = OptionsOf(setup.config, group);
   options.batch *= 2;  // no gradients to hold
   setup.val_loader = MakeValLoader(setup.data.val, options, /*rect=*/true);
 }
 
-absl::Status MakeOptimizer(const TrainConfig& config, TrainingSetup& setup, Observer& observer) {
+// (K) float32 with mean 1: each class's share of the boxes to the power -cls_pw; a class without
+// boxes has the mean of the others. Undefined where all count the same.
+at::Tensor ClassWeights(const TrainConfig& config, const Split& train, int class_count) {
+  if (config.cls_pw == 0) return {};
+  std::vector<double> boxes(static_cast<size_t>(class_count), 0);
+  for (const Sample& sample : train.samples) {
+    for (const Label& label : sample.labels) ++boxes[static_cast<size_t>(label.class_id)];
+  }
+  double sum = 0, present = 0;
+  for (double& count : boxes) {
+    if (count == 0) continue;
+    count = std::pow(1 / count, config.cls_pw);
+    sum += count;
+    ++present;
+  }
+  if (present == 0) return {};
+  for (double& weight : boxes) {
+    if (weight == 0) weight = sum / present;
+  }
+  const at::Tensor weights = at::tensor(boxes, at::kDouble);
+  return (weights / weights.mean()).to(at::kFloat);
+}
+
+OptimizerConfig DecideOptimizer(const TrainingSetup& setup) {
+  const TrainConfig& config = setup.config;
   OptimizerConfig wanted{config.optimizer, config.lr0, config.momentum, config.weight_decay,
                          config.warmup_bias_lr};
-  wanted = ResolveOptimizer(wanted, setup.identity.spec.class_count,
+  wanted = ResolveOptimizer(wanted, config.recipe.auto_long, setup.identity.spec.class_count,
                             static_cast<int64_t>(setup.data.train.samples.size()), config.batch,
                             config.nbs, config.epochs, config.user_set);
+  const double nominal = std::max(
+      std::nearbyint(static_cast<double>(config.nbs) / static_cast<double>(config.batch)), 1.0);
+  wanted.weight_decay *= static_cast<double>(config.batch) * nominal / config.nbs;
+  return wanted;
+}
+
+void MakeSchedule(const OptimizerConfig& optimizer, TrainingSetup& setup) {
+  const TrainConfig& config = setup.config;
   ScheduleConfig schedule;
   schedule.epochs = config.epochs;
   schedule.iterations = setup.train_loader->batches_per_epoch();
   schedule.warmup_epochs = config.warmup_epochs;
   schedule.warmup_momentum = config.warmup_momentum;
-  schedule.warmup_bias_lr = wanted.warmup_bias_lr;
-  schedule.lr0 = wanted.lr0;
+  schedule.warmup_bias_lr = optimizer.warmup_bias_lr;
+  schedule.lr0 = optimizer.lr0;
   schedule.lrf = config.lrf;
-  schedule.momentum = wanted.momentum;
+  schedule.momentum = optimizer.momentum;
   schedule.cos_lr = config.cos_lr;
   schedule.nbs = config.nbs;
   schedule.batch = config.batch;
@@ -120,28 +157,86 @@ absl::Status MakeOptimizer(const TrainConfig& config, TrainingSetup& setup, Obse
   schedule.lr_lag = config.recipe.lr_lag;
   schedule.accumulate_cap = config.recipe.accumulate_cap;
   setup.schedule = std::make_unique<Schedule>(schedule);
-  const double nominal = std::max(
-      std::nearbyint(static_cast<double>(config.nbs) / static_cast<double>(config.batch)), 1.0);
-  wanted.weight_decay *= static_cast<double>(config.batch) * nominal / config.nbs;
+}
+
+// From here on the model's entries lie in setup.flat.
+absl::Status MakeOptimizer(at::Device device, TrainingSetup& setup, Observer& observer) {
+  const OptimizerConfig wanted = DecideOptimizer(setup);
   setup.identity.optimizer = wanted.kind;
-  observer.OnLog(absl::StrFormat("optimizer: %s(lr=%g, momentum=%g, weight_decay=%g)%s",
-                                 wanted.kind, wanted.lr0, wanted.momentum, wanted.weight_decay,
-                                 config.optimizer == "auto" ? ", chosen by optimizer=auto" : ""));
-  YOKE_ASSIGN_OR_RETURN(setup.optimizer, Optimizer::Create(wanted, *setup.model));
+  observer.OnLog(
+      absl::StrFormat("optimizer: %s(lr=%g, momentum=%g, weight_decay=%g)%s", wanted.kind,
+                      wanted.lr0, wanted.momentum, wanted.weight_decay,
+                      setup.config.optimizer == "auto" ? ", chosen by optimizer=auto" : ""));
+  const std::vector<ParameterGroup> groups = GroupsOf(wanted.kind);
+  setup.flat =
+      std::make_unique<FlatModel>(*setup.model, static_cast<int>(groups.size()),
+                                  [&groups](const std::string& name, const at::Tensor& parameter) {
+                                    return GroupOf(groups, name, parameter);
+                                  });
+  if (setup.flat->trained().empty()) {
+    return absl::InvalidArgumentError("freeze leaves nothing to train; freeze fewer layers");
+  }
+  MakeSchedule(wanted, setup);
+  YOKE_ASSIGN_OR_RETURN(setup.optimizer, Optimizer::Create(wanted, *setup.flat));
+  YOKE_ASSIGN_OR_RETURN(setup.ema, Ema::Create(*setup.model, *setup.flat));
+  return absl::OkStatus();
+}
+
+// A pass over a few of the user's images, without consequences.
+absl::StatusOr<std::function<PassSample(Precision)>> MakeSampler(at::Device device,
+                                                                 TrainingSetup& setup) {
+  setup.train_loader->StartEpoch(0);
+  YOKE_ASSIGN_OR_RETURN(std::unique_ptr<Batch> batch, setup.train_loader->Next());
+  if (batch == nullptr) return absl::InternalError("a data set without a batch");
+  const int64_t count = std::min<int64_t>(batch->count, kSampleImages);
+  const at::Tensor images = ImagesOf(*batch, device).narrow(0, 0, count);
+  const Targets all = TargetsOf(*batch, device);
+  const Targets targets{all.class_BM.narrow(0, 0, count), all.boxes_xywh_BM4.narrow(0, 0, count)};
+  setup.train_loader->Recycle(std::move(batch));
+  return [=, &setup](Precision precision) {
+    const at::Tensor buffers = setup.flat->buffers().clone();
+    setup.model->train();
+    HeadMaps maps;
+    {
+      const Autocast autocast(device, precision);
+      maps = setup.model->Forward(images);
+    }
+    const LossOutput loss = setup.loss->Compute(maps, targets);
+    // In float16 gradients this small need the scale that training gives them.
+    const GradScaler scaler(precision == at::kHalf, device);
+    scaler.Scaled(loss.total).backward();
+    const at::NoGradGuard no_gradients;
+    PassSample sample{loss.total.item<double>(), setup.flat->gradients().clone()};
+    setup.flat->ZeroGradients();
+    setup.flat->buffers().copy_(buffers);
+    return sample;
+  };
+}
+
+absl::Status DecidePrecision(at::Device device, TrainingSetup& setup, Group& group,
+                             Observer& observer) {
+  std::function<PassSample(Precision)> sample;
+  if (setup.config.amp == "auto") {
+    YOKE_ASSIGN_OR_RETURN(sample, MakeSampler(device, setup));
+  }
+  YOKE_ASSIGN_OR_RETURN(const Precision mine,
+                        ResolveAmp(setup.config.amp, device, sample, observer));
+  // Every rank saw other images; what one of them cannot do, none does.
+  YOKE_ASSIGN_OR_RETURN(const bool full, group.AnyTrue(!mine.has_value()));
+  setup.precision = full ? Precision() : mine;
+  setup.scaler = std::make_unique<GradScaler>(setup.precision == at::kHalf, device);
   return absl::OkStatus();
 }
 
 // Continues another run, or this one after a restart.
-absl::Status Resume(const TrainConfig& config, bool writes, TrainingSetup& setup,
-                    Observer& observer) {
+absl::Status Resume(bool writes, Group& group, TrainingSetup& setup, Observer& observer) {
   namespace fs = std::filesystem;
+  const TrainConfig& config = setup.config;
   const std::string from = RunFolderOf(config.resume);
   std::string warning;
   YOKE_ASSIGN_OR_RETURN(const TrainState state, LoadResumable(config, &warning));
   if (!warning.empty()) observer.OnWarning(warning);
-  YOKE_ASSIGN_OR_RETURN(setup.progress,
-                        RestoreState(state, setup.identity, setup.early_stop, *setup.model,
-                                     *setup.ema, *setup.optimizer, observer));
+  YOKE_RETURN_IF_ERROR(RestoreState(state, group, setup, observer));
   const int done = setup.progress.epochs_done;
   setup.results.Continue(from, done);
   if (writes && !fs::equivalent(from, config.run_dir)) {
@@ -151,39 +246,51 @@ absl::Status Resume(const TrainConfig& config, bool writes, TrainingSetup& setup
                     fs::copy_options::overwrite_existing, none);
     }
   }
-  observer.OnLog(absl::StrCat("resuming ", from, " at epoch ", done + 1));
+  observer.OnLog(absl::StrCat("resuming ", from, " at epoch ", done + 1,
+                              setup.progress.position > 0
+                                  ? absl::StrCat(", iteration ", setup.progress.position + 1)
+                                  : ""));
+  return absl::OkStatus();
+}
+
+absl::Status MakeExchanges(Group& group, TrainingSetup& setup) {
+  std::vector<GradientPlace> places;
+  for (const FlatEntry& entry : setup.flat->trained())
+    places.push_back({entry.tensor, entry.offset});
+  YOKE_ASSIGN_OR_RETURN(setup.exchange,
+                        MakeGradientExchange(setup.flat->gradients(), places, group));
+  if (!setup.config.sync_bn || group.world_size() == 1) return absl::OkStatus();
+  setup.statistics = std::make_unique<GroupStatistics>(group);
+  setup.model->SynchronizeStatistics(setup.statistics.get());
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<TrainState> LoadResumable(const TrainConfig& config, std::string* warning) {
-  const std::string from = RunFolderOf(config.resume);
-  absl::StatusOr<TrainState> state = LoadState(from + "/checkpoints", warning);
-  if (absl::IsNotFound(state.status())) {
-    return absl::NotFoundError(absl::StrCat("resume=", config.resume, ": no training state in ",
-                                            from,
-                                            "/checkpoints; to train on from its weights, "
-                                            "give them as model= instead"));
-  }
-  YOKE_RETURN_IF_ERROR(state.status());
-  const auto done = static_cast<int>(state->numbers["epochs_done"]);
-  // A further attempt at the same run may find it all but finished, which is no mistake.
-  std::error_code none;
-  if (done >= config.epochs && !std::filesystem::equivalent(from, config.run_dir, none)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("resume=", config.resume, ": it has trained all of its ", done,
-                     " epochs; give epochs= more than that to train on"));
-  }
-  return state;
+int CloseMosaicFrom(const TrainConfig& config) {
+  const bool closes = config.close_mosaic > 0 &&
+                      (config.recipe.close_short || config.epochs >= config.close_mosaic);
+  return closes ? std::max(config.epochs - config.close_mosaic, 0) : -1;
 }
 
-absl::Status BroadcastBuffers(DetectionModel& model, Group& group) {
-  std::vector<at::Tensor> buffers;
-  for (const at::Tensor& buffer : model.buffers()) {
-    if (buffer.is_floating_point()) buffers.push_back(buffer);
-  }
-  return BroadcastAll(buffers, group);
+absl::Status ResetWeights(TrainingSetup& setup, Group& group, Observer& observer) {
+  const at::NoGradGuard no_gradients;
+  YOKE_ASSIGN_OR_RETURN(const std::shared_ptr<DetectionModel> model,
+                        MakeModel(setup.config, setup.data.names, observer));
+  CopyState(StateOf(*model), *setup.model);
+  at::Tensor values = setup.flat->values();
+  YOKE_RETURN_IF_ERROR(group.Broadcast(values, 0));
+  setup.ema->Restart();
+  setup.optimizer->Reset();
+  return absl::OkStatus();
+}
+
+void SetEpochs(int epochs, const Group& group, TrainingSetup& setup) {
+  setup.config.epochs = epochs;
+  ScheduleConfig schedule = setup.schedule->config();
+  schedule.epochs = epochs;
+  setup.schedule = std::make_unique<Schedule>(schedule);
+  MakeTrainLoader(group, setup);  // mosaic closes at another epoch
 }
 
 absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Device device,
@@ -195,12 +302,11 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
   if (writes) YOKE_RETURN_IF_ERROR(MakeRunFolder(config.run_dir));
   at::globalContext().setDeterministicCuDNN(config.deterministic);
   at::globalContext().setDeterministicAlgorithms(config.deterministic, /*warn_only=*/true);
-  torch::manual_seed(config.seed + 1);  // the same fresh weights on every rank
 
-  TrainingSetup setup{.early_stop = EarlyStop(config.patience, config.recipe.best_on_tie),
+  TrainingSetup setup{.config = config,
+                      .early_stop = EarlyStop(config.patience, config.recipe.best_on_tie),
                       .results = ResultsFile(config.run_dir),
                       .tensorboard = TensorBoardFile(config.run_dir)};
-  YOKE_ASSIGN_OR_RETURN(setup.amp, ResolveAmp(config.amp, device));
   YOKE_ASSIGN_OR_RETURN(setup.data, LoadTrainingData(config, observer));
   observer.OnPhase("load");
   const auto class_count = static_cast<int>(setup.data.names.size());
@@ -209,26 +315,23 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
   setup.model->to(device);
   setup.identity.spec = setup.model->spec();
   setup.identity.data = IdentityOf(setup.data.names, setup.data.train, setup.data.val);
-  MakeLoaders(config, group, setup);
-  setup.loss = std::make_unique<DetectionLoss>(LossConfig{.class_count = class_count,
-                                                          .box_gain = config.box,
-                                                          .cls_gain = config.cls,
-                                                          .dfl_gain = config.dfl,
-                                                          .tal_floor = static_cast<double>(config.recipe.tal_floor)});
-  YOKE_RETURN_IF_ERROR(MakeOptimizer(config, setup, observer));
-  YOKE_ASSIGN_OR_RETURN(setup.ema, Ema::Create(*setup.model, device));
-  if (!config.resume.empty()) {
-    YOKE_RETURN_IF_ERROR(Resume(config, writes, setup, observer));
-  } else {
-    YOKE_RETURN_IF_ERROR(BroadcastAll(setup.model->parameters(), group));
-    YOKE_RETURN_IF_ERROR(BroadcastBuffers(*setup.model, group));
-    CopyState(StateOf(*setup.model), setup.ema->model());
-  }
-  std::vector<at::Tensor> trained;
-  for (const at::Tensor& parameter : setup.model->parameters()) {
-    if (parameter.requires_grad()) trained.push_back(parameter);
-  }
-  YOKE_ASSIGN_OR_RETURN(setup.reducer, MakeGradientReducer(trained, group));
+  at::Tensor class_weight = ClassWeights(config, setup.data.train, class_count);
+  if (class_weight.defined()) class_weight = class_weight.to(device);
+  setup.loss = std::make_unique<DetectionLoss>(
+      LossConfig{.class_count = class_count,
+                 .box_gain = config.box,
+                 .cls_gain = config.cls,
+                 .dfl_gain = config.dfl,
+                 .tal_floor = static_cast<double>(config.recipe.tal_floor),
+                 .class_weight_K = class_weight});
+  MakeLoaders(group, setup);
+  YOKE_RETURN_IF_ERROR(MakeOptimizer(device, setup, observer));
+  at::Tensor values = setup.flat->values();
+  YOKE_RETURN_IF_ERROR(group.Broadcast(values, 0));
+  setup.ema->Restart();
+  YOKE_RETURN_IF_ERROR(DecidePrecision(device, setup, group, observer));
+  if (!config.resume.empty()) YOKE_RETURN_IF_ERROR(Resume(writes, group, setup, observer));
+  YOKE_RETURN_IF_ERROR(MakeExchanges(group, setup));
   return setup;
 }
 

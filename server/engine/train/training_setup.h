@@ -2,14 +2,20 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 
 #include "absl/status/statusor.h"
 #include "server/engine/config.h"
 #include "server/engine/data/loader.h"
-#include "server/engine/distributed/gradient_reducer.h"
+#include "server/engine/distributed/gradient_exchange.h"
 #include "server/engine/loss/detection_loss.h"
-#include "server/engine/train/resume.h"
+#include "server/engine/train/early_stop.h"
+#include "server/engine/train/ema.h"
+#include "server/engine/train/flat_model.h"
+#include "server/engine/train/grad_scaler.h"
+#include "server/engine/train/identity.h"
+#include "server/engine/train/optimizer.h"
+#include "server/engine/train/precision.h"
+#include "server/engine/train/progress.h"
 #include "server/engine/train/run_folder.h"
 #include "server/engine/train/schedule.h"
 #include "server/engine/train/tensorboard_file.h"
@@ -17,17 +23,28 @@
 
 namespace yoke::engine {
 
+// What a state must agree on with the run that continues it.
+struct Identity {
+  ModelSpec spec;
+  std::string optimizer;  // kind
+  DataIdentity data;
+};
+
 struct TrainingSetup {
+  TrainConfig config;  // batch and epochs are those decided on
   TrainingData data;
   std::shared_ptr<DetectionModel> model;
+  std::unique_ptr<FlatModel> flat;
   std::unique_ptr<Ema> ema;
   std::unique_ptr<Loader> train_loader;
   std::unique_ptr<Loader> val_loader;  // null with val=false
   std::unique_ptr<DetectionLoss> loss;
   std::unique_ptr<Schedule> schedule;
   std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<GradientReducer> reducer;
-  std::optional<at::ScalarType> amp;
+  std::unique_ptr<GradScaler> scaler;
+  std::unique_ptr<StatisticsExchange> statistics;  // with synchronised BatchNorm
+  std::unique_ptr<GradientExchange> exchange;
+  Precision precision;
   Identity identity;
   EarlyStop early_stop;
   Progress progress;  // where to begin
@@ -40,11 +57,13 @@ struct TrainingSetup {
 absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Device device,
                                             Group& group, Observer& observer);
 
-// The state that config.resume means. NotFound: there is none. InvalidArgument: that run, another
-// one than config.run_dir, has no epoch left to train. `warning` names a damaged newer state.
-absl::StatusOr<TrainState> LoadResumable(const TrainConfig& config, std::string* warning);
+// The weights that the training began with, on every rank: fresh ones or those of config.model.
+absl::Status ResetWeights(TrainingSetup& setup, Group& group, Observer& observer);
 
-// Copies rank 0's BatchNorm statistics to all ranks: each has seen other images.
-absl::Status BroadcastBuffers(DetectionModel& model, Group& group);
+// The first epoch without mosaic; -1: all have it.
+int CloseMosaicFrom(const TrainConfig& config);
+
+// Another number of epochs, between two of them: schedule and loader are made anew.
+void SetEpochs(int epochs, const Group& group, TrainingSetup& setup);
 
 }  // namespace yoke::engine

@@ -75,6 +75,32 @@ TEST(Failure, NamesRankSignalAndLastLines) {
   EXPECT_EQ(FailureText(fine), "");
 }
 
+TEST(Results, ShowTheMembersOfAnEnsembleAndNameTheProtocols) {
+  v1::Job job;
+  job.mutable_spec()->mutable_validate()->set_ensemble("wbf");
+  v1::ValResult& val = *job.mutable_result()->mutable_val();
+  val.set_images(4);
+  val.mutable_metrics()->set_map50(0.9);
+  val.mutable_metrics_classic()->set_map50(0.8);
+  EXPECT_THAT(ResultText(job), ::testing::ContainsRegex("protocol 8.4: +mAP50 0.9000.*\nprotocol 8.1: +mAP50 0.8000"));
+  EXPECT_THAT(ResultText(job), Not(HasSubstr("COCO")));
+  EXPECT_THAT(ResultText(job), Not(HasSubstr("together")));
+
+  val.mutable_coco()->set_ap(0.625);
+  val.mutable_coco()->set_ar_large(-1);
+  v1::MemberResult& member = *val.add_members();
+  member.set_model("/runs/a.pt");
+  member.set_weight(2.5);
+  member.mutable_metrics()->set_map5095(0.5);
+  val.add_members()->set_model("/runs/b.pt");
+  const std::string text = ResultText(job);
+  EXPECT_THAT(text, ::testing::ContainsRegex("protocol COCO: AP 0.6250 .* large -1.0000"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("MODEL +WEIGHT +P +R +MAP50 +MAP50-95\n"
+                                             "/runs/a.pt +2.5 +0.000 +0.000 +0.000 +0.500\n"
+                                             "/runs/b.pt +0 .*\n"
+                                             "together \\(wbf\\) +0.000 +0.000 +0.900 +0.000\n"));
+}
+
 TEST(Tables, AlignAndCut) {
   Table table({"A", "LONGER", "C"});
   table.Add({"ä", "x", "the last column"});

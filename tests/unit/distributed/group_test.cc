@@ -11,7 +11,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "server/engine/distributed/gradient_reducer.h"
+#include "server/engine/distributed/gradient_exchange.h"
 #include "tests/support/temp_folder.h"
 #include "tests/unit/distributed/ranks.h"
 
@@ -130,71 +130,110 @@ std::vector<at::Tensor> GradientsOf(Net& net) { return {net.first.grad(), net.se
 
 at::Tensor InputOf(int rank) { return at::tensor({1.0f, 2.0f, 3.0f}) * (rank + 1); }
 
-TEST(GradientReducer, LeavesTheMeanOfTheRanksGradientsOnEachRank) {
-  std::vector<at::Tensor> want;
-  for (int rank : {0, 1}) {
+// Its gradients as views of one tensor, the last parameter first.
+at::Tensor Flatten(Net& net, std::vector<GradientPlace>& places) {
+  const at::Tensor flat = at::zeros({16 + 4});
+  net.second.mutable_grad() = flat.narrow(0, 0, 4);
+  net.first.mutable_grad() = flat.narrow(0, 4, 12).view({4, 3});
+  places = {{net.second, 0}, {net.first, 4}};
+  return flat;
+}
+
+// The sum over ranks of the gradients of `passes` passes of each.
+std::vector<at::Tensor> SumOfRanks(int ranks, int passes) {
+  std::vector<at::Tensor> sum = {at::zeros({4, 3}), at::zeros({4})};
+  for (int rank = 0; rank < ranks; ++rank) {
     Net net;
     net.Loss(InputOf(rank)).backward();
     const auto gradients = GradientsOf(net);
-    for (size_t i = 0; i < gradients.size(); ++i) {
-      if (rank == 0)
-        want.push_back(gradients[i] / 2);
-      else
-        want[i] += gradients[i] / 2;
-    }
+    for (size_t i = 0; i < gradients.size(); ++i) sum[i] += gradients[i] * passes;
   }
-  RunAsRanks(2, [&](Group& group) {
-    Net net;
-    auto reducer = MakeGradientReducer({net.first, net.second}, group);
-    ASSERT_TRUE(reducer.ok()) << reducer.status();
-    for (int pass = 0; pass < 3; ++pass) {  // buckets are laid out anew after the first
-      for (at::Tensor& parameter : std::vector<at::Tensor>{net.first, net.second}) {
-        if (parameter.grad().defined()) parameter.mutable_grad().zero_();
-      }
-      const at::Tensor loss = net.Loss(InputOf(group.rank()));
-      ASSERT_TRUE((*reducer)->Prepare(loss).ok());
-      loss.backward();
-      const auto got = GradientsOf(net);
-      for (size_t i = 0; i < got.size(); ++i) {
-        EXPECT_TRUE(at::allclose(got[i], want[i])) << "pass " << pass << ", parameter " << i;
-      }
-    }
-  });
+  return sum;
 }
 
-TEST(GradientReducer, AccumulatesWithoutExchangeUntilPrepared) {
+void ExpectSum(Net& net, const std::vector<at::Tensor>& want) {
+  const auto got = GradientsOf(net);
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(at::allclose(got[i], want[i])) << got[i];
+}
+
+TEST(GradientExchange, LeavesTheSumOfTheRanksGradientsOnEachRank) {
+  for (const int ranks : {2, 4}) {
+    RunAsRanks(ranks, [&](Group& group) {
+      Net net;
+      std::vector<GradientPlace> places;
+      const at::Tensor flat = Flatten(net, places);
+      const auto exchange = MakeGradientExchange(flat, places, group);
+      ASSERT_TRUE(exchange.ok()) << exchange.status();
+      for (int pass = 0; pass < 3; ++pass) {
+        flat.zero_();
+        const at::Tensor loss = net.Loss(InputOf(group.rank()));
+        (*exchange)->Arm();
+        loss.backward();
+        ASSERT_TRUE((*exchange)->Finish().ok());
+        ExpectSum(net, SumOfRanks(ranks, 1));
+      }
+    });
+  }
+}
+
+TEST(GradientExchange, AccumulatesWithoutExchangeUntilArmed) {
   RunAsRanks(2, [](Group& group) {
     Net net;
-    auto reducer = MakeGradientReducer({net.first, net.second}, group);
-    ASSERT_TRUE(reducer.ok()) << reducer.status();
+    std::vector<GradientPlace> places;
+    const at::Tensor flat = Flatten(net, places);
+    const auto exchange = MakeGradientExchange(flat, places, group);
+    ASSERT_TRUE(exchange.ok()) << exchange.status();
     Net alone;
     alone.Loss(InputOf(group.rank())).backward();
     net.Loss(InputOf(group.rank())).backward();
     EXPECT_TRUE(at::allclose(net.first.grad(), alone.first.grad())) << "exchanged unasked";
-
-    // The next pass, exchanged: the mean of what both ranks have accumulated.
-    const at::Tensor loss = net.Loss(InputOf(group.rank()));
-    ASSERT_TRUE((*reducer)->Prepare(loss).ok());
-    loss.backward();
-    at::Tensor want = at::zeros({4, 3});
-    for (int rank : {0, 1}) {
-      Net other;
-      other.Loss(InputOf(rank)).backward();
-      want += other.first.grad();
-    }
-    EXPECT_TRUE(at::allclose(net.first.grad(), want));
+    (*exchange)->Arm();
+    net.Loss(InputOf(group.rank())).backward();
+    ASSERT_TRUE((*exchange)->Finish().ok());
+    ExpectSum(net, SumOfRanks(2, 2));
   });
 }
 
-TEST(GradientReducer, OfOneRankDoesNothing) {
-  Net net, plain;
-  auto reducer = MakeGradientReducer({net.first, net.second}, **MakeGroup({}));
-  ASSERT_TRUE(reducer.ok()) << reducer.status();
-  const at::Tensor loss = net.Loss(InputOf(0));
-  ASSERT_TRUE((*reducer)->Prepare(loss).ok());
-  loss.backward();
-  plain.Loss(InputOf(0)).backward();
-  EXPECT_TRUE(at::equal(net.first.grad(), plain.first.grad()));
+// Rank 1's pass ends with an exception, before it began or half-way: nobody waits for ever, and the
+// next pass is right.
+TEST(GradientExchange, ARankWhosePassFailedStillTakesPart) {
+  for (const bool halfway : {false, true}) {
+    RunAsRanks(2, [&](Group& group) {
+      Net net;
+      std::vector<GradientPlace> places;
+      const at::Tensor flat = Flatten(net, places);
+      const auto exchange = MakeGradientExchange(flat, places, group);
+      ASSERT_TRUE(exchange.ok()) << exchange.status();
+      (*exchange)->Arm();
+      const at::Tensor loss = net.Loss(InputOf(group.rank()));
+      if (group.rank() == 0) {
+        loss.backward();
+      } else if (halfway) {
+        const auto hook = net.first.register_hook(
+            [](const at::Tensor&) -> at::Tensor { throw std::runtime_error("no memory"); });
+        EXPECT_THROW(loss.backward(), std::runtime_error);
+        net.first.remove_hook(hook);
+      }
+      ASSERT_TRUE((*exchange)->Finish().ok());
+      flat.zero_();
+      (*exchange)->Arm();
+      net.Loss(InputOf(group.rank())).backward();
+      ASSERT_TRUE((*exchange)->Finish().ok());
+      ExpectSum(net, SumOfRanks(2, 1));
+    });
+  }
+}
+
+TEST(GradientExchange, OfOneRankDoesNothing) {
+  Net net;
+  std::vector<GradientPlace> places;
+  const at::Tensor flat = Flatten(net, places);
+  const auto exchange = MakeGradientExchange(flat, places, **MakeGroup({}));
+  ASSERT_TRUE(exchange.ok()) << exchange.status();
+  (*exchange)->Arm();
+  net.Loss(InputOf(0)).backward();
+  EXPECT_TRUE((*exchange)->Finish().ok());
+  ExpectSum(net, SumOfRanks(1, 1));
 }
 
 }  // namespace

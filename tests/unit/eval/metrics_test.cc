@@ -13,8 +13,8 @@ constexpr uint16_t kAll = 0x3FF;
 
 TEST(AveragePrecision, DiffersByEraAfterTheLastRecall) {
   const std::vector<double> recall = {0.2, 0.4, 0.4, 0.6}, precision = {1, 1, 2.0 / 3, 0.75};
-  EXPECT_NEAR(AveragePrecision(recall, precision, true), 0.69875, 1e-9);
-  EXPECT_NEAR(AveragePrecision(recall, precision, false), 0.54500, 1e-9);
+  EXPECT_NEAR(AveragePrecision(EnvelopeOf(recall, precision, true)), 0.69875, 1e-9);
+  EXPECT_NEAR(AveragePrecision(EnvelopeOf(recall, precision, false)), 0.54500, 1e-9);
 }
 
 TEST(MatchImage, ErasDisagreeOnADetectionWhoseBestTruthIsTaken) {

@@ -1,4 +1,4 @@
-// A tiny detector of two classes that finds something in every picture, or nothing in any; and an
+// A tiny detector of two classes that finds one of them in every picture, or nothing in any; and an
 // observer that remembers.
 #pragma once
 
@@ -11,17 +11,20 @@
 
 namespace yoke::engine {
 
-inline void WriteFinder(const std::string& path, bool finds) {
+inline void WriteFinder(const std::string& path, bool finds,
+                        const std::vector<std::string>& names = {"cat", "dog"}, int found = 1) {
   auto model = *DetectionModel::Create({'n', 2});
   Weights weights;
   weights.spec = {'n', 2};
-  weights.names = {"cat", "dog"};
+  weights.names = names;
   for (auto& item : model->named_parameters())
     weights.state[item.key()] = item.value().detach().clone();
   for (auto& item : model->named_buffers()) weights.state[item.key()] = item.value().clone();
   for (const char* level : {"0", "1", "2"}) {
     const std::string name = std::string("model.22.cv3.") + level + ".2.bias";
-    weights.state.at(name) = at::tensor({-20.0f, finds ? 5.0f : -20.0f});
+    at::Tensor bias = at::full({2}, -20.0f);
+    if (finds) bias[found] = 5.0f;
+    weights.state.at(name) = bias;
   }
   const absl::Status status = WriteWeights(path, weights);
   YOKE_CHECK_MSG(status.ok(), status.ToString());
@@ -35,8 +38,9 @@ class RecordingObserver : public Observer {
     total = of;
   }
   void OnWarning(const std::string& sentence) override { warnings.push_back(sentence); }
+  void OnLog(const std::string& line) override { logs.push_back(line); }
 
-  std::vector<std::string> phases, warnings;
+  std::vector<std::string> phases, warnings, logs;
   std::vector<int64_t> progress;
   int64_t total = 0;
 };

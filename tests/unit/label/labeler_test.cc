@@ -189,8 +189,6 @@ TEST_F(Labeler, SaysWhatCannotBeUsed) {
   Picture("a.jpg");
   config_.models = {folder_ / "missing.pt"};
   EXPECT_EQ(Run().status().code(), absl::StatusCode::kNotFound) << "the weights";
-  config_.models = {folder_ / "finder.pt", folder_ / "finder.pt"};
-  EXPECT_EQ(Run().status().code(), absl::StatusCode::kInvalidArgument);
   config_.models = {folder_ / "finder.pt"};
   config_.imgsz = 65;
   EXPECT_EQ(Run().status().code(), absl::StatusCode::kInvalidArgument);
@@ -200,6 +198,79 @@ TEST_F(Labeler, SaysWhatCannotBeUsed) {
   config_.amp = "off";
   config_.out = folder_ / "in/a.jpg";
   EXPECT_EQ(Run().status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(Labeler, TheSameModelTwiceLabelsAsOnce) {
+  for (int i = 0; i < 3; ++i) Picture("a" + std::to_string(i) + ".jpg");
+  config_.save_conf = true;
+  ASSERT_TRUE(Run().ok());
+  config_.models.push_back(config_.models[0]);
+  config_.ensemble.method = "nms";
+  config_.ensemble.iou = config_.iou;
+  config_.ensemble.weights = {2, 2};
+  config_.out = folder_ / "twice";
+  const auto result = Run();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(Files("twice"), Files("out"));
+  for (const char* method : {"wbf", "soft_nms"}) {
+    config_.ensemble.method = method;
+    config_.out = folder_ / method;
+    const auto fused = Run();
+    ASSERT_TRUE(fused.ok()) << fused.status();
+    EXPECT_EQ(fused->labelled, 3) << method;
+  }
+}
+
+TEST_F(Labeler, ModelsThatOrderClassesOtherwiseAgreeByName) {
+  Picture("a.jpg");
+  WriteFinder(folder_ / "other.pt", true, {"DOG ", "cat"}, 0);
+  const std::string finder = folder_ / "finder.pt", other = folder_ / "other.pt";
+  config_.models = {finder, other};
+  auto result = Run();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(Files("out").at("classes.txt"), "cat\ndog\n");
+  EXPECT_THAT(Files("out").at("a.txt"), ::testing::MatchesRegex("(1( [01]\\.[0-9]{6}){4}\n)+"));
+  EXPECT_THAT(observer_.logs,
+              ::testing::Contains(AllOf(HasSubstr("other.pt in those of"), HasSubstr("finder.pt"),
+                                        HasSubstr("0 DOG  -> 1 dog, 1 cat -> 0 cat"))));
+
+  config_.models = {other, finder};
+  config_.out = folder_ / "swapped";
+  result = Run();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(Files("swapped").at("a.txt"), ::testing::MatchesRegex("(0( [01]\\.[0-9]{6}){4}\n)+"));
+}
+
+TEST_F(Labeler, WhatOnlyOneModelKnowsIsLabelledToo) {
+  Picture("a.jpg");
+  WriteFinder(folder_ / "birds.pt", true, {"bird", "dog"}, 0);
+  config_.models = {folder_ / "finder.pt", folder_ / "birds.pt"};
+  auto result = Run();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(Files("out").at("classes.txt"), "cat\ndog\nbird\n");
+  EXPECT_THAT(Files("out").at("a.txt"), AllOf(HasSubstr("1 0."), HasSubstr("2 0.")));
+
+  config_.classes = {2};
+  config_.out = folder_ / "birds";
+  result = Run();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(Files("birds").at("a.txt"), ::testing::MatchesRegex("(2( [01]\\.[0-9]{6}){4}\n)+"));
+  config_.classes = {3};
+  EXPECT_THAT(std::string(Run().status().message()), HasSubstr("have 0 to 2"));
+}
+
+TEST_F(Labeler, RefusesModelsThatCannotBeAnEnsemble) {
+  Picture("a.jpg");
+  WriteFinder(folder_ / "fish.pt", true, {"fish", "crab"});
+  config_.models = {folder_ / "finder.pt", folder_ / "fish.pt"};
+  auto refused = Run().status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()), AllOf(HasSubstr("finder.pt"), HasSubstr("fish.pt")));
+  config_.models = {folder_ / "finder.pt", folder_ / "finder.pt"};
+  config_.ensemble.weights = {0, 0};
+  EXPECT_THAT(std::string(Run().status().message()), HasSubstr("weights"));
+  config_.ensemble.weights = {1};
+  EXPECT_THAT(std::string(Run().status().message()), HasSubstr("1 numbers for 2 models"));
 }
 
 TEST_F(Labeler, SaysWhereNobodyMayWrite) {

@@ -37,8 +37,8 @@ TEST(Schedule, ClassicEqualsRecordedVectors) {
         Row{99, 0.00281418, 0.00181418, 0.93563}, Row{102, 0.0018325, 0.0018325, 0.937},
         Row{114, 0.0008425, 0.0008425, 0.937}}) {
     const IterationRates rates = schedule.At(static_cast<int>(row.iteration / 3), row.iteration);
-    EXPECT_NEAR(rates.bias_lr, row.bias_lr, 1e-7) << row.iteration;
-    EXPECT_NEAR(rates.lr, row.lr, 1e-7) << row.iteration;
+    EXPECT_NEAR(rates.BiasLr(), row.bias_lr, 1e-7) << row.iteration;
+    EXPECT_NEAR(rates.Lr(), row.lr, 1e-7) << row.iteration;
     EXPECT_NEAR(rates.momentum, row.momentum, 1e-6) << row.iteration;
   }
 }
@@ -52,12 +52,18 @@ TEST(Schedule, ClassicStepsWhereTheReferenceDoes) {
 }
 
 TEST(Schedule, ClassicLastEpochLagsByOne) {
-  EXPECT_NEAR(Schedule(ClassicConfig()).At(39, 119).lr, 0.000595, 1e-9);
+  EXPECT_NEAR(Schedule(ClassicConfig()).At(39, 119).Lr(), 0.000595, 1e-9);
 }
 
 TEST(Schedule, ModernEqualsRecordedVectors) {
-  const Schedule schedule(
-      {.epochs = 8, .iterations = 3, .warmup_epochs = 2, .batch = 8, .warmup_floor = 0, .warmup_cap = true, .lr_lag = false, .accumulate_cap = true});
+  const Schedule schedule({.epochs = 8,
+                           .iterations = 3,
+                           .warmup_epochs = 2,
+                           .batch = 8,
+                           .warmup_floor = 0,
+                           .warmup_cap = true,
+                           .lr_lag = false,
+                           .accumulate_cap = true});
   ASSERT_EQ(schedule.warmup_iterations(), 6);
   const std::vector<int> accumulate = {1, 2, 3, 4, 6, 7, 8};
   const std::vector<double> lr = {0,         .00166667, .00333333, .00438125,
@@ -67,8 +73,8 @@ TEST(Schedule, ModernEqualsRecordedVectors) {
   for (int i = 0; i < 7; ++i) {
     const IterationRates rates = schedule.At(i / 3, i);
     EXPECT_EQ(rates.accumulate, accumulate[i]) << i;
-    EXPECT_NEAR(rates.lr, lr[i], 1e-8) << i;
-    EXPECT_NEAR(rates.bias_lr, bias[i], 1e-8) << i;
+    EXPECT_NEAR(rates.Lr(), lr[i], 1e-8) << i;
+    EXPECT_NEAR(rates.BiasLr(), bias[i], 1e-8) << i;
     EXPECT_NEAR(rates.momentum, momentum[i], 1e-6) << i;
   }
   EXPECT_EQ(StepsOf(schedule, 3, 24), (std::vector<int64_t>{0, 8, 16}));
@@ -83,12 +89,13 @@ TEST(Schedule, CosineFallsFromOneToLrf) {
 
 TEST(Schedule, NoWarmupBeginsAtTheFullRate) {
   const Schedule schedule({.epochs = 10, .iterations = 5, .warmup_epochs = 0});
-  EXPECT_DOUBLE_EQ(schedule.At(0, 0).lr, 0.01);
+  EXPECT_DOUBLE_EQ(schedule.At(0, 0).Lr(), 0.01);
   EXPECT_EQ(schedule.At(0, 0).accumulate, 4);
 }
 
 TEST(ResolveOptimizer, ShortTrainingsGetAdamWByClassCount) {
-  const OptimizerConfig config = ResolveOptimizer({.kind = "auto"}, 80, 128, 16, 64, 100, {});
+  const OptimizerConfig config =
+      ResolveOptimizer({.kind = "auto"}, "SGD", 80, 128, 16, 64, 100, {});
   EXPECT_EQ(config.kind, "AdamW");
   EXPECT_DOUBLE_EQ(config.lr0, 0.000119);
   EXPECT_DOUBLE_EQ(config.momentum, 0.9);
@@ -97,14 +104,15 @@ TEST(ResolveOptimizer, ShortTrainingsGetAdamWByClassCount) {
 
 TEST(ResolveOptimizer, LongTrainingsGetSgd) {
   // 118,287 images in steps of 64 for 100 epochs: 184,900 steps.
-  const OptimizerConfig config = ResolveOptimizer({.kind = "auto"}, 80, 118287, 16, 64, 100, {});
+  const OptimizerConfig config =
+      ResolveOptimizer({.kind = "auto"}, "SGD", 80, 118287, 16, 64, 100, {});
   EXPECT_EQ(config.kind, "SGD");
   EXPECT_DOUBLE_EQ(config.lr0, 0.01);
 }
 
 TEST(ResolveOptimizer, WhatTheUserSetStays) {
   const OptimizerConfig config =
-      ResolveOptimizer({.kind = "auto", .lr0 = 0.5}, 80, 128, 16, 64, 100, {"lr0"});
+      ResolveOptimizer({.kind = "auto", .lr0 = 0.5}, "SGD", 80, 128, 16, 64, 100, {"lr0"});
   EXPECT_EQ(config.kind, "AdamW");
   EXPECT_DOUBLE_EQ(config.lr0, 0.5);
 }

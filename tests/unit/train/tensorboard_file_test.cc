@@ -1,5 +1,5 @@
-// The scalars' file, frame by frame. Its outside oracle is the tensorboard package:
-// tests/numerics/check_tensorboard.py.
+// The file frame by frame, and what it refuses. What is in it, the tensorboard package tells:
+// tests/numerics/run_folder_test.py.
 #include "server/engine/train/tensorboard_file.h"
 
 #include <cstring>
@@ -12,6 +12,11 @@
 
 namespace yoke::engine {
 namespace {
+
+std::string BytesOf(const std::filesystem::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
 
 TEST(Crc32c, EqualsThePublishedCheckValue) { EXPECT_EQ(Crc32c("123456789"), 0xE3069283u); }
 
@@ -26,8 +31,7 @@ TEST(TensorBoardFile, HasOneFrameForTheVersionAndOneForEachEpoch) {
   }
   const auto path = std::filesystem::directory_iterator(folder.path())->path();
   EXPECT_TRUE(path.filename().string().starts_with("events.out.tfevents.")) << path;
-  std::ifstream stream(path, std::ios::binary);
-  const std::string bytes(std::istreambuf_iterator<char>(stream), {});
+  const std::string bytes = BytesOf(path);
   size_t at = 0;
   int frames = 0;
   for (uint64_t length = 0; at + 12 <= bytes.size(); at += 16 + length, ++frames) {
@@ -38,6 +42,45 @@ TEST(TensorBoardFile, HasOneFrameForTheVersionAndOneForEachEpoch) {
   }
   EXPECT_EQ(at, bytes.size());
   EXPECT_EQ(frames, 4);
+}
+
+TEST(TensorBoardFile, WritesTheFirstTwoHundredOfManyClasses) {
+  TempFolder folder;
+  TensorBoardFile file(folder.path());
+  std::vector<ClassMetrics> classes(1000);
+  for (int i = 0; i < 1000; ++i)
+    classes[i].class_id = i, classes[i].name = "name" + std::to_string(i) + ".";
+  ASSERT_TRUE(file.AppendClasses(1, classes).ok());
+  const std::string bytes = BytesOf(std::filesystem::directory_iterator(folder.path())->path());
+  EXPECT_NE(bytes.find("AP50/name199."), std::string::npos);
+  EXPECT_EQ(bytes.find("AP50/name200."), std::string::npos);
+}
+
+TEST(TensorBoardFile, HasNothingToSayWithoutClasses) {
+  TempFolder folder;
+  TensorBoardFile file(folder.path());
+  EXPECT_TRUE(file.AppendClasses(1, {}).ok());
+  EXPECT_TRUE(file.AppendCurves(1, {}, {}).ok());
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(TensorBoardFile, BeginsWithTheSettingsOfArgsYaml) {
+  TempFolder folder;
+  TensorBoardFile file(folder.path());
+  EXPECT_TRUE(absl::IsNotFound(file.Begin()));
+  std::ofstream(folder.path() + "/args.yaml") << "lr0: [\n";
+  EXPECT_TRUE(absl::IsInvalidArgument(file.Begin())) << "damaged";
+  std::ofstream(folder.path() + "/args.yaml")
+      << "lr0: 0.01\nname: \"123\"\nresume: ~\nsave_dir: /here\n";
+  ASSERT_TRUE(file.Begin().ok());
+  std::string bytes;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    if (entry.path().extension() != ".yaml") bytes = BytesOf(entry.path());
+  }
+  EXPECT_NE(bytes.find("lr0"), std::string::npos);
+  EXPECT_NE(bytes.find("123"), std::string::npos);
+  EXPECT_EQ(bytes.find("resume"), std::string::npos);
+  EXPECT_EQ(bytes.find("/here"), std::string::npos);
 }
 
 TEST(TensorBoardFile, AFolderThatIsGoneIsNamed) {

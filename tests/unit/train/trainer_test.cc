@@ -162,6 +162,59 @@ TEST_F(TrainerTest, AnInfiniteRateIsAnErrorThatKeepsTheLastEpoch) {
   EXPECT_THAT(result.status().message(), HasSubstr("lower lr0"));
 }
 
+TEST_F(TrainerTest, StopsWhenItsTimeIsUpAndFitsTheEpochsToIt) {
+  TrainConfig config = Config("timed", 1000);
+  config.time_hours = 3.0 / 3600;
+  const absl::StatusOr<TrainResult> result = Train(config);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_FALSE(result->stopped);
+  EXPECT_GE(result->epochs, 1);
+  EXPECT_LT(result->epochs, 1000);
+  EXPECT_LT(recorder_.epochs.back().epochs, 1000);
+  EXPECT_TRUE(std::filesystem::exists(config.run_dir + "/weights/last.pt"));
+}
+
+TEST_F(TrainerTest, TrainsInBatchesOfChangingSize) {
+  TrainConfig config = Config("sizes", 2);
+  config.multi_scale = 0.5;
+  const absl::StatusOr<TrainResult> result = Train(config);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->epochs, 2);
+}
+
+TEST_F(TrainerTest, FrozenLayersStayAsTheyWere) {
+  TrainConfig config = Config("frozen", 1);
+  for (int i = 0; i < 22; ++i) config.freeze_layers.push_back(i);
+  config.recipe.freeze_bn = true;
+  const auto before = DetectionModel::Create({'n', 2});
+  ASSERT_TRUE(Train(config).ok());
+  const auto weights = ReadWeights(config.run_dir + "/weights/last.pt");
+  ASSERT_TRUE(weights.ok()) << weights.status();
+  EXPECT_TRUE(at::allclose(weights->state.at("model.0.bn.running_var"), at::full({16}, 0.9), 1e-3));
+  EXPECT_TRUE(at::allclose(weights->state.at("model.0.bn.weight"), at::ones({16})));
+  EXPECT_FALSE(at::allclose(weights->state.at("model.22.cv3.0.0.bn.running_var"),
+                            at::full({64}, 0.9), 1e-3));
+}
+
+TEST_F(TrainerTest, NothingLeftToTrainIsRefused) {
+  TrainConfig config = Config("all_frozen", 1);
+  for (int i = 0; i < 23; ++i) config.freeze_layers.push_back(i);
+  EXPECT_THAT(Train(config).status().message(), HasSubstr("freeze fewer layers"));
+}
+
+// What half precision needs is there on CPUs too, if slow.
+TEST_F(TrainerTest, TrainsInReducedPrecision) {
+  for (const char* amp : {"bf16", "fp16"}) {
+    TrainConfig config = Config(amp, 1);
+    config.amp = amp;
+    const absl::StatusOr<TrainResult> result = Train(config);
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->precision, amp);
+    EXPECT_TRUE(std::isfinite(recorder_.epochs.back().box_loss));
+    EXPECT_EQ(result->rollbacks, 0);
+  }
+}
+
 TEST_F(TrainerTest, AnUnknownModelNameNamesTheKnownOnes) {
   TrainConfig config = Config("unknown", 1);
   config.model = "yolov9c.yaml";

@@ -100,7 +100,7 @@ TEST_F(Inputs, AResumeWithoutStateIsRefusedButARetryStartsAfresh) {
   EXPECT_THAT(retry.warnings, ElementsAre(HasSubstr("starting afresh")));
 }
 
-TEST_F(Inputs, LabellingAndValidationNeedWeights) {
+TEST_F(Inputs, LabellingValidationAndExportNeedWeights) {
   const std::string yaml = Touch("data.yaml");
   engine::LabelConfig label;
   label.models = {"yolov8n.yaml"};
@@ -116,6 +116,10 @@ TEST_F(Inputs, LabellingAndValidationNeedWeights) {
   val.models = {"yolov8n.yaml"};
   job.task = val;
   EXPECT_THAT(Refusal(ResolveInputs(Attempt(), job)), HasSubstr("validation needs a .pt"));
+  engine::ExportConfig exported;
+  exported.model = "yolov8n.yaml";
+  job.task = exported;
+  EXPECT_THAT(Refusal(ResolveInputs(Attempt(), job)), HasSubstr("an export needs a .pt"));
 }
 
 TEST_F(Inputs, BannerSaysDevicesBatchAndMethod) {

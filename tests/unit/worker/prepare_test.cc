@@ -15,6 +15,7 @@
 #include "server/engine/data/shapes/shapes.h"
 #include "tests/support/temp_folder.h"
 #include "tests/unit/formats/archive_builder.h"
+#include "tests/unit/label/finder.h"
 #include "tests/unit/worker/proto_text.h"
 
 namespace yoke::worker {
@@ -178,6 +179,31 @@ TEST_F(PrepareJob, RefusesToResumeOnOtherClasses) {
   EXPECT_THAT(Refusal("train", train), HasSubstr("class 1 was 'oblong' and is 'square'"));
 }
 
+TEST_F(PrepareJob, ChecksTheClassesOfModelsThatAreMeasuredOrLabelTogether) {
+  engine::WriteFinder(At("other.pt"), true, {"x", "y"});
+  engine::WriteFinder(At("circles.pt"), true, {"circle", "x"});
+  engine::WriteFinder(At("twice.pt"), true, {"circle", "Circle"});
+  json val = Defaults("ValidateSpec");
+  val["data"] = At("set/data.yaml");
+  val["model"] = {At("other.pt")};
+  const json renamed = PrepareAnswer(Run("validate", val));
+  EXPECT_EQ(renamed["ok"], true) << renamed;
+  EXPECT_THAT(renamed["warnings"], Contains(HasSubstr("taken by class number")));
+  val["model"] = {At("twice.pt")};
+  EXPECT_THAT(Refusal("validate", val), AllOf(HasSubstr("twice.pt"), HasSubstr("data.yaml")));
+  val["model"] = {At("circles.pt"), At("other.pt")};
+  EXPECT_EQ(PrepareAnswer(Run("validate", val))["ok"], true);
+  val["weights"] = {0.0, 0.0};
+  EXPECT_THAT(Refusal("validate", val), HasSubstr("weights"));
+
+  json label = Defaults("LabelSpec");
+  label["source"] = {At("set/images/val")};
+  label["out"] = At("labels");
+  engine::WriteFinder(At("cats.pt"), true);
+  label["model"] = {At("circles.pt"), At("cats.pt")};
+  EXPECT_THAT(Refusal("label", label), AllOf(HasSubstr("circles.pt"), HasSubstr("cats.pt")));
+}
+
 TEST_F(PrepareJob, LooksForTheImagesAndTheWeightsOfALabelling) {
   json label = Defaults("LabelSpec");
   label["source"] = {At("set/images")};
@@ -187,6 +213,19 @@ TEST_F(PrepareJob, LooksForTheImagesAndTheWeightsOfALabelling) {
   label["model"] = {Write("plain.pt", "x")};
   label["source"] = {At("nowhere")};
   EXPECT_THAT(Refusal("label", label), HasSubstr("nowhere: no such folder"));
+}
+
+TEST_F(PrepareJob, LooksForTheWeightsAndTheFileOfAnExport) {
+  json exported = Defaults("ExportSpec");
+  exported["model"] = Write("plain.pt", "x");
+  EXPECT_THAT(Refusal("export", exported), HasSubstr("plain.pt"));
+  exported["out"] = At("set");
+  EXPECT_THAT(Refusal("export", exported), HasSubstr("set is a folder; name the file"));
+  exported["out"] = At("set/data.yaml/model.onnx");
+  EXPECT_THAT(Refusal("export", exported), HasSubstr("data.yaml is a file where a folder"));
+  exported["out"] = At("new/model.onnx");
+  exported["model"] = At("missing.pt");
+  EXPECT_THAT(Refusal("export", exported), HasSubstr("missing.pt"));
 }
 
 TEST_F(PrepareJob, RefusesToMakeADataSetWhereSomethingLies) {

@@ -1,21 +1,21 @@
 #include <filesystem>
 #include <fstream>
-#include <memory>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
 #include "server/engine/data/file_bytes.h"
+#include "server/engine/data/image_encode.h"
 #include "server/engine/data/shapes/shapes.h"
-#include "turbojpeg.h"
 
 namespace yoke::engine {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kNames[kShapeClassesMax] = {"circle", "square", "triangle", "star", "cross", "ring"};
+constexpr const char* kNames[kShapeClassesMax] = {"circle", "square", "triangle",
+                                                  "star",   "cross",  "ring"};
 constexpr int kQuality = 92;
 constexpr int kSizeMin = 32, kSizeMax = 4096, kImagesMax = 1'000'000;
 
@@ -28,39 +28,36 @@ absl::Status WriteFile(const std::string& path, const void* bytes, size_t size) 
 }
 
 absl::Status WriteJpeg(const std::string& path, const cv::Mat& bgr) {
-  const std::unique_ptr<void, int (*)(tjhandle)> handle(tjInitCompress(), tjDestroy);
-  unsigned char* bytes = nullptr;
-  unsigned long size = 0;
-  const int failed = tjCompress2(handle.get(), bgr.data, bgr.cols, static_cast<int>(bgr.step), bgr.rows, TJPF_BGR,
-                                 &bytes, &size, TJSAMP_420, kQuality, 0);
-  const absl::Status status = failed ? absl::InternalError(absl::StrCat("cannot encode ", path, ": ",
-                                                                      tjGetErrorStr2(handle.get())))
-                                     : WriteFile(path, bytes, size);
-  tjFree(bytes);
-  return status;
+  YOKE_ASSIGN_OR_RETURN(const std::string bytes, EncodeJpeg(bgr, kQuality));
+  return WriteFile(path, bytes.data(), bytes.size());
 }
 
-absl::Status WriteSplit(const ShapesOptions& options, const std::string& split, int count, uint64_t first) {
+absl::Status WriteSplit(const ShapesOptions& options, const std::string& split, int count,
+                        uint64_t first) {
   std::error_code error;
   fs::create_directories(options.out + "/images/" + split, error);
   if (!error) fs::create_directories(options.out + "/labels/" + split, error);
   if (error) return FileError(options.out, "create", error.value());
   for (int i = 0; i < count; ++i) {
-    const ShapesImage image = DrawShapes(options.size, options.classes, options.seed, first + static_cast<uint64_t>(i));
+    const ShapesImage image =
+        DrawShapes(options.size, options.classes, options.seed, first + static_cast<uint64_t>(i));
     const std::string stem = absl::StrFormat("%s/%05d", split, i);
     YOKE_RETURN_IF_ERROR(WriteJpeg(absl::StrCat(options.out, "/images/", stem, ".jpg"), image.bgr));
     std::string text;
     for (const Label& label : image.labels) {
-      absl::StrAppendFormat(&text, "%d %.6f %.6f %.6f %.6f\n", label.class_id, label.x, label.y, label.w, label.h);
+      absl::StrAppendFormat(&text, "%d %.6f %.6f %.6f %.6f\n", label.class_id, label.x, label.y,
+                            label.w, label.h);
     }
-    YOKE_RETURN_IF_ERROR(WriteFile(absl::StrCat(options.out, "/labels/", stem, ".txt"), text.data(), text.size()));
+    YOKE_RETURN_IF_ERROR(
+        WriteFile(absl::StrCat(options.out, "/labels/", stem, ".txt"), text.data(), text.size()));
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckRange(const char* option, int value, int low, int high) {
   if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(option, " is ", value, ", from ", low, " to ", high, " expected"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(option, " is ", value, ", from ", low, " to ", high, " expected"));
 }
 
 }  // namespace
@@ -76,7 +73,9 @@ absl::Status WriteShapes(const ShapesOptions& options) {
   }
   YOKE_RETURN_IF_ERROR(WriteSplit(options, "train", options.train, 0));
   YOKE_RETURN_IF_ERROR(WriteSplit(options, "val", options.val, static_cast<uint64_t>(kImagesMax)));
-  std::string yaml = "# Drawn shapes. Paths are relative to this file.\ntrain: images/train\nval: images/val\nnames:\n";
+  std::string yaml =
+      "# Drawn shapes. Paths are relative to this file.\ntrain: images/train\nval: "
+      "images/val\nnames:\n";
   for (int i = 0; i < options.classes; ++i) absl::StrAppend(&yaml, "  ", i, ": ", kNames[i], "\n");
   return WriteFile(options.out + "/data.yaml", yaml.data(), yaml.size());
 }
