@@ -18,6 +18,10 @@ constexpr size_t kMaxDimensions = 8;
 constexpr char kPickle[] = "data.pkl", kPlain[] = "torch._utils._rebuild_tensor_v2",
                kParameter[] = "torch._utils._rebuild_parameter";
 
+// How torch.save began its files before it wrote zip archives: a number, pickled.
+constexpr unsigned char kBeforeZip[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
+                                        0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e};
+
 absl::Status Bad(const std::string& what) { return absl::InvalidArgumentError(what); }
 
 struct StorageType {
@@ -80,6 +84,10 @@ int ElementBytes(ElementType type) {
 }
 
 absl::StatusOr<TorchFile> TorchFile::Open(absl::Span<const uint8_t> bytes) {
+  if (absl::StartsWith({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+                       {reinterpret_cast<const char*>(kBeforeZip), sizeof kBeforeZip})) {
+    return Bad("in the format of PyTorch before 1.6; load it with PyTorch and save it again");
+  }
   YOKE_ASSIGN_OR_RETURN(ZipReader zip, ZipReader::Open(bytes));
   std::string pickle;
   for (const std::string& name : zip.names()) {

@@ -113,6 +113,9 @@ TEST(TorchFile, SaysWhatAFileWithoutWeightsIs) {
               HasSubstr("TorchScript"));
   EXPECT_THAT(refusal({{"a/data.pkl", Pickle("N")}, {"a/byteorder", "big"}}),
               HasSubstr("little-endian"));
+  const std::string before_zip("\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j\xa8P\x19.\x80\x02", 17);
+  EXPECT_THAT(std::string(TorchFile::Open(AsBytes(before_zip)).status().message()),
+              HasSubstr("PyTorch before 1.6"));
 }
 
 // Whatever single byte of the whole file is damaged, and however: the tensors are the same, or
