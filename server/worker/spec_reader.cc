@@ -20,8 +20,7 @@ constexpr int kStride = 32;
 
 class Reader {
  public:
-  Reader(const ipc::AttemptSpec& attempt, Job& job)
-      : attempt_(attempt), job_(job) {}
+  Reader(const ipc::AttemptSpec& attempt, Job& job) : attempt_(attempt), job_(job) {}
 
   absl::StatusOr<TrainConfig> Train(const json& json, const std::string& path) {
     SpecObject object(json, path);
@@ -58,7 +57,6 @@ class Reader {
     object.Read("deterministic", c.deterministic);
     ReadAmp(object, c.amp);
     object.Read("sync_bn", c.sync_bn);
-    object.Read("cuda_graphs", c.cuda_graphs);
     ReadCache(object, c.cache);
     object.Read("save_period", c.save_period);
     object.Read("val", c.val);
@@ -175,7 +173,8 @@ class Reader {
     YOKE_RETURN_IF_ERROR(object.Finish());
     if (c.out.empty()) {
       const std::string stem = std::filesystem::path(c.model).stem().string();
-      c.out = absl::StrCat(attempt_.run_dir, "/", stem, c.format == "onnx" ? ".onnx" : ".safetensors");
+      c.out =
+          absl::StrCat(attempt_.run_dir, "/", stem, c.format == "onnx" ? ".onnx" : ".safetensors");
     }
     return c;
   }
@@ -249,7 +248,8 @@ class Reader {
     object.ReadIfPresent("weights", c.weights);
     object.Read("ensemble_iou", c.iou);
     if (!c.weights.empty() && c.weights.size() != models) {
-      object.Fail("weights", absl::StrCat("names ", c.weights.size(), " numbers for ", models, " models"));
+      object.Fail("weights",
+                  absl::StrCat("names ", c.weights.size(), " numbers for ", models, " models"));
     }
   }
 

@@ -70,4 +70,35 @@ ArgList ArgsOf(const TrainConfig& config) {
           {"copy_paste_mode", augment.copy_paste_mode}};
 }
 
+ArgList OwnArgsOf(const TrainConfig& config) {
+  const RecipeConfig& recipe = config.recipe;
+  const AugmentConfig& augment = config.augment;
+  const auto integer = [](int64_t value) { return ArgValue(value); };
+  return {{"recipe", config.recipe_name},
+          {"tal_floor", integer(recipe.tal_floor)},
+          {"box_bias", recipe.box_bias},
+          {"fresh_var", recipe.fresh_var},
+          {"warmup_floor", integer(recipe.warmup_floor)},
+          {"warmup_cap", recipe.warmup_cap},
+          {"lr_lag", recipe.lr_lag},
+          {"accumulate_cap", recipe.accumulate_cap},
+          {"zero_grad", recipe.zero_grad},
+          {"fitness_map50", recipe.fitness_map50},
+          {"best_on_tie", recipe.best_on_tie},
+          {"close_short", recipe.close_short},
+          {"fraction_random", recipe.fraction_random},
+          {"freeze_bn", recipe.freeze_bn},
+          {"max_det_auto", recipe.max_det_auto},
+          {"lr_bias_first", recipe.lr_bias_first},
+          {"auto_long", recipe.auto_long},
+          {"hsv_additive", augment.hsv_additive},
+          {"mosaic_recent", augment.mosaic_recent},
+          {"mosaic_tiles", integer(augment.mosaic_tiles)},
+          {"polygon_clip", augment.polygon_clip},
+          {"label_half_pixel", augment.label_half_pixel},
+          {"sync_bn", config.sync_bn},
+          {"on_bad_label", config.on_bad_label},
+          {"save_dir", config.run_dir}};
+}
+
 }  // namespace yoke::engine

@@ -10,4 +10,7 @@ namespace yoke::engine {
 // a cache is off, "ram" or "disk".
 ArgList ArgsOf(const TrainConfig& config);
 
+// What other programs do not know: the recipe and each of its changes, and other keys of our own.
+ArgList OwnArgsOf(const TrainConfig& config);
+
 }  // namespace yoke::engine

@@ -31,6 +31,7 @@ std::string Number(double value) { return absl::StrFormat("%.6g", value); }
 
 absl::Status WriteArgs(const TrainConfig& config) {
   YAML::Emitter out;
+  out.SetDoublePrecision(15);  // 0.7, not 0.69999999999999996
   const auto emit = [&](const ArgValue& value) {
     if (const auto* list = std::get_if<std::vector<int>>(&value)) {
       out << YAML::Flow << *list;
@@ -48,9 +49,8 @@ absl::Status WriteArgs(const TrainConfig& config) {
   };
   out << YAML::BeginMap;
   ArgList args = CompleteArgs(ArgsOf(config));
-  args.insert(args.end(), {{"recipe", config.recipe_name},
-                           {"on_bad_label", config.on_bad_label},
-                           {"save_dir", config.run_dir}});
+  const ArgList own = OwnArgsOf(config);
+  args.insert(args.end(), own.begin(), own.end());
   for (const auto& [key, value] : args) {
     out << YAML::Key << key << YAML::Value;
     emit(value);

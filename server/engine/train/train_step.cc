@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <new>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "server/engine/data/random.h"
 #include "server/engine/eval/batch_tensors.h"
+#include "server/engine/train/memory_gauge.h"
+#include "server/engine/train/out_of_memory.h"
 
 namespace yoke::engine {
 namespace {
@@ -38,14 +38,6 @@ at::Tensor Resized(const at::Tensor& images_BCHW, int64_t side) {
            kStride;
   };
   return at::upsample_bilinear2d(images_BCHW, {scaled(h), scaled(w)}, /*align_corners=*/false);
-}
-
-// LibTorch has no type of its own for the CPU's allocator.
-bool IsOutOfMemory(const std::exception& error) {
-  return dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
-         dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
-         (dynamic_cast<const c10::Error*>(&error) != nullptr &&
-          absl::StrContains(error.what(), "DefaultCPUAllocator"));
 }
 
 Wishes FromNumbers(const std::vector<int64_t>& numbers) {
@@ -152,6 +144,7 @@ absl::StatusOr<Wishes> TrainStep::Run(int epoch, int64_t position, const Batch& 
       if (!IsOutOfMemory(error)) throw;
       failed = true;
     }
+    if (failed) DropCachedMemory(device_);  // pieces of the wrong size
     if (exchanges) {
       YOKE_RETURN_IF_ERROR(s_.exchange->Finish());
       clock_.Lap(Stage::kReduce);

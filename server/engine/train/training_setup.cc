@@ -13,6 +13,7 @@
 #include "server/engine/checkpoint/weights.h"
 #include "server/engine/eval/batch_tensors.h"
 #include "server/engine/resume_path.h"
+#include "server/engine/train/auto_batch.h"
 #include "server/engine/train/resume.h"
 #include "torch/utils.h"
 
@@ -324,6 +325,11 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
                  .dfl_gain = config.dfl,
                  .tal_floor = static_cast<double>(config.recipe.tal_floor),
                  .class_weight_K = class_weight});
+  if (config.batch < 0) {
+    YOKE_ASSIGN_OR_RETURN(setup.config.batch,
+                          FindBatch(config, setup.identity.spec, setup.data.train, *setup.loss,
+                                    device, group, observer));
+  }
   MakeLoaders(group, setup);
   YOKE_RETURN_IF_ERROR(MakeOptimizer(device, setup, observer));
   at::Tensor values = setup.flat->values();

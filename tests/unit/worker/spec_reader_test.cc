@@ -30,8 +30,8 @@ class Text {
         c.patience, c.optimizer, c.lr0, c.lrf, c.momentum, c.weight_decay, c.warmup_epochs,
         c.warmup_momentum, c.warmup_bias_lr, c.box, c.cls, c.dfl, c.nbs, c.close_mosaic, c.cos_lr,
         c.rect, c.multi_scale, c.single_cls, c.fraction, c.time_hours, c.seed, c.deterministic,
-        c.amp, c.sync_bn, c.cuda_graphs, c.cache, c.save_period, c.val, c.iou, c.max_det, c.cls_pw,
-        c.recipe_name, c.on_bad_label, c.pretrained, c.cls_remap, c.plots);
+        c.amp, c.sync_bn, c.cache, c.save_period, c.val, c.iou, c.max_det, c.cls_pw, c.recipe_name,
+        c.on_bad_label, c.pretrained, c.cls_remap, c.plots);
     AddList(c.freeze_layers);
     const engine::RecipeConfig& r = c.recipe;
     Add(r.tal_floor, r.box_bias, r.fresh_var, r.warmup_floor, r.warmup_cap, r.lr_lag,
@@ -120,18 +120,16 @@ class SpecReader : public ::testing::Test {
 
   const std::map<std::string, std::map<std::string, ProtoField>> messages_ =
       ReadProtoMessages(YOKE_SPEC_PROTO);
-  const std::vector<std::pair<std::string, std::string>> tasks_ = {{"train", "TrainSpec"},
-                                                                   {"validate", "ValidateSpec"},
-                                                                   {"label", "LabelSpec"},
-                                                                   {"process", "ProcessSpec"},
-                                                                   {"selftest", "SelftestSpec"},
-                                                                   {"export", "ExportSpec"}};
+  const std::vector<std::pair<std::string, std::string>> tasks_ = {
+      {"train", "TrainSpec"},     {"validate", "ValidateSpec"}, {"label", "LabelSpec"},
+      {"process", "ProcessSpec"}, {"selftest", "SelftestSpec"}, {"export", "ExportSpec"}};
 };
 
 TEST_F(SpecReader, KnowsEveryTaskOfTheProto) {
   std::set<std::string> fields;
   for (const auto& [name, field] : messages_.at("JobSpec")) fields.insert(name);
-  EXPECT_THAT(fields, ElementsAre("device", "export", "label", "process", "selftest", "train", "validate"));
+  EXPECT_THAT(fields,
+              ElementsAre("device", "export", "label", "process", "selftest", "train", "validate"));
 }
 
 TEST_F(SpecReader, ReadsEachFieldOfEachMessageIntoTheConfiguration) {
