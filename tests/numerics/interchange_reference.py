@@ -61,7 +61,8 @@ def trained_on(weights, data):
 
     def look(trainer):
         state = trainer.model.state_dict()
-        begin.update(equal=sum(k in known and torch.equal(v.cpu(), known[k]) for k, v in state.items()), total=len(state))
+        begin.update(equal=sum(k in known and torch.equal(v.cpu(), known[k]) for k, v in state.items()), total=len(state),
+                     fitting=sum(k in known and v.shape == known[k].shape for k, v in state.items()))
 
     model = YOLO(weights)
     model.add_callback("on_train_start", look)
