@@ -1,6 +1,6 @@
 #include "common/formats/pickle.h"
 
-#include <array>
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <map>
@@ -15,10 +15,10 @@ namespace yoke::formats {
 using Kind = PickleNode::Kind;
 
 const PickleNode* PickleNode::Find(const std::string& key) const {
-  for (const auto& [name, value] : entries) {
-    if (name->kind == Kind::kString && name->text == key) return value;
-  }
-  return nullptr;
+  const auto found = std::find_if(entries.rbegin(), entries.rend(), [&](const auto& entry) {
+    return entry.first->kind == Kind::kString && entry.first->text == key;
+  });
+  return found == entries.rend() ? nullptr : found->second;
 }
 
 const std::string& PickleNode::class_name() const {
@@ -29,25 +29,23 @@ const std::string& PickleNode::class_name() const {
 }
 
 bool IsAllowedGlobal(const std::string& global) {
-  static constexpr const char* kNames[] = {"collections.OrderedDict",
-                                           "torch._utils._rebuild_tensor_v2",
-                                           "torch._utils._rebuild_parameter",
-                                           "torch.Size",
-                                           "torch.device",
-                                           "torch.dtype",
-                                           "torch.nn.parameter.Parameter",
-                                           "__builtin__.set",
-                                           "builtins.set",
-                                           "__builtin__.dict",
-                                           "builtins.dict",
-                                           "__builtin__.list",
-                                           "builtins.list",
-                                           "_codecs.encode",
-                                           "numpy.dtype",
-                                           "numpy.core.multiarray.scalar",
-                                           "numpy._core.multiarray.scalar"};
-  static constexpr const char* kPrefixes[] = {"torch.nn.modules.", "ultralytics.nn.",
-                                              "ultralytics.utils.", "ultralytics.yolo.", "models."};
+  static constexpr const char* kNames[] = {
+      "collections.OrderedDict", "collections.defaultdict", "typing.Any", "_codecs.encode",
+      "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", "torch.Size",
+      "torch.device", "torch.dtype", "torch.nn.parameter.Parameter",
+      "torch.distributed.algorithms.join._JoinConfig",
+      // Python 3's name of the module, and the one that protocol 2 writes
+      "builtins.set", "builtins.dict", "builtins.list", "__builtin__.set", "__builtin__.dict",
+      "__builtin__.list",
+      // numbers and small arrays among the metrics, of numpy 1 and 2
+      "numpy.dtype", "numpy.ndarray", "numpy.core.multiarray.scalar",
+      "numpy._core.multiarray.scalar", "numpy.core.multiarray._reconstruct",
+      "numpy._core.multiarray._reconstruct"};
+  // omegaconf: the training arguments of 8.0.0 to 8.0.6
+  static constexpr const char* kPrefixes[] = {"torch.nn.modules.", "torch.nn.parallel.",
+                                              "ultralytics.nn.",   "ultralytics.utils.",
+                                              "ultralytics.yolo.", "models.",
+                                              "omegaconf."};
   static constexpr const char* kTorchSuffixes[] = {"Storage"};
   static constexpr const char* kTorchTypes[] = {
       "torch.float16", "torch.float32", "torch.float64", "torch.bfloat16", "torch.int64",
@@ -85,7 +83,9 @@ class PickleMachine {
         return std::move(tree_);
       }
       YOKE_RETURN_IF_ERROR(Step(opcode));
-      if (tree_.nodes_->size() > kMaxNodes) return Bad("holds more than 2 million values");
+      if (tree_.nodes_->size() > kMaxNodes || stack_.size() > kMaxNodes ||
+          marks_.size() > kMaxNodes)
+        return Bad("holds more than 2 million values");
     }
   }
 
@@ -160,7 +160,10 @@ class PickleMachine {
     if (!IsAllowedGlobal(global)) {
       return absl::InvalidArgumentError(
           absl::StrCat("it names ", absl::CEscape(global),
-                       ", which no weights need; it is refused and nothing in it was run"));
+                       ", which no weights need; it is refused and nothing in it was run",
+                       name == "getattr" ? " (a model that was fused before it was saved has this; "
+                                           "save it as training left it)"
+                                         : ""));
     }
     PickleNode* node = New(Kind::kGlobal);
     node->text = global;

@@ -41,7 +41,8 @@ struct PickleNode {
   const PickleNode* args = nullptr;
   const PickleNode* state = nullptr;
 
-  // The value under a string key of a dict (or of an object's own entries); null if absent.
+  // The value under a string key of a dict (or of an object's own entries), the last one if there
+  // are several; null if absent.
   const PickleNode* Find(const std::string& key) const;
   // "module.name" of an object's callable; empty for anything else.
   const std::string& class_name() const;

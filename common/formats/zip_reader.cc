@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/formats/printable.h"
 
 namespace yoke::formats {
 namespace {
@@ -124,28 +125,36 @@ absl::Status ZipReader::ReadDirectory(uint64_t at, uint64_t count, uint64_t end)
                                      {&local, 0xFFFFFFFF}}) {
           if (*value != marker) continue;
           if (field + 8 > field_end)
-            return Bad(absl::StrCat("a damaged zip archive (sizes of ", name, ")"));
+            return Bad(absl::StrCat("a damaged zip archive (sizes of ", Printable(name), ")"));
           *value = Load<uint64_t>(extra + field);
           field += 8;
         }
       }
       e += 4 + length;
     }
-    if (flags & 1) return Bad(absl::StrCat("a zip archive with an encrypted entry (", name, ")"));
+    if (flags & 1)
+      return Bad(absl::StrCat("a zip archive with an encrypted entry (", Printable(name), ")"));
     if (method != 0 || packed != size)
-      return Bad(absl::StrCat("a zip archive with a compressed entry (", name,
+      return Bad(absl::StrCat("a zip archive with a compressed entry (", Printable(name),
                               "); torch.save stores entries"));
     if (name.empty() || name.find('\0') != std::string::npos)
       return Bad("a zip archive with an entry without a proper name");
     if (!Inside(local, kLocalHeaderSize, bytes_.size()) ||
         Load<uint32_t>(&bytes_[local]) != kLocalHeader)
-      return Bad(absl::StrCat("a damaged zip archive (no entry where ", name, " should be)"));
-    const uint64_t data = local + kLocalHeaderSize + Load<uint16_t>(&bytes_[local + 26]) +
-                          Load<uint16_t>(&bytes_[local + 28]);
+      return Bad(
+          absl::StrCat("a damaged zip archive (no entry where ", Printable(name), " should be)"));
+    const uint16_t local_name_size = Load<uint16_t>(&bytes_[local + 26]);
+    const uint64_t data =
+        local + kLocalHeaderSize + local_name_size + Load<uint16_t>(&bytes_[local + 28]);
+    if (local_name_size != name_size ||
+        !Inside(local + kLocalHeaderSize, name_size, bytes_.size()) ||
+        std::memcmp(&bytes_[local + kLocalHeaderSize], name.data(), name_size) != 0)
+      return Bad(absl::StrCat("a damaged zip archive (another entry where ", Printable(name),
+                              " should be)"));
     if (!Inside(data, size, bytes_.size()))
-      return Bad(absl::StrCat("a truncated zip archive (", name, " breaks off)"));
+      return Bad(absl::StrCat("a truncated zip archive (", Printable(name), " breaks off)"));
     if (!entries_.emplace(name, Entry{data, size, Load<uint32_t>(header + 16)}).second)
-      return Bad(absl::StrCat("a zip archive with two entries named ", name));
+      return Bad(absl::StrCat("a zip archive with two entries named ", Printable(name)));
     names_.push_back(name);
     at += kCentralHeaderSize + name_size + extra_size + comment_size;
   }
@@ -155,11 +164,11 @@ absl::Status ZipReader::ReadDirectory(uint64_t at, uint64_t count, uint64_t end)
 absl::StatusOr<absl::Span<const uint8_t>> ZipReader::Read(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found == entries_.end())
-    return absl::NotFoundError(absl::StrCat("the archive has no entry ", name));
+    return absl::NotFoundError(absl::StrCat("the archive has no entry ", Printable(name)));
   const auto data = bytes_.subspan(found->second.offset, found->second.size);
   if (Crc32(data) != found->second.crc)
     return absl::DataLossError(
-        absl::StrCat("the entry ", name, " is damaged (its checksum differs)"));
+        absl::StrCat("the entry ", Printable(name), " is damaged (its checksum differs)"));
   return data;
 }
 

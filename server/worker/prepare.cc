@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -20,7 +21,9 @@
 #include "server/engine/eval/class_map.h"
 #include "server/engine/eval/ensemble.h"
 #include "server/engine/export/export.h"
+#include "server/engine/train/identity.h"
 #include "server/engine/train/resume.h"
+#include "server/engine/train/training_data.h"
 #include "server/worker/banner.h"
 #include "server/worker/failure.h"
 #include "server/worker/inputs.h"
@@ -52,9 +55,14 @@ absl::Status CheckWritable(const std::string& key, const std::string& folder) {
                                   "; choose another folder, or let the daemon's user write there"));
 }
 
-absl::Status CheckTrainModel(const std::string& model) {
-  if (absl::EndsWith(model, ".pt")) return engine::ReadWeights(model).status();
-  if (engine::ScaleFromName(fs::path(model).filename().string()) != '\0') return absl::OkStatus();
+// The classes of the weights that a training begins with; none where it begins from scratch.
+absl::StatusOr<std::vector<std::string>> ClassesOfModel(const std::string& model) {
+  if (absl::EndsWith(model, ".pt")) {
+    YOKE_ASSIGN_OR_RETURN(engine::Weights weights, engine::ReadWeights(model));
+    return std::move(weights.names);
+  }
+  if (engine::ScaleFromName(fs::path(model).filename().string()) != '\0')
+    return std::vector<std::string>();
   return absl::InvalidArgumentError(absl::StrCat(
       "model=", model, " is no model; give weights (.pt) or yolov8n.yaml (n s m l x)"));
 }
@@ -107,29 +115,30 @@ class Preparer {
   }
 
   // The same options as the task itself uses, or the cache would not serve it.
-  absl::Status Scan(const char* split_name, const std::vector<std::string>& sources,
-                    const DataYaml& yaml, bool single_cls, const std::string& on_bad_label,
-                    engine::ScanOptions options = {}) {
+  absl::StatusOr<Split> Scan(const char* split_name, const std::vector<std::string>& sources,
+                             const DataYaml& yaml, bool single_cls, const std::string& on_bad_label,
+                             engine::ScanOptions options = {}) {
     options.class_count = static_cast<int>(yaml.names.size());
     options.single_cls = single_cls;
     options.skip_bad = on_bad_label == "skip";
     options.cache_dir = attempt_.cache_dir;
     options.threads = threads_;
     options.warn = [this](const std::string& sentence) { Warn(sentence); };
-    YOKE_ASSIGN_OR_RETURN(const Split split, ScanSplit(sources, options));
+    YOKE_ASSIGN_OR_RETURN(Split split, ScanSplit(sources, options));
     if (split.missing_labels > 0) {
       Warn(absl::StrCat(split.missing_labels, " of ", split.samples.size(), " images of ",
                         split_name, " have no label file and count as background"));
     }
     if (split.boxes == 0) Warn(absl::StrCat("no image of ", split_name, " has a box"));
-    return absl::OkStatus();
+    return split;
   }
 
   absl::Status Check(const engine::TrainConfig& train) {
-    YOKE_RETURN_IF_ERROR(CheckTrainModel(train.model));
+    YOKE_ASSIGN_OR_RETURN(const std::vector<std::string> known, ClassesOfModel(train.model));
+    std::optional<engine::TrainState> state;
     std::string ignored;  // the training itself warns
     if (!train.resume.empty()) {
-      YOKE_RETURN_IF_ERROR(engine::LoadResumable(train, &ignored).status());
+      YOKE_ASSIGN_OR_RETURN(state, engine::LoadResumable(train, &ignored));
     }
     YOKE_ASSIGN_OR_RETURN(const DataYaml yaml, engine::ReadDataYaml(train.data));
     if (yaml.train.empty()) {
@@ -140,13 +149,26 @@ class Preparer {
       return absl::InvalidArgumentError(absl::StrCat(
           yaml.yaml_path, ": no 'val:' in it; name the validation images, or give val=false"));
     }
-    YOKE_RETURN_IF_ERROR(Scan("train", yaml.train, yaml, train.single_cls, train.on_bad_label,
-                              {.fraction = train.fraction,
-                               .fraction_random = train.recipe.fraction_random,
-                               .seed = train.seed,
-                               .polygons = true}));
-    if (!train.val) return absl::OkStatus();
-    return Scan("val", yaml.val, yaml, train.single_cls, train.on_bad_label);
+    const std::vector<std::string> names = engine::ClassNames(yaml, train.single_cls);
+    if (train.pretrained && train.cls_remap) {
+      const absl::Status match = engine::MatchClasses(known, names).status();
+      if (!match.ok()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("model=", train.model, ": ", match.message()));
+      }
+    }
+    Split val;
+    YOKE_ASSIGN_OR_RETURN(const Split images,
+                          Scan("train", yaml.train, yaml, train.single_cls, train.on_bad_label,
+                               {.fraction = train.fraction,
+                                .fraction_random = train.recipe.fraction_random,
+                                .seed = train.seed,
+                                .polygons = true}));
+    if (train.val) {
+      YOKE_ASSIGN_OR_RETURN(val, Scan("val", yaml.val, yaml, train.single_cls, train.on_bad_label));
+    }
+    if (!state.has_value()) return absl::OkStatus();
+    return engine::CheckData(*state, engine::IdentityOf(names, images, val));
   }
 
   absl::Status Check(const engine::ValConfig& val) {
@@ -164,7 +186,7 @@ class Preparer {
       return absl::InvalidArgumentError(absl::StrCat(yaml.yaml_path, ": no '", val.split,
                                                      ":' in it; add one or choose another split"));
     }
-    return Scan(val.split.c_str(), sources, yaml, val.single_cls, val.on_bad_label);
+    return Scan(val.split.c_str(), sources, yaml, val.single_cls, val.on_bad_label).status();
   }
 
   absl::Status Check(const engine::LabelConfig& label) {
@@ -179,7 +201,7 @@ class Preparer {
   absl::Status Check(const ProcessJob& job) {
     YOKE_RETURN_IF_ERROR(engine::ReadRawFolder(job.process.source).status());
     YOKE_RETURN_IF_ERROR(CheckWritable("out", job.process.out));
-    if (job.train) YOKE_RETURN_IF_ERROR(CheckTrainModel(job.train->model));
+    if (job.train) YOKE_RETURN_IF_ERROR(ClassesOfModel(job.train->model).status());
     std::error_code error;
     const bool made_before = os::FileExists(attempt_.run_dir + "/process.json");
     if (!made_before && fs::exists(job.process.out, error) &&

@@ -1,8 +1,9 @@
-"""Training: two ranks in one group, metrics while it runs, queueing on disjoint devices, cancel and resume."""
+"""Training: two ranks in one group, metrics while it runs, queueing on disjoint devices, cancel and resume, class names."""
 
 import csv
 import json
 import pathlib
+import shutil
 import tempfile
 import unittest
 
@@ -89,6 +90,67 @@ class Train(unittest.TestCase):
             self.assertEqual(again.returncode, 2)
             self.assertIn("it has trained all of its 12 epochs", again.stderr)
             self.assertEqual(box.attempt_processes(job), [])
+
+    def other(self, folder, old, new):
+        """A copy of the data set whose YAML says `new` for `old`."""
+        yaml = shutil.copytree(self.folder.name, folder) / "data.yaml"
+        text = yaml.read_text()
+        self.assertIn(old, text)
+        yaml.write_text(text.replace(old, new))
+        return yaml
+
+    def test_resume_refuses_other_data_and_passes_over_a_damaged_state(self):
+        with harness.Box() as box, tempfile.TemporaryDirectory(prefix="yoke-data.") as folder:
+            folder = pathlib.Path(folder)
+            first = json.loads(box.yoke("train", *self.keys(device="0"), "--wait", "-o", "json").stdout)
+            run = pathlib.Path(first["result"]["train"]["runDir"])
+
+            def resume(**keys):
+                return box.yoke("train", *self.keys(device="0", epochs=3, **keys), f"resume={first['name']}", "--wait", "-o", "json", check=False)
+
+            jobs = len(box.json("jobs")["jobs"])
+            refused = resume(data=self.other(folder / "renamed", "square", "oblong"))
+            self.assertEqual(refused.returncode, 2, refused.stderr)
+            self.assertIn("class 1 was 'square' and is 'oblong'", refused.stderr)
+            fewer = self.other(folder / "fewer", "square", "square")
+            next((folder / "fewer" / "images" / "train").iterdir()).unlink()
+            refused = resume(data=fewer)
+            self.assertEqual(refused.returncode, 2, refused.stderr)
+            self.assertIn("of the 24 training images 1 removed", refused.stderr)
+            self.assertEqual(len(box.json("jobs")["jobs"]), jobs)
+
+            newest = max(run.glob("checkpoints/*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+            whole = bytearray(newest.read_bytes())
+            whole[len(whole) // 2] ^= 1
+            newest.write_bytes(whole)
+            resumed = resume()
+            self.assertEqual(resumed.returncode, 0, resumed.stderr)
+            name = json.loads(resumed.stdout)["name"]
+            events = [json.loads(line) for line in box.yoke("metrics", name, "-o", "jsonl").stdout.splitlines()]
+            self.assertEqual([event["fields"]["epoch"] for event in events if event["type"] == "epoch"], [2, 3])
+            log = box.yoke("logs", name).stdout
+            self.assertIn("a damaged training state is passed over", log)
+            self.assertIn(newest.name, log)
+            for state in run.glob("checkpoints/*.ckpt"):
+                state.write_bytes(b"x" * 100)
+            refused = resume()
+            self.assertEqual(refused.returncode, 2, refused.stderr)
+            self.assertIn("no training state verifies", refused.stderr)
+
+    def test_class_weights_follow_class_names(self):
+        with harness.Box() as box, tempfile.TemporaryDirectory(prefix="yoke-data.") as folder:
+            folder = pathlib.Path(folder)
+            first = json.loads(box.yoke("train", *self.keys(device="0", epochs=1), "--wait", "-o", "json").stdout)
+            model = pathlib.Path(first["result"]["train"]["runDir"]) / "weights" / "last.pt"
+            moved = self.other(folder / "moved", "0: circle\n  1: square", "0: Square\n  1: star")
+            second = json.loads(box.yoke("train", *self.keys(device="0", epochs=1, model=model, data=moved), "--wait", "-o", "json").stdout)
+            log = box.yoke("logs", second["name"]).stdout
+            for line in ("class weights by name (2 of 3 classes", "1 -> 0 Square", "new -> 1 star", "2 -> 2 triangle"):
+                self.assertIn(line, log)
+            twice = self.other(folder / "twice", "0: circle\n  1: square", "0: square\n  1: Square")
+            refused = box.yoke("train", *self.keys(device="0", model=model, data=twice), check=False)
+            self.assertEqual(refused.returncode, 2, refused.stderr)
+            self.assertIn("the class name 'square' stands twice in the data set (ids 0 and 1)", refused.stderr)
 
 
 if __name__ == "__main__":

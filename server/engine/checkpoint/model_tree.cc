@@ -20,6 +20,12 @@ constexpr char kDetect[] = "ultralytics.nn.modules.head.Detect";
 constexpr char kUpsample[] = "torch.nn.modules.upsampling.Upsample";
 constexpr int kLevels = 3, kBins = 16;
 
+// What half precision cannot hold becomes its largest number, not infinite.
+at::Tensor Half(const at::Tensor& tensor) {
+  constexpr double kHalfMax = 65504;
+  return tensor.clamp(-kHalfMax, kHalfMax).to(at::kHalf);
+}
+
 TorchValue Pair(int value) { return TorchValue::Tuple({value, value}); }
 
 // One row of the network: where a layer reads from, and what it is. `width`: unscaled channels.
@@ -97,7 +103,7 @@ class TreeBuilder {
   const at::Tensor& Find(const std::string& name) const { return weights_.state.at(name); }
   bool Has(const std::string& name) const { return weights_.state.contains(name); }
   TorchValue Parameter(const std::string& name) const {
-    return TorchValue::Parameter(Find(name).to(at::kHalf));
+    return TorchValue::Parameter(Half(Find(name)));
   }
 
   TorchValue Conv2d(const std::string& prefix, int stride) const;
@@ -167,8 +173,8 @@ TorchValue TreeBuilder::Conv2d(const std::string& prefix, int stride) const {
 TorchValue TreeBuilder::BatchNorm(const std::string& prefix) const {
   return Module("torch.nn.modules.batchnorm.BatchNorm2d",
                 {{"weight", Parameter(prefix + "weight")}, {"bias", Parameter(prefix + "bias")}},
-                {{"running_mean", Find(prefix + "running_mean").to(at::kHalf)},
-                 {"running_var", Find(prefix + "running_var").to(at::kHalf)},
+                {{"running_mean", Half(Find(prefix + "running_mean"))},
+                 {"running_var", Half(Find(prefix + "running_var"))},
                  {"num_batches_tracked", Find(prefix + "num_batches_tracked")}},
                 {},
                 {{"num_features", Find(prefix + "weight").size(0)},
@@ -247,10 +253,10 @@ TorchValue TreeBuilder::Detect(const std::string& prefix, Entries wiring) const 
                         {"nl", kLevels},
                         {"reg_max", kBins},
                         {"no", classes + 4 * kBins},
-                        {"stride", at::tensor({8.0f, 16.0f, 32.0f})},
+                        {"stride", at::tensor({8.0f, 16.0f, 32.0f}).to(at::kHalf)},
                         {"inplace", true},
-                        {"anchors", at::empty({0})},
-                        {"strides", at::empty({0})},
+                        {"anchors", at::empty({0}, at::kHalf)},
+                        {"strides", at::empty({0}, at::kHalf)},
                         {"shape", TorchValue()}};
   attributes.insert(attributes.end(), wiring.begin(), wiring.end());
   return Module(
@@ -338,7 +344,8 @@ TorchValue TreeBuilder::Build() {
                  {"stride", at::tensor({8.0f, 16.0f, 32.0f})},
                  {"nc", weights_.spec.class_count},
                  {"task", "detect"},
-                 {"args", TorchValue::Dict({{"task", "detect"}})}});
+                 {"args", TorchValue::Dict({{"task", "detect"}})},
+                 {"criterion", TorchValue()}});
 }
 
 }  // namespace

@@ -4,27 +4,26 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <utility>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/formats/zip_reader.h"
-#include "nlohmann/json.hpp"
 #include "server/engine/checkpoint/atomic_file.h"
+#include "server/engine/checkpoint/state_layout.h"
 
 namespace yoke::engine {
 namespace {
 
-using nlohmann::json;
-
 constexpr char kMagic[] = "YOKESTA1";
-constexpr size_t kMagicSize = 8;
+constexpr uint64_t kMagicSize = 8, kStartSize = kMagicSize + 8, kCrcSize = 4;
+constexpr uint64_t kHeaderMax = 64 << 20;
+constexpr size_t kChunk = 1 << 20;
 const char* const kNames[] = {"a.ckpt", "b.ckpt"};
 
 struct TypeName {
@@ -36,97 +35,92 @@ constexpr TypeName kTypes[] = {{at::kFloat, "float32"},     {at::kHalf, "float16
                                {at::kLong, "int64"},        {at::kInt, "int32"},
                                {at::kByte, "uint8"},        {at::kBool, "bool"}};
 
-std::string ReadAll(const std::string& path) {
+const char* NameOf(at::ScalarType type) {
+  for (const TypeName& known : kTypes) {
+    if (known.type == type) return known.name;
+  }
+  return nullptr;
+}
+
+at::ScalarType TypeOf(const std::string& name) {
+  for (const TypeName& known : kTypes) {
+    if (name == known.name) return known.type;
+  }
+  return at::kFloat;
+}
+
+// A state's file whose every byte is right.
+struct Verified {
+  std::string path;
+  StateLayout layout;
+  uint64_t data_begin = 0;
+};
+
+absl::Status Lost(const char* what) { return absl::DataLossError(what); }
+
+absl::StatusOr<Verified> Verify(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) return "";
-  std::string bytes(static_cast<size_t>(file.tellg()), '\0');
-  file.seekg(0).read(bytes.data(), bytes.size());
-  bytes.resize(file.gcount());
-  return bytes;
-}
+  const std::streamoff end = file ? static_cast<std::streamoff>(file.tellg()) : -1;
+  if (end < 0) return Lost("it cannot be read");
+  const auto size = static_cast<uint64_t>(end);
+  char start[kStartSize] = {};
+  file.seekg(0);
+  if (size < kStartSize + kCrcSize || !file.read(start, sizeof start) ||
+      std::memcmp(start, kMagic, kMagicSize) != 0)
+    return Lost("it is no training state or truncated");
+  uint64_t header_size;
+  std::memcpy(&header_size, start + kMagicSize, sizeof header_size);
+  const uint64_t room = size - kStartSize - kCrcSize;
+  if (header_size > std::min(room, kHeaderMax)) return Lost("its header is too long");
 
-// JSON has no words for numbers that are not finite; they are kept as text.
-json FromNumbers(const std::map<std::string, double>& numbers) {
-  json result = json::object();
-  for (const auto& [name, value] : numbers) {
-    if (std::isfinite(value))
-      result[name] = value;
-    else
-      result[name] = std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
+  std::string header;
+  std::vector<char> chunk(kChunk);
+  uint32_t crc = 0, stored = 0;
+  file.seekg(0);
+  for (uint64_t at = 0; at < size - kCrcSize;) {
+    const auto count = std::min<uint64_t>(kChunk, size - kCrcSize - at);
+    if (!file.read(chunk.data(), static_cast<std::streamsize>(count))) return Lost("it breaks off");
+    crc = formats::Crc32({reinterpret_cast<const uint8_t*>(chunk.data()), count}, crc);
+    const uint64_t from = std::clamp(kStartSize, at, at + count),
+                   to = std::clamp(kStartSize + header_size, at, at + count);
+    header.append(chunk.data() + (from - at), to - from);
+    at += count;
   }
-  return result;
+  if (!file.read(reinterpret_cast<char*>(&stored), sizeof stored)) return Lost("it breaks off");
+  if (crc != stored) return Lost("its checksum differs");
+  YOKE_ASSIGN_OR_RETURN(StateLayout layout, DecodeLayout(header, room - header_size));
+  return Verified{path, std::move(layout), kStartSize + header_size};
 }
 
-std::map<std::string, double> ToNumbers(const json& numbers) {
-  std::map<std::string, double> result;
-  for (const auto& [name, value] : numbers.items()) {
-    result[name] = value.is_string() ? std::strtod(value.get<std::string>().c_str(), nullptr)
-                                     : value.get<double>();
-  }
-  return result;
-}
-
-// The header if the file verifies whole, else the reason.
-absl::StatusOr<json> Verify(const std::string& bytes) {
-  if (bytes.size() < kMagicSize + 12 || bytes.compare(0, kMagicSize, kMagic) != 0)
-    return absl::DataLossError("it is no training state or truncated");
-  uint32_t stored;
-  std::memcpy(&stored, bytes.data() + bytes.size() - 4, 4);
-  const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
-  if (formats::Crc32(absl::MakeSpan(data, bytes.size() - 4)) != stored)
-    return absl::DataLossError("its checksum differs");
-  uint64_t size;
-  std::memcpy(&size, bytes.data() + kMagicSize, 8);
-  if (size > bytes.size() - kMagicSize - 12) return absl::DataLossError("its header is too long");
-  json header = json::parse(bytes.begin() + kMagicSize + 8, bytes.begin() + kMagicSize + 8 + size,
-                            nullptr, false);
-  if (!header.is_object()) return absl::DataLossError("its header is no JSON");
-  return header;
-}
-
-absl::StatusOr<TrainState> Decode(const std::string& bytes) {
-  YOKE_ASSIGN_OR_RETURN(const json header, Verify(bytes));
-  uint64_t size;
-  std::memcpy(&size, bytes.data() + kMagicSize, 8);
-  const uint64_t begin = kMagicSize + 8 + size, end = bytes.size() - 4;
+absl::StatusOr<TrainState> ReadTensors(Verified verified) {
   TrainState state;
-  try {
-    state.generation = header.at("generation").get<int64_t>();
-    state.numbers = ToNumbers(header.at("numbers"));
-    state.strings = header.at("strings").get<std::map<std::string, std::string>>();
-    for (const json& entry : header.at("tensors")) {
-      const std::string type_name = entry.at("type").get<std::string>();
-      const TypeName* type = nullptr;
-      for (const TypeName& known : kTypes) {
-        if (type_name == known.name) type = &known;
-      }
-      if (type == nullptr) return absl::DataLossError("it has a tensor of an unknown type");
-      at::Tensor tensor =
-          at::empty(entry.at("shape").get<std::vector<int64_t>>(), at::TensorOptions(type->type));
-      const uint64_t offset = entry.at("offset").get<uint64_t>();
-      if (offset > end - begin || tensor.nbytes() > end - begin - offset)
-        return absl::DataLossError("it has a tensor outside the file");
-      std::memcpy(tensor.data_ptr(), bytes.data() + begin + offset, tensor.nbytes());
-      state.tensors[entry.at("name").get<std::string>()] = tensor;
-    }
-  } catch (const std::exception& error) {
-    return absl::DataLossError(error.what());
+  state.generation = verified.layout.generation;
+  state.numbers = std::move(verified.layout.numbers);
+  state.strings = std::move(verified.layout.strings);
+  std::ifstream file(verified.path, std::ios::binary);
+  for (const StateTensor& entry : verified.layout.tensors) {
+    const at::Tensor tensor = at::empty(entry.shape, at::TensorOptions(TypeOf(entry.type)));
+    file.seekg(static_cast<std::streamoff>(verified.data_begin + entry.offset));
+    if (!file.read(static_cast<char*>(tensor.data_ptr()),
+                   static_cast<std::streamsize>(entry.bytes)))
+      return absl::DataLossError(absl::StrCat(verified.path, ": it broke off while it was read"));
+    state.tensors[entry.name] = tensor;
   }
   return state;
 }
 
-// The generation in a file's header without reading its tensors; 0 if there is none.
+// The generation that a file's header claims; 0 if it claims none.
 int64_t PeekGeneration(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  char start[kMagicSize + 8];
+  char start[kStartSize];
   if (!file.read(start, sizeof start) || std::memcmp(start, kMagic, kMagicSize) != 0) return 0;
   uint64_t size;
-  std::memcpy(&size, start + kMagicSize, 8);
-  if (size > (64u << 20)) return 0;
+  std::memcpy(&size, start + kMagicSize, sizeof size);
+  if (size > kHeaderMax) return 0;
   std::string text(size, '\0');
-  if (!file.read(text.data(), size)) return 0;
-  const json header = json::parse(text, nullptr, false);
-  return header.is_object() ? header.value("generation", int64_t{0}) : 0;
+  if (!file.read(text.data(), static_cast<std::streamsize>(size))) return 0;
+  const auto layout = DecodeLayout(text, INT64_MAX);
+  return layout.ok() ? layout->generation : 0;
 }
 
 }  // namespace
@@ -139,27 +133,24 @@ absl::Status SaveState(const std::string& dir, TrainState& state) {
   const int older = generations[0] <= generations[1] ? 0 : 1;
   state.generation = std::max(generations[0], generations[1]) + 1;
 
-  json tensors = json::array();
+  StateLayout layout{
+      .generation = state.generation, .numbers = state.numbers, .strings = state.strings};
   std::vector<at::Tensor> plain;
   uint64_t offset = 0;
   for (const auto& [name, tensor] : state.tensors) {
     plain.push_back(tensor.detach().cpu().contiguous());
-    const char* type = nullptr;
-    for (const TypeName& known : kTypes) {
-      if (known.type == tensor.scalar_type()) type = known.name;
-    }
+    const char* type = NameOf(tensor.scalar_type());
     if (type == nullptr)
       return absl::InternalError(
           absl::StrCat("the state's tensor ", name, " is of an unknown type"));
-    tensors.push_back(
-        {{"name", name}, {"type", type}, {"shape", tensor.sizes().vec()}, {"offset", offset}});
+    layout.tensors.push_back({.name = name,
+                              .type = type,
+                              .shape = tensor.sizes().vec(),
+                              .offset = offset,
+                              .bytes = plain.back().nbytes()});
     offset += plain.back().nbytes();
   }
-  const json header = {{"generation", state.generation},
-                       {"numbers", FromNumbers(state.numbers)},
-                       {"strings", state.strings},
-                       {"tensors", tensors}};
-  const std::string text = header.dump(-1, ' ', false, json::error_handler_t::replace);
+  const std::string text = EncodeLayout(layout);
   const uint64_t text_size = text.size();
 
   AtomicFile file(absl::StrCat(dir, "/", kNames[older]));
@@ -177,32 +168,31 @@ absl::Status SaveState(const std::string& dir, TrainState& state) {
 }
 
 absl::StatusOr<TrainState> LoadState(const std::string& dir, std::string* warning) {
-  std::vector<std::string> paths;
+  std::optional<Verified> newest;
+  std::string damaged;
+  bool is_any = false;
   for (const char* name : kNames) {
     const std::string path = absl::StrCat(dir, "/", name);
     struct stat info {};
-    if (stat(path.c_str(), &info) == 0) paths.push_back(path);
+    if (stat(path.c_str(), &info) != 0) continue;
+    is_any = true;
+    absl::StatusOr<Verified> file = Verify(path);
+    if (!file.ok()) {
+      absl::StrAppend(&damaged, damaged.empty() ? "" : "; ", path, ": ", file.status().message());
+    } else if (!newest.has_value() || file->layout.generation > newest->layout.generation) {
+      newest = *std::move(file);
+    }
   }
-  if (paths.empty())
+  if (!is_any)
     return absl::NotFoundError(absl::StrCat(dir, ": no training state there (a.ckpt, b.ckpt)"));
-  // A header is trusted for the order of reading only: generations count once their file verifies.
-  if (paths.size() == 2 && PeekGeneration(paths[1]) > PeekGeneration(paths[0]))
-    std::swap(paths[0], paths[1]);
-  std::string damaged;
-  for (const std::string& path : paths) {
-    auto state = Decode(ReadAll(path));
-    if (!state.ok()) {
-      absl::StrAppend(&damaged, damaged.empty() ? "" : "; ", path, ": ", state.status().message());
-      continue;
-    }
-    if (damaged.empty() && path == paths[0] && paths.size() == 2 && PeekGeneration(paths[1]) == 0) {
-      damaged = absl::StrCat(paths[1], ": it has no readable header");
-    }
-    if (warning != nullptr && !damaged.empty())
-      *warning = absl::StrCat("a damaged training state is passed over: ", damaged);
-    return state;
+  if (!newest.has_value())
+    return absl::DataLossError(absl::StrCat("no training state verifies: ", damaged));
+  if (warning != nullptr && !damaged.empty()) {
+    *warning =
+        absl::StrCat("a damaged training state is passed over (", damaged, "); ", newest->path,
+                     " (generation ", newest->layout.generation, ") is used instead");
   }
-  return absl::DataLossError(absl::StrCat("no training state verifies: ", damaged));
+  return ReadTensors(*std::move(newest));
 }
 
 }  // namespace yoke::engine

@@ -79,7 +79,4 @@ struct Split {
 absl::StatusOr<Split> ScanSplit(const std::vector<std::string>& sources,
                                 const ScanOptions& options);
 
-// A hash over names, paths and labels: is it still the same data set?
-std::string DatasetHash(const DataYaml& yaml, const Split& train);
-
 }  // namespace yoke::engine

@@ -247,22 +247,4 @@ absl::StatusOr<Split> ScanSplit(const std::vector<std::string>& sources,
   return split;
 }
 
-std::string DatasetHash(const DataYaml& yaml, const Split& train) {
-  Fingerprint fingerprint;
-  for (const std::string& name : yaml.names) fingerprint.Add(name);
-  for (const Sample& sample : train.samples) {
-    fingerprint.Add(sample.image_path);
-    fingerprint.Add(sample.width);
-    fingerprint.Add(sample.height);
-    for (const Label& label : sample.labels) {
-      fingerprint.Add(std::string_view(reinterpret_cast<const char*>(&label), sizeof label));
-    }
-    if (!sample.polygon_xy.empty()) {
-      fingerprint.Add(std::string_view(reinterpret_cast<const char*>(sample.polygon_xy.data()),
-                                       sample.polygon_xy.size() * sizeof(float)));
-    }
-  }
-  return fingerprint.Hex();
-}
-
 }  // namespace yoke::engine

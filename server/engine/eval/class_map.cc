@@ -5,10 +5,10 @@
 #include <numeric>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/formats/class_name.h"
 
 namespace yoke::engine {
 namespace {
@@ -133,10 +133,6 @@ std::string Shortened(std::vector<std::string> names) {
 }
 
 }  // namespace
-
-std::string ComparedName(const std::string& name) {
-  return absl::AsciiStrToLower(absl::StripAsciiWhitespace(name));
-}
 
 absl::StatusOr<ClassMatch> MatchModels(const std::vector<ClassList>& models) {
   ClassMatch match;

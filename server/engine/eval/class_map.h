@@ -25,9 +25,6 @@ struct ClassMatch {
   std::vector<std::string> warnings;
 };
 
-// A name as it is compared: lower case, without spaces at its ends.
-std::string ComparedName(const std::string& name);
-
 // The classes of several models: those of the first, then those that only later ones know.
 // InvalidArgument, naming the files: a model without a class in common with those before it, or a
 // name that stands twice in a list and in another one.

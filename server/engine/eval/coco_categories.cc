@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-#include "server/engine/eval/class_map.h"
+#include "common/formats/class_name.h"
 
 namespace yoke::engine {
 namespace {

@@ -119,10 +119,9 @@ at::Tensor Sppf::Forward(const at::Tensor& x) {
   return cv2->Forward(at::cat(parts, 1));
 }
 
-Detect::Detect(const std::vector<int>& channels, int class_count, double box_bias,
+Detect::Detect(const std::vector<int>& channels, int class_count, int class_width, double box_bias,
                FreshStatistics f) {
   const int box_width = std::max({16, channels[0] / 4, kRegMax * 4});
-  const int class_width = std::max(channels[0], std::min(class_count, 100));
   const auto build = [&](const char* name, int width, int outputs) {
     auto list = register_module(name, std::make_shared<Container>());
     std::vector<Branch> branches;

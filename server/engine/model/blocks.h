@@ -83,7 +83,9 @@ class Sppf : public torch::nn::Module {
 // The head: per level a box branch (4 sides x 16 bins) and a class branch.
 class Detect : public torch::nn::Module {
  public:
-  Detect(const std::vector<int>& channels, int class_count, double box_bias, FreshStatistics fresh);
+  // `class_width`: channels within the class branches.
+  Detect(const std::vector<int>& channels, int class_count, int class_width, double box_bias,
+         FreshStatistics fresh);
   HeadMaps Forward(const std::array<at::Tensor, 3>& levels);
 
   struct Branch {

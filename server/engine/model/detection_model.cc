@@ -1,5 +1,6 @@
 #include "server/engine/model/detection_model.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/status/status.h"
@@ -99,8 +100,9 @@ DetectionModel::DetectionModel(const ModelSpec& spec, const FreshModel& fresh_mo
   d.c2f18 = c2f(18, w256 + w512, 512, 3, false);
   d.down19 = conv(19, w512, 512);
   d.c2f21 = c2f(21, w512 + w1024, 1024, 3, false);
+  if (spec.class_width == 0) d.spec.class_width = std::max(w256, std::min(spec.class_count, 100));
   d.head = add(22, std::make_shared<Detect>(std::vector<int>{w256, w512, w1024}, spec.class_count,
-                                            fresh_model.box_bias, fresh));
+                                            d.spec.class_width, fresh_model.box_bias, fresh));
 }
 
 absl::StatusOr<std::shared_ptr<DetectionModel>> DetectionModel::Create(const ModelSpec& spec,
@@ -112,6 +114,10 @@ absl::StatusOr<std::shared_ptr<DetectionModel>> DetectionModel::Create(const Mod
   if (spec.class_count < 1 || spec.class_count > 100000) {
     return absl::InvalidArgumentError(
         absl::StrCat("a detector needs between 1 and 100000 classes, not ", spec.class_count));
+  }
+  if (spec.class_width < 0 || spec.class_width > 100000) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a class branch has between 1 and 100000 channels, not ", spec.class_width));
   }
   return std::shared_ptr<DetectionModel>(new DetectionModel(spec, fresh));
 }

@@ -17,6 +17,9 @@ namespace yoke::engine {
 struct ModelSpec {
   char scale = 'n';  // n s m l x
   int class_count = 80;
+  // Channels of the class branches; 0: as many as a fresh model of that class count has. Weights
+  // that were trained on from another class list may have kept the branches of that one.
+  int class_width = 0;
 };
 
 // Where the eras of the recipe begin differently. Defaults are the classic recipe's.
@@ -49,6 +52,7 @@ class DetectionModel : public torch::nn::Module {
   // Folds every BatchNorm into its convolution. For inference only; not reversible.
   void Fuse();
 
+  // Its class_width is never 0.
   const ModelSpec& spec() const;
   static constexpr int kStrides[3] = {8, 16, 32};
   // Number of top-level layers (23), for `freeze`.

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace yoke::engine {
@@ -27,6 +28,17 @@ std::vector<std::pair<std::string, double>> EpochColumns(const EpochReport& repo
     columns.emplace_back(absl::StrCat("lr/pg", i), report.lr[i]);
   }
   return columns;
+}
+
+std::vector<std::pair<std::string, double>> EpochMetrics(const EpochReport& report) {
+  std::vector<std::pair<std::string, double>> metrics;
+  for (const auto& column : EpochColumns(report)) {
+    const bool is_validated =
+        absl::StartsWith(column.first, "metrics/") || absl::StartsWith(column.first, "val/");
+    if (is_validated) metrics.push_back(column);
+  }
+  metrics.emplace_back("fitness", report.metrics.fitness);
+  return metrics;
 }
 
 }  // namespace yoke::engine

@@ -13,4 +13,7 @@ namespace yoke::engine {
 // 5 decimals.
 std::vector<std::pair<std::string, double>> EpochColumns(const EpochReport& report);
 
+// What the epoch's validation came to: the columns "metrics/..." and "val/...", then "fitness".
+std::vector<std::pair<std::string, double>> EpochMetrics(const EpochReport& report);
+
 }  // namespace yoke::engine

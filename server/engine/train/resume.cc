@@ -4,13 +4,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "nlohmann/json.hpp"
 #include "server/engine/resume_path.h"
 
 namespace yoke::engine {
 namespace {
 
 constexpr char kModel[] = "model:", kEma[] = "ema:", kOptimizer[] = "optimizer:",
-               kGradient[] = "gradient:", kScaler[] = "scaler:";
+               kGradient[] = "gradient:", kScaler[] = "scaler:", kTrainMarks[] = "data:train",
+               kValMarks[] = "data:val";
 
 // The entries whose names begin with `prefix`, without it.
 std::map<std::string, at::Tensor> Part(const TrainState& state, const std::string& prefix) {
@@ -38,6 +40,35 @@ std::string TextOf(const TrainState& state, const std::string& name) {
   return found == state.strings.end() ? "" : found->second;
 }
 
+// (images, 2)
+at::Tensor ToTensor(const ImageMarks& marks) {
+  at::Tensor tensor = at::empty({static_cast<int64_t>(marks.size()), 2}, at::kLong);
+  auto* out = tensor.data_ptr<int64_t>();
+  for (const auto& [name, content] : marks) *out++ = name, *out++ = content;
+  return tensor;
+}
+
+ImageMarks ToMarks(const TrainState& state, const std::string& name) {
+  ImageMarks marks;
+  const auto found = state.tensors.find(name);
+  if (found == state.tensors.end()) return marks;
+  const at::Tensor values = found->second.to(at::kLong).reshape({-1, 2}).contiguous();
+  const auto* in = values.data_ptr<int64_t>();
+  for (int64_t i = 0; i < values.size(0); ++i, in += 2) marks.emplace_back(in[0], in[1]);
+  return marks;
+}
+
+DataIdentity DataOf(const TrainState& state) {
+  DataIdentity data;
+  const auto names = nlohmann::json::parse(TextOf(state, "names"), nullptr, false);
+  if (names.is_array()) {
+    for (const auto& name : names)
+      data.names.push_back(name.is_string() ? name.get<std::string>() : "");
+  }
+  data.train = ToMarks(state, kTrainMarks);
+  data.val = ToMarks(state, kValMarks);
+  return data;
+}
 int64_t Whole(const TrainState& state, const std::string& name) {
   return static_cast<int64_t>(NumberOf(state, name));
 }
@@ -66,6 +97,7 @@ absl::StatusOr<TrainState> CaptureState(const TrainingSetup& setup, const Progre
   }
   const DetectionMetrics& best = progress.best_metrics;
   state.numbers = {{"epochs_done", progress.epochs_done},
+                   {"batch", static_cast<double>(setup.config.batch)},
                    // In images, which mean the same whatever the batch.
                    {"position_images", static_cast<double>(progress.position * setup.config.batch)},
                    {"iteration", static_cast<double>(progress.iteration)},
@@ -85,12 +117,26 @@ absl::StatusOr<TrainState> CaptureState(const TrainingSetup& setup, const Progre
                    {"best_recall", best.recall},
                    {"best_map50", best.map50},
                    {"best_map5095", best.map5095},
-                   {"class_count", setup.identity.spec.class_count}};
+                   {"class_count", setup.identity.spec.class_count},
+                   {"class_width", setup.identity.spec.class_width}};
+  const DataIdentity& data = setup.identity.data;
   state.strings = {{"scale", std::string(1, setup.identity.spec.scale)},
                    {"optimizer", setup.identity.optimizer},
-                   {"data_hash", setup.identity.data_hash}};
+                   {"names", nlohmann::json(data.names).dump()}};
+  state.tensors[kTrainMarks] = ToTensor(data.train);
+  state.tensors[kValMarks] = ToTensor(data.val);
   return state;
 }
+
+absl::Status CheckData(const TrainState& state, const DataIdentity& now) {
+  const std::string difference = Difference(DataOf(state), now);
+  if (difference.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "cannot resume: the data set is another one than this run was saved with: ", difference,
+      "; put it back, or train on from the run's weights (model=.../last.pt, without resume)"));
+}
+
+int64_t BatchOf(const TrainState& state) { return Whole(state, "batch"); }
 
 void RestoreTensors(const TrainState& state, TrainingSetup& setup) {
   CopyState(Part(state, kModel), *setup.model);
@@ -102,13 +148,21 @@ void RestoreTensors(const TrainState& state, TrainingSetup& setup) {
 absl::Status RestoreState(const TrainState& state, Group& group, TrainingSetup& setup,
                           Observer& observer) {
   const Identity& identity = setup.identity;
+  YOKE_RETURN_IF_ERROR(CheckData(state, identity.data));
+  const ModelSpec& spec = identity.spec;
   const std::string scale = TextOf(state, "scale");
-  const auto classes = static_cast<int>(NumberOf(state, "class_count"));
-  if (scale != std::string(1, identity.spec.scale) || classes != identity.spec.class_count) {
+  const auto classes = static_cast<int>(NumberOf(state, "class_count")),
+             width = static_cast<int>(NumberOf(state, "class_width"));
+  if (scale != std::string(1, spec.scale) || classes != spec.class_count ||
+      width != spec.class_width) {
+    const auto words = [](const std::string& name, int count, int channels) {
+      return absl::StrCat("yolov8", name, " with ", count, " classes and class branches of ",
+                          channels, " channels");
+    };
     return absl::InvalidArgumentError(absl::StrCat(
-        "cannot resume: the state is of yolov8", scale, " with ", classes,
-        " classes, this training is of yolov8", std::string(1, identity.spec.scale), " with ",
-        identity.spec.class_count, "; give the model and data it was started with"));
+        "cannot resume: the state is of ", words(scale, classes, width), ", this training of ",
+        words(std::string(1, spec.scale), spec.class_count, spec.class_width),
+        "; give the model that it was started with"));
   }
   RestoreTensors(state, setup);
   setup.scaler->LoadState(Part(state, kScaler));
@@ -117,9 +171,6 @@ absl::Status RestoreState(const TrainState& state, Group& group, TrainingSetup& 
     observer.OnWarning(absl::StrCat("resuming with ", identity.optimizer, " what ",
                                     TextOf(state, "optimizer"),
                                     " began: the optimizer starts afresh"));
-  }
-  if (TextOf(state, "data_hash") != identity.data_hash) {
-    observer.OnWarning("the training images or labels have changed since this run was saved");
   }
   Progress& progress = setup.progress;
   progress.epochs_done = static_cast<int>(NumberOf(state, "epochs_done"));

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/engine/checkpoint/state.h"
+#include "server/engine/train/identity.h"
 #include "server/engine/train/training_setup.h"
 
 namespace yoke::engine {
@@ -15,9 +16,15 @@ namespace yoke::engine {
 absl::StatusOr<TrainState> CaptureState(const TrainingSetup& setup, const Progress& progress,
                                         Group& group);
 
-// The reverse. InvalidArgument: the state is of another scale or class count.
+// InvalidArgument: the state was saved with other classes or other images; says what differs.
+absl::Status CheckData(const TrainState& state, const DataIdentity& now);
+
+// The reverse of CaptureState. InvalidArgument: the state is of another network, or CheckData's.
 absl::Status RestoreState(const TrainState& state, Group& group, TrainingSetup& setup,
                           Observer& observer);
+
+// Images per iteration of the training saved.
+int64_t BatchOf(const TrainState& state);
 
 // Weights, averages and the optimiser's buffers alone.
 void RestoreTensors(const TrainState& state, TrainingSetup& setup);

@@ -6,9 +6,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
 #include "server/engine/checkpoint/atomic_file.h"
 #include "server/engine/train/epoch_columns.h"
+#include "server/engine/train/run_args.h"
 #include "yaml-cpp/yaml.h"
 
 namespace yoke::engine {
@@ -30,102 +32,29 @@ std::string Number(double value) { return absl::StrFormat("%.6g", value); }
 absl::Status WriteArgs(const TrainConfig& config) {
   YAML::Emitter out;
   out.SetDoublePrecision(15);  // 0.7, not 0.69999999999999996
-  const auto add = [&](const char* key, const auto& value) {
-    out << YAML::Key << key << YAML::Value << value;
+  const auto emit = [&](const ArgValue& value) {
+    if (const auto* list = std::get_if<std::vector<int>>(&value)) {
+      out << YAML::Flow << *list;
+    } else if (std::holds_alternative<std::monostate>(value)) {
+      out << YAML::Null;
+    } else if (const auto* real = std::get_if<double>(&value)) {
+      out << *real;
+    } else if (const auto* integer = std::get_if<int64_t>(&value)) {
+      out << *integer;
+    } else if (const auto* flag = std::get_if<bool>(&value)) {
+      out << *flag;
+    } else {
+      out << std::get<std::string>(value);
+    }
   };
   out << YAML::BeginMap;
-  add("task", "detect");
-  add("mode", "train");
-  add("model", config.model);
-  add("data", config.data);
-  add("epochs", config.epochs);
-  add("patience", config.patience);
-  add("batch", config.batch);
-  add("imgsz", config.imgsz);
-  add("save", true);
-  add("save_period", config.save_period);
-  add("cache", config.cache);
-  add("workers", config.workers);
-  add("pretrained", config.pretrained);
-  add("optimizer", config.optimizer);
-  add("seed", config.seed);
-  add("deterministic", config.deterministic);
-  add("single_cls", config.single_cls);
-  add("rect", config.rect);
-  add("multi_scale", config.multi_scale);
-  add("cos_lr", config.cos_lr);
-  add("close_mosaic", config.close_mosaic);
-  out << YAML::Key << "resume" << YAML::Value;
-  config.resume.empty() ? out << YAML::Null : out << config.resume;
-  add("amp", config.amp);
-  add("fraction", config.fraction);
-  out << YAML::Key << "freeze" << YAML::Value;
-  config.freeze_layers.empty() ? out << YAML::Null : out << YAML::Flow << config.freeze_layers;
-  add("multi_scale", config.multi_scale);
-  out << YAML::Key << "time" << YAML::Value;
-  config.time_hours == 0 ? out << YAML::Null : out << config.time_hours;
-  add("val", config.val);
-  add("split", "val");
-  add("iou", config.iou);
-  add("max_det", config.max_det);
-  add("plots", config.plots);
-  add("lr0", config.lr0);
-  add("lrf", config.lrf);
-  add("momentum", config.momentum);
-  add("weight_decay", config.weight_decay);
-  add("warmup_epochs", config.warmup_epochs);
-  add("warmup_momentum", config.warmup_momentum);
-  add("warmup_bias_lr", config.warmup_bias_lr);
-  add("box", config.box);
-  add("cls", config.cls);
-  add("dfl", config.dfl);
-  add("cls_pw", config.cls_pw);
-  add("nbs", config.nbs);
-  const AugmentConfig& augment = config.augment;
-  add("hsv_h", augment.hsv_h);
-  add("hsv_s", augment.hsv_s);
-  add("hsv_v", augment.hsv_v);
-  add("degrees", augment.degrees);
-  add("translate", augment.translate);
-  add("scale", augment.scale);
-  add("shear", augment.shear);
-  add("perspective", augment.perspective);
-  add("flipud", augment.flipud);
-  add("fliplr", augment.fliplr);
-  add("bgr", augment.bgr);
-  add("mosaic", augment.mosaic);
-  add("mixup", augment.mixup);
-  add("cutmix", augment.cutmix);
-  add("copy_paste", augment.copy_paste);
-  add("copy_paste_mode", augment.copy_paste_mode);
-  // What other programs do not know.
-  add("recipe", config.recipe_name);
-  const RecipeConfig& recipe = config.recipe;
-  add("tal_floor", recipe.tal_floor);
-  add("box_bias", recipe.box_bias);
-  add("fresh_var", recipe.fresh_var);
-  add("warmup_floor", recipe.warmup_floor);
-  add("warmup_cap", recipe.warmup_cap);
-  add("lr_lag", recipe.lr_lag);
-  add("accumulate_cap", recipe.accumulate_cap);
-  add("zero_grad", recipe.zero_grad);
-  add("fitness_map50", recipe.fitness_map50);
-  add("best_on_tie", recipe.best_on_tie);
-  add("close_short", recipe.close_short);
-  add("fraction_random", recipe.fraction_random);
-  add("freeze_bn", recipe.freeze_bn);
-  add("max_det_auto", recipe.max_det_auto);
-  add("lr_bias_first", recipe.lr_bias_first);
-  add("auto_long", recipe.auto_long);
-  add("hsv_additive", augment.hsv_additive);
-  add("mosaic_recent", augment.mosaic_recent);
-  add("mosaic_tiles", augment.mosaic_tiles);
-  add("polygon_clip", augment.polygon_clip);
-  add("label_half_pixel", augment.label_half_pixel);
-  add("sync_bn", config.sync_bn);
-  add("cls_remap", config.cls_remap);
-  add("on_bad_label", config.on_bad_label);
-  add("save_dir", config.run_dir);
+  ArgList args = CompleteArgs(ArgsOf(config));
+  const ArgList own = OwnArgsOf(config);
+  args.insert(args.end(), own.begin(), own.end());
+  for (const auto& [key, value] : args) {
+    out << YAML::Key << key << YAML::Value;
+    emit(value);
+  }
   out << YAML::EndMap;
   return WriteText(config.run_dir + "/args.yaml", absl::StrCat(out.c_str(), "\n"));
 }
@@ -142,7 +71,7 @@ absl::Status MakeRunFolder(const std::string& run_dir) {
 void ResultsFile::Continue(const std::string& from_run_dir, int epochs) {
   std::ifstream file(from_run_dir + "/results.csv");
   std::string line;
-  std::getline(file, line);  // the header
+  std::getline(file, header_);
   while (std::getline(file, line)) {
     int epoch = 0;
     const std::string first = line.substr(0, line.find(','));
@@ -151,16 +80,32 @@ void ResultsFile::Continue(const std::string& from_run_dir, int epochs) {
 }
 
 absl::Status ResultsFile::Append(const EpochReport& report) {
-  std::string header = "epoch,time";
+  header_ = "epoch,time";
   std::string row = absl::StrCat(report.epoch, ",", Number(report.seconds));
   for (const auto& [name, value] : EpochColumns(report)) {
-    absl::StrAppend(&header, ",", name);
+    absl::StrAppend(&header_, ",", name);
     absl::StrAppend(&row, ",", Number(value));
   }
   rows_.push_back(row);
-  std::string text = absl::StrCat(header, "\n");
+  std::string text = absl::StrCat(header_, "\n");
   for (const std::string& one : rows_) absl::StrAppend(&text, one, "\n");
   return WriteText(path_, text);
+}
+
+std::vector<std::pair<std::string, std::vector<double>>> ResultsFile::Columns() const {
+  std::vector<std::pair<std::string, std::vector<double>>> columns;
+  if (header_.empty()) return columns;
+  const std::vector<std::string> names = absl::StrSplit(header_, ',');
+  for (const std::string& name : names) columns.emplace_back(name, std::vector<double>());
+  for (const std::string& row : rows_) {
+    const std::vector<std::string> values = absl::StrSplit(row, ',');
+    for (size_t i = 0; i < columns.size(); ++i) {
+      double value = 0;  // of a column that a run had not before it was continued
+      if (i < values.size()) (void)absl::SimpleAtod(values[i], &value);
+      columns[i].second.push_back(value);
+    }
+  }
+  return columns;
 }
 
 }  // namespace yoke::engine

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -11,7 +12,7 @@
 
 namespace yoke::engine {
 
-// The settings under the reference's key names, in its order.
+// args.yaml: every setting that the reference has, under its names and in its order, then ours.
 absl::Status WriteArgs(const TrainConfig& config);
 
 // Makes the run folder and its weights folder. PermissionDenied, naming the folder.
@@ -25,9 +26,12 @@ class ResultsFile {
   // Takes over the rows of epochs [1, epochs] of another run (or this one).
   void Continue(const std::string& from_run_dir, int epochs);
   absl::Status Append(const EpochReport& report);
+  // By column name, a value an epoch; empty before the first Append.
+  std::vector<std::pair<std::string, std::vector<double>>> Columns() const;
 
  private:
   const std::string path_;
+  std::string header_;
   std::vector<std::string> rows_;
 };
 

@@ -13,7 +13,9 @@
 #include "server/engine/data/cpu_clock.h"
 #include "server/engine/eval/inference_model.h"
 #include "server/engine/eval/validator.h"
+#include "server/engine/train/epoch_columns.h"
 #include "server/engine/train/resume.h"
+#include "server/engine/train/run_args.h"
 #include "server/engine/train/run_record.h"
 #include "server/engine/train/training_setup.h"
 
@@ -95,6 +97,7 @@ class Trainer {
   EvalResult validated_;                   // the latest
   int last_validated_ = 0;                 // epoch of it, 1-based
   double start_seconds_ = 0;               // from the process's start to the first batch
+  std::vector<std::pair<std::string, double>> metrics_;  // of the last epoch
   bool stopped_ = false, early_stopped_ = false;
 };
 
@@ -345,6 +348,7 @@ absl::Status Trainer::FinishEpoch(int epoch) {
   s_.progress.epochs_done = epoch + 1;
   s_.progress.position = 0;
   s_.progress.seconds = report.seconds;
+  metrics_ = EpochMetrics(report);
   if (leads_) {
     YOKE_RETURN_IF_ERROR(record_->OnEpoch(report, validated.eval));
   }
@@ -375,13 +379,11 @@ absl::Status Trainer::SaveWeights(const std::string& name, int epoch, const std:
   for (auto& [key, tensor] : weights.state) tensor = tensor.to(at::kCPU);
   weights.metadata = {
       {"date", absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone())},
-      {"task", "detect"},
       {"trained_epochs", absl::StrCat(epoch)},
-      {"imgsz", absl::StrCat(s_.config.imgsz)},
-      {"recipe", s_.config.recipe_name},
-      {"data", s_.config.data}};
+      {"recipe", s_.config.recipe_name}};
   const std::string path = absl::StrCat(s_.config.run_dir, "/weights/", name);
-  YOKE_RETURN_IF_ERROR(WriteWeights(path, weights));
+  const TrainingRecord record{ArgsOf(s_.config), metrics_, s_.results.Columns()};
+  YOKE_RETURN_IF_ERROR(WriteWeights(path, weights, record));
   observer_.OnCheckpoint({epoch, path, kind});
   return absl::OkStatus();
 }

@@ -7,11 +7,15 @@
 
 namespace yoke::engine {
 
+std::vector<std::string> ClassNames(const DataYaml& yaml, bool single_cls) {
+  return single_cls ? std::vector<std::string>{"item"} : yaml.names;
+}
+
 absl::StatusOr<TrainingData> LoadTrainingData(const TrainConfig& config, Observer& observer) {
   observer.OnPhase("scan");
   TrainingData data;
   YOKE_ASSIGN_OR_RETURN(data.yaml, ReadDataYaml(config.data));
-  data.names = config.single_cls ? std::vector<std::string>{"item"} : data.yaml.names;
+  data.names = ClassNames(data.yaml, config.single_cls);
   ScanOptions scan;
   scan.class_count = static_cast<int>(data.yaml.names.size());
   scan.single_cls = config.single_cls;

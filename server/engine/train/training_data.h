@@ -13,9 +13,12 @@ namespace yoke::engine {
 
 struct TrainingData {
   DataYaml yaml;
-  std::vector<std::string> names;  // {"item"} with single_cls
+  std::vector<std::string> names;  // of ClassNames
   Split train, val;                // val is empty with val=false
 };
+
+// The classes that a training on `yaml` tells apart.
+std::vector<std::string> ClassNames(const DataYaml& yaml, bool single_cls);
 
 // Errors are those of ReadDataYaml and ScanSplit, and InvalidArgument for a YAML without `val:`.
 absl::StatusOr<TrainingData> LoadTrainingData(const TrainConfig& config, Observer& observer);

@@ -32,8 +32,10 @@ absl::Status NoModel(const std::string& model) {
 
 // The network for the data set's classes: fresh, or with the weights that fit.
 absl::StatusOr<std::shared_ptr<DetectionModel>> MakeModel(const TrainConfig& config,
-                                                          int class_count, Observer& observer) {
+                                                          const std::vector<std::string>& names,
+                                                          Observer& observer) {
   torch::manual_seed(config.seed + 1);  // the same fresh weights on every rank, and each time
+  const auto class_count = static_cast<int>(names.size());
   ModelSpec spec{.scale = ScaleFromName(std::filesystem::path(config.model).filename().string()),
                  .class_count = class_count};
   const FreshModel fresh{config.recipe.box_bias, config.recipe.fresh_var};
@@ -42,10 +44,22 @@ absl::StatusOr<std::shared_ptr<DetectionModel>> MakeModel(const TrainConfig& con
     return DetectionModel::Create(spec, fresh);
   }
   YOKE_ASSIGN_OR_RETURN(const Weights weights, ReadWeights(config.model));
-  spec.scale = weights.spec.scale;
-  YOKE_ASSIGN_OR_RETURN(std::shared_ptr<DetectionModel> model, DetectionModel::Create(spec, fresh));
+  const bool by_name = config.pretrained && config.cls_remap;
+  ClassTransfer classes;
+  if (by_name) {
+    absl::StatusOr<ClassTransfer> matched = MatchClasses(weights.names, names);
+    if (!matched.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("model=", config.model, ": ", matched.status().message()));
+    }
+    classes = *std::move(matched);
+    for (const std::string& line : DescribeTransfer(classes, weights.names, names))
+      observer.OnLog(line);
+  }
+  YOKE_ASSIGN_OR_RETURN(std::shared_ptr<DetectionModel> model,
+                        DetectionModel::Create(SpecFor(weights, class_count, by_name), fresh));
   if (config.pretrained) {
-    const TransferReport report = Transfer(weights, *model);
+    const TransferReport report = Transfer(weights, *model, classes);
     observer.OnLog(absl::StrCat("transferred ", report.copied, " of ", report.total,
                                 " tensors from ", config.model));
   }
@@ -290,7 +304,7 @@ int CloseMosaicFrom(const TrainConfig& config) {
 absl::Status ResetWeights(TrainingSetup& setup, Group& group, Observer& observer) {
   const at::NoGradGuard no_gradients;
   YOKE_ASSIGN_OR_RETURN(const std::shared_ptr<DetectionModel> model,
-                        MakeModel(setup.config, setup.identity.spec.class_count, observer));
+                        MakeModel(setup.config, setup.data.names, observer));
   CopyState(StateOf(*model), *setup.model);
   at::Tensor values = setup.flat->values();
   YOKE_RETURN_IF_ERROR(group.Broadcast(values, 0));
@@ -329,11 +343,11 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
   }
   observer.OnPhase("load");
   const auto class_count = static_cast<int>(setup.data.names.size());
-  YOKE_ASSIGN_OR_RETURN(setup.model, MakeModel(config, class_count, observer));
+  YOKE_ASSIGN_OR_RETURN(setup.model, MakeModel(config, setup.data.names, observer));
   setup.model->FreezeLayers(config.freeze_layers, config.recipe.freeze_bn);
   setup.model->to(device);
   setup.identity.spec = setup.model->spec();
-  setup.identity.data_hash = DatasetHash(setup.data.yaml, setup.data.train);
+  setup.identity.data = IdentityOf(setup.data.names, setup.data.train, setup.data.val);
   at::Tensor class_weight = ClassWeights(config, setup.data.train, class_count);
   if (class_weight.defined()) class_weight = class_weight.to(device);
   setup.loss = std::make_unique<DetectionLoss>(
@@ -343,7 +357,13 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
                  .dfl_gain = config.dfl,
                  .tal_floor = static_cast<double>(config.recipe.tal_floor),
                  .class_weight_K = class_weight});
-  if (config.batch < 0) {
+  if (config.batch < 0 && !config.resume.empty()) {
+    std::string damage;  // told when the state is used
+    YOKE_ASSIGN_OR_RETURN(const TrainState state, LoadResumable(config, &damage));
+    // That of the run it continues, as far as the ranks can share it evenly.
+    const int64_t world = group.world_size();
+    setup.config.batch = std::max(BatchOf(state) / world, int64_t{1}) * world;
+  } else if (config.batch < 0) {
     YOKE_ASSIGN_OR_RETURN(setup.config.batch,
                           FindBatch(config, setup.identity.spec, setup.data.train, *setup.loss,
                                     device, group, observer));

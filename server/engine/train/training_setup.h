@@ -12,6 +12,7 @@
 #include "server/engine/train/ema.h"
 #include "server/engine/train/flat_model.h"
 #include "server/engine/train/grad_scaler.h"
+#include "server/engine/train/identity.h"
 #include "server/engine/train/optimizer.h"
 #include "server/engine/train/precision.h"
 #include "server/engine/train/progress.h"
@@ -26,7 +27,7 @@ namespace yoke::engine {
 struct Identity {
   ModelSpec spec;
   std::string optimizer;  // kind
-  std::string data_hash;
+  DataIdentity data;
 };
 
 struct TrainingSetup {

@@ -29,7 +29,8 @@ struct ZipOptions {
 inline std::string BuildZip(const std::vector<std::pair<std::string, std::string>>& entries,
                             const ZipOptions& options = {}) {
   std::string zip, directory;
-  for (const auto& [name, data] : entries) {
+  for (const auto& entry : entries) {
+    const std::string &name = entry.first, &data = entry.second;
     const uint32_t crc = Crc32(AsBytes(data)), size = data.size(), offset = zip.size();
     const auto common = [&](std::string& to, uint32_t shown_size) {
       PutNumber<uint16_t>(to, options.flags);
@@ -99,6 +100,41 @@ inline std::string PickledText(const std::string& text) {
 // module.name(*()) of an empty tuple.
 inline std::string PickledObject(const std::string& module, const std::string& name) {
   return "c" + module + "\n" + name + "\n)\x81";
+}
+
+inline std::string PickledIntegers(const std::vector<int64_t>& values) {
+  std::string bytes = "(";
+  for (const int64_t value : values) {
+    bytes += "\x8a\x08";
+    PutNumber(bytes, value);
+  }
+  return bytes + "t";
+}
+
+// A tensor as torch.save pickles it: _rebuild_tensor_v2(storage, offset, sizes, strides, ...).
+struct TensorOptions {
+  std::string kind = "FloatStorage", key = "0";
+  int64_t count = 0;  // of the storage
+  std::vector<int64_t> sizes, strides;
+  int32_t offset = 0;
+};
+inline std::string PickledTensor(const TensorOptions& tensor) {
+  std::string bytes = "ctorch._utils\n_rebuild_tensor_v2\n((" + PickledText("storage") +
+                      "ctorch\n" + tensor.kind + "\n" + PickledText(tensor.key) +
+                      PickledText("cpu") + "\x8a\x08";
+  PutNumber(bytes, tensor.count);
+  bytes += "tQJ";
+  PutNumber(bytes, tensor.offset);
+  return bytes + PickledIntegers(tensor.sizes) + PickledIntegers(tensor.strides) +
+         "\x89"
+         "ccollections\nOrderedDict\n)RtR";
+}
+
+// {name: value, ...}; values are pickled already.
+inline std::string PickledDict(const std::vector<std::pair<std::string, std::string>>& entries) {
+  std::string bytes = "}(";
+  for (const auto& [name, value] : entries) bytes += PickledText(name) + value;
+  return bytes + "u";
 }
 
 }  // namespace yoke::formats

@@ -43,6 +43,17 @@ TEST(DetectionModel, NamesItsStateAsTheReference) {
   EXPECT_TRUE(model->named_buffers().contains("model.6.m.1.cv2.bn.running_var"));
 }
 
+TEST(DetectionModel, ClassBranchesMayHaveAnotherWidth) {
+  EXPECT_EQ((*DetectionModel::Create({'n', 3}))->spec().class_width, 64);
+  auto model = *DetectionModel::Create({'n', 3, 80});
+  EXPECT_EQ(model->spec().class_width, 80);
+  EXPECT_EQ(model->named_parameters()["model.22.cv3.0.1.conv.weight"].sizes(),
+            (std::vector<int64_t>{80, 80, 3, 3}));
+  EXPECT_EQ(model->named_parameters()["model.22.cv3.0.2.weight"].sizes(),
+            (std::vector<int64_t>{3, 80, 1, 1}));
+  EXPECT_FALSE(DetectionModel::Create({'n', 3, -1}).ok());
+}
+
 TEST(DetectionModel, InitialisesTheHeadsBiases) {
   auto classic = *DetectionModel::Create({'n', 80});
   EXPECT_NEAR(classic->named_parameters()["model.22.cv3.0.2.bias"][0].item<float>(), -11.536642,

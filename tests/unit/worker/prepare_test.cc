@@ -10,6 +10,8 @@
 #include "common/os/file.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/engine/checkpoint/state.h"
+#include "server/engine/checkpoint/weights.h"
 #include "server/engine/data/shapes/shapes.h"
 #include "tests/support/temp_folder.h"
 #include "tests/unit/formats/archive_builder.h"
@@ -153,6 +155,28 @@ TEST_F(PrepareJob, RefusesWeightsThatCannotBeUsed) {
               AllOf(HasSubstr("evil.pt"), HasSubstr("os.system")));
   EXPECT_THAT(ModelRefusal(Write("cut.pt", evil.substr(0, evil.size() - 30))), HasSubstr("cut.pt"));
   EXPECT_THAT(ModelRefusal(Write("notes.txt", "x")), HasSubstr("is no model"));
+}
+
+TEST_F(PrepareJob, RefusesWeightsWithAClassNameTwice) {
+  auto model = *engine::DetectionModel::Create({'n', 3});
+  engine::Weights weights{.spec = model->spec(), .names = {"circle", "Circle", "square"}};
+  for (auto& item : model->named_parameters()) weights.state[item.key()] = item.value().detach();
+  for (auto& item : model->named_buffers()) weights.state[item.key()] = item.value();
+  ASSERT_TRUE(engine::WriteWeights(At("twice.pt"), weights).ok());
+  EXPECT_THAT(ModelRefusal(At("twice.pt")),
+              AllOf(HasSubstr("twice.pt"), HasSubstr("'circle' stands twice"),
+                    HasSubstr("cls_remap=False")));
+}
+
+TEST_F(PrepareJob, RefusesToResumeOnOtherClasses) {
+  engine::TrainState state;
+  state.numbers["epochs_done"] = 1;
+  state.strings["names"] = R"(["circle", "oblong"])";
+  fs::create_directories(At("old"));
+  ASSERT_TRUE(engine::SaveState(At("old/checkpoints"), state).ok());
+  json train = Train();
+  train["resume"] = At("old");
+  EXPECT_THAT(Refusal("train", train), HasSubstr("class 1 was 'oblong' and is 'square'"));
 }
 
 TEST_F(PrepareJob, ChecksTheClassesOfModelsThatAreMeasuredOrLabelTogether) {
