@@ -25,6 +25,26 @@ def uniform(seed, count):
     return ((x >> 8).astype(np.float32)) * np.float32(2**-24)
 
 
+def whole(seed, below):
+    """Integers in [0, below[i]): the generator's 24 bits times below[i], the upper bits of it."""
+    below = np.asarray(below, dtype=np.int64)
+    return ((uniform(seed, len(below)) * np.float32(2**24)).astype(np.int64) * below) >> 24
+
+
+def fill_convolutions(model, first_seed):
+    """Sets all weights that PyTorch would draw, within its bounds; the rest is not random. Seeds follow the order of the names."""
+    import torch
+
+    names = sorted(n for n, p in model.named_parameters() if p.ndim == 4 and ".dfl." not in n)
+    parameters = dict(model.named_parameters())
+    for number, name in enumerate(names):
+        parameter = parameters[name]
+        bound = np.float32(2 / parameter[0].numel() ** 0.5)
+        values = (uniform(first_seed + number, parameter.numel()) - np.float32(0.5)) * bound
+        with torch.no_grad():
+            parameter.copy_(torch.from_numpy(values).view_as(parameter))
+
+
 def write(path, tensors):
     """Magic, then per tensor: name length (u32), name, dimensions (u32), sizes (i64 each), float32 data; little endian."""
     with open(path, "wb") as f:

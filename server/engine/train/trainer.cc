@@ -447,6 +447,12 @@ absl::StatusOr<TrainResult> RunTraining(const TrainConfig& config, at::Device de
                                         Observer& observer, const StopSignal& stop,
                                         StepFaults* faults) {
   YOKE_ASSIGN_OR_RETURN(TrainingSetup setup, SetUpTraining(config, device, group, observer));
+  return RunTraining(std::move(setup), device, group, observer, stop, faults);
+}
+
+absl::StatusOr<TrainResult> RunTraining(TrainingSetup setup, at::Device device, Group& group,
+                                        Observer& observer, const StopSignal& stop,
+                                        StepFaults* faults) {
   Trainer trainer(device, group, observer, stop, std::move(setup), faults);
   return trainer.Run();
 }

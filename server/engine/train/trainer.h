@@ -39,4 +39,9 @@ absl::StatusOr<TrainResult> RunTraining(const TrainConfig& config, at::Device de
                                         Observer& observer, const StopSignal& stop,
                                         StepFaults* faults = nullptr);
 
+// The same from a setup that is there already, so that a caller may put other parts into it.
+absl::StatusOr<TrainResult> RunTraining(TrainingSetup setup, at::Device device, Group& group,
+                                        Observer& observer, const StopSignal& stop,
+                                        StepFaults* faults = nullptr);
+
 }  // namespace yoke::engine
