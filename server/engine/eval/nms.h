@@ -5,6 +5,7 @@
 
 #include "ATen/ATen.h"
 #include "server/engine/eval/detection.h"
+#include "server/engine/model/head_maps.h"
 
 namespace yoke::engine {
 
@@ -22,5 +23,10 @@ struct NmsOptions {
 // most confident).
 std::vector<std::vector<Detection>> NonMaxSuppression(const at::Tensor& predictions,
                                                       const NmsOptions& options);
+
+// The same for one image of a head's maps, in float32 on a CPU, pixels of channels: only points
+// that pass options.conf are decoded.
+std::vector<Detection> NonMaxSuppression(const HeadMaps& maps, int64_t image,
+                                         const NmsOptions& options);
 
 }  // namespace yoke::engine

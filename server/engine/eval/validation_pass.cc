@@ -1,6 +1,7 @@
 #include "server/engine/eval/validation_pass.h"
 
 #include <algorithm>
+#include <exception>
 #include <memory>
 #include <string>
 #include <utility>
@@ -9,6 +10,8 @@
 #include "common/base/status_macros.h"
 #include "server/engine/eval/batch_tensors.h"
 #include "server/engine/eval/nms.h"
+#include "server/engine/model/inference_net.h"
+#include "server/engine/model/lanes.h"
 
 namespace yoke::engine {
 namespace {
@@ -82,12 +85,21 @@ class RankPass {
     shard_.confusion = EmptyConfusion(pass.classes);
     for (const Network& network : pass.networks)
       nms_.push_back(SuppressionFor(network, pass, config));
+    if (!device.is_cpu()) return;
+    for (const Network& network : pass.networks) nets_.emplace_back(*network.model);
+    lanes_ = std::make_unique<Lanes>(std::max<int64_t>(config.batch, 1));
   }
 
   void Add(const Batch& batch) {
-    const at::Tensor images_BCHW = ImagesOf(batch, device_);
     std::vector<Detections> found;  // by network
-    for (size_t n = 0; n < pass_.networks.size(); ++n) found.push_back(Find(n, images_BCHW, batch));
+    if (lanes_ != nullptr) {
+      for (size_t n = 0; n < nets_.size(); ++n)
+        found.push_back(InDataSetsClasses(n, FindInLanes(n, batch)));
+    } else {
+      const at::Tensor images_BCHW = ImagesOf(batch, device_);
+      for (size_t n = 0; n < pass_.networks.size(); ++n)
+        found.push_back(InDataSetsClasses(n, Find(n, images_BCHW, batch)));
+    }
     const std::vector<std::vector<GroundTruth>> truths = TruthsOf(batch);
     Detections together;
     for (size_t i = 0; i < batch.images.size(); ++i)
@@ -101,7 +113,7 @@ class RankPass {
  private:
   bool several() const { return pass_.networks.size() > 1; }
 
-  // What network `n` finds, in the data set's classes; the criterion's items on the way.
+  // What network `n` finds, in its classes; the criterion's items on the way.
   Detections Find(size_t n, const at::Tensor& images_BCHW, const Batch& batch) {
     const Network& network = pass_.networks[n];
     const int64_t count = images_BCHW.size(0);
@@ -115,8 +127,41 @@ class RankPass {
       Detections found = NonMaxSuppression(network.model->Decode(maps), nms_[n]);
       std::move(found.begin(), found.end(), std::back_inserter(all));
     }
+    return all;
+  }
+
+  // The same on the cores of a CPU, an image on each. Only the criterion needs the maps of all at
+  // once.
+  Detections FindInLanes(size_t n, const Batch& batch) {
+    const auto count = static_cast<size_t>(batch.count);
+    const size_t image_size =
+        3 * static_cast<size_t>(batch.height) * static_cast<size_t>(batch.width);
+    const bool together = pass_.loss != nullptr;
+    HeadMaps all_maps;
+    if (together) all_maps = nets_[n].MakeMaps(batch.count, batch.height, batch.width);
+    Detections all(count);
+    std::vector<std::exception_ptr> failures(count);
+    lanes_->ForEach(count, [&](size_t i) {
+      try {
+        HeadMaps maps = together ? all_maps : nets_[n].MakeMaps(1, batch.height, batch.width);
+        const int64_t index = together ? static_cast<int64_t>(i) : 0;
+        nets_[n].Run(batch.pixels.data() + i * image_size, index, maps);
+        all[i] = NonMaxSuppression(maps, index, nms_[n]);
+      } catch (...) {
+        failures[i] = std::current_exception();
+      }
+    });
+    for (const std::exception_ptr& failure : failures) {
+      if (failure != nullptr) std::rethrow_exception(failure);
+    }
+    if (together) AddLoss(all_maps, batch);
+    return all;
+  }
+
+  Detections InDataSetsClasses(size_t n, Detections all) const {
+    const ClassMap& classes = pass_.networks[n].classes;
     for (std::vector<Detection>& detections : all) {
-      for (Detection& d : detections) d.class_id = network.classes[static_cast<size_t>(d.class_id)];
+      for (Detection& d : detections) d.class_id = classes[static_cast<size_t>(d.class_id)];
       std::erase_if(detections, [](const Detection& d) { return d.class_id < 0; });
     }
     return all;
@@ -157,7 +202,9 @@ class RankPass {
   const ValidationPass& pass_;
   const ValConfig& config_;
   const at::Device device_;
-  std::vector<NmsOptions> nms_;  // by network
+  std::vector<NmsOptions> nms_;     // by network
+  std::vector<InferenceNet> nets_;  // by network, on CPUs
+  std::unique_ptr<Lanes> lanes_;    // on CPUs
   Shard shard_;
 };
 

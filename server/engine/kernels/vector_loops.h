@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "server/engine/kernels/conv_loops.h"
+
 namespace yoke::engine::kernels {
 
 // The bits of a bfloat16.
@@ -48,6 +50,7 @@ struct VectorLoops {
   const char* name;  // of the set of instructions
   TypedLoops<float> of_float;
   TypedLoops<BFloat16> of_bfloat16;
+  ConvLoops conv;
 };
 
 // Those that this processor can run, the best first; their number is at least one.

@@ -13,8 +13,9 @@
 #include "server/engine/eval/ensemble.h"
 #include "server/engine/eval/nms.h"
 #include "server/engine/label/image_reader.h"
-#include "server/engine/label/lanes.h"
 #include "server/engine/model/detection_model.h"
+#include "server/engine/model/inference_net.h"
+#include "server/engine/model/lanes.h"
 
 namespace yoke::engine {
 
@@ -36,8 +37,9 @@ class Detector {
 
  private:
   struct Member {
-    std::shared_ptr<DetectionModel> model;
-    ClassMap classes;  // in `names_`
+    std::shared_ptr<DetectionModel> model;  // null where there is a `net`
+    std::unique_ptr<InferenceNet> net;      // on CPUs in float32
+    ClassMap classes;                       // in `names_`
     NmsOptions nms;
     bool asked = true;  // has a vote, and knows a class that is to be kept
   };
@@ -49,8 +51,9 @@ class Detector {
   void SetUpSuppression(const LabelConfig& config);
   absl::StatusOr<Detections> DetectAtOnce(absl::Span<const LabelInput> batch) const;
   absl::StatusOr<Detections> DetectOneByOne(absl::Span<const LabelInput> batch);
-  // By image, in px of the network's input. Throws what LibTorch throws.
-  Detections Find(const Member& member, const at::Tensor& images_BCHW) const;
+  // By member and image, in px of the network's input. Throws what LibTorch throws.
+  std::vector<Detections> FindAll(absl::Span<const LabelInput> batch) const;
+  Detections FindByNet(const Member& member, absl::Span<const LabelInput> batch) const;
 
   at::Device device_;
   at::ScalarType type_;  // what the network computes in

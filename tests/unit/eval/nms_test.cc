@@ -2,6 +2,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/engine/model/detection_model.h"
 
 namespace yoke::engine {
 namespace {
@@ -114,6 +115,53 @@ TEST(Nms, ImagesAreSeparateAndMayHaveNothing) {
   ASSERT_EQ(found.size(), 2u);
   EXPECT_EQ(found[0].size(), 1u);
   EXPECT_TRUE(found[1].empty());
+}
+
+// Maps as a network gives them, with logits from far below any threshold to far above.
+HeadMaps RandomMaps(int64_t images, int64_t classes) {
+  HeadMaps maps;
+  for (size_t level = 0; level < 3; ++level) {
+    const int64_t height = 12 >> level, width = 20 >> level;
+    maps.box[level] = at::randn({images, height, width, 64}).mul_(2).permute({0, 3, 1, 2});
+    // Rows wider than the classes, as where channels are padded.
+    maps.cls[level] = at::randn({images, height, width, classes + 5})
+                          .mul_(3)
+                          .sub_(3)
+                          .narrow(3, 0, classes)
+                          .permute({0, 3, 1, 2});
+  }
+  return maps;
+}
+
+TEST(Nms, FindsInMapsWhatItFindsInTheirPredictions) {
+  at::manual_seed(3);
+  for (const int classes : {1, 7}) {
+    const auto model = *DetectionModel::Create({'n', classes});
+    const HeadMaps maps = RandomMaps(2, classes);
+    const at::Tensor predictions = model->Decode(maps);
+    const NmsOptions cases[] = {{},
+                                {.conf = 0.001, .multi_label = true},
+                                {.conf = 0.6, .iou = 0.3, .agnostic = true},
+                                {.conf = 0, .max_det = 50},
+                                {.conf = 1},
+                                {.multi_label = true, .classes = {0, 3}}};
+    for (const NmsOptions& options : cases) {
+      const auto want = NonMaxSuppression(predictions, options);
+      for (int64_t image = 0; image < 2; ++image) {
+        const std::vector<Detection> got = NonMaxSuppression(maps, image, options);
+        const std::vector<Detection>& expected = want[static_cast<size_t>(image)];
+        ASSERT_EQ(got.size(), expected.size())
+            << "conf " << options.conf << ", classes " << classes;
+        EXPECT_EQ(got.empty(), options.conf == 1);
+        for (size_t i = 0; i < got.size(); ++i) {
+          EXPECT_EQ(got[i].class_id, expected[i].class_id);
+          EXPECT_NEAR(got[i].confidence, expected[i].confidence, 1e-6);
+          EXPECT_NEAR(got[i].x1, expected[i].x1, 1e-3);  // float32 at hundreds of px
+          EXPECT_NEAR(got[i].y2, expected[i].y2, 1e-3);
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "server/engine/label/lanes.h"
+#include "server/engine/model/lanes.h"
 
 #include <atomic>
 #include <set>
