@@ -117,6 +117,8 @@ class RecordedBatches : public Loader {
     return batch;
   }
   void Recycle(std::unique_ptr<Batch>) override {}
+  void CloseMosaicFrom(int) override {}
+  LoaderTimes times() const override { return {}; }
   int64_t batches_per_epoch() const override { return kIterations; }
   int64_t images_per_epoch() const override { return kImages; }
 

@@ -10,8 +10,10 @@ at::Tensor ImagesOf(const Batch& batch, at::Device device) {
   auto* pixels = const_cast<uint8_t*>(batch.pixels.data());
   const at::Tensor bytes_BCHW =
       at::from_blob(pixels, {batch.count, 3, batch.height, batch.width}, at::kByte);
-  // `to` copies even when nothing but the type changes, so the result is free of `batch`.
-  return bytes_BCHW.to(device)
+  // `to` copies even when nothing but the type changes, so the result is free of `batch`. Out of
+  // pinned memory a device fetches the bytes by itself while the host goes on.
+  const at::Tensor source_BCHW = device.is_cpu() ? bytes_BCHW : bytes_BCHW.pin_memory();
+  return source_BCHW.to(device, /*non_blocking=*/true)
       .to(at::kFloat, /*non_blocking=*/false, /*copy=*/true, at::MemoryFormat::ChannelsLast)
       .div_(255);
 }

@@ -77,6 +77,21 @@ NmsOptions SuppressionFor(const Network& network, const ValidationPass& pass,
   return nms;
 }
 
+HeadMaps Joined(const std::vector<HeadMaps>& parts) {
+  if (parts.size() == 1) return parts[0];
+  HeadMaps whole;
+  for (size_t i = 0; i < whole.box.size(); ++i) {
+    std::vector<at::Tensor> box, cls;
+    for (const HeadMaps& part : parts) {
+      box.push_back(part.box[i]);
+      cls.push_back(part.cls[i]);
+    }
+    whole.box[i] = at::cat(box);
+    whole.cls[i] = at::cat(cls);
+  }
+  return whole;
+}
+
 class RankPass {
  public:
   RankPass(const ValidationPass& pass, const ValConfig& config, at::Device device)
@@ -113,20 +128,35 @@ class RankPass {
  private:
   bool several() const { return pass_.networks.size() > 1; }
 
-  // What network `n` finds, in its classes; the criterion's items on the way.
+  // What network `n` finds, in its classes; the criterion's items on the way. Out of memory, with
+  // fewer images at once from then on.
   Detections Find(size_t n, const at::Tensor& images_BCHW, const Batch& batch) {
+    const int64_t count = images_BCHW.size(0);
+    if (at_once_ == 0) at_once_ = pass_.images_at_once > 0 ? pass_.images_at_once : count;
+    while (true) {
+      try {
+        return FindInParts(n, images_BCHW, batch, std::min(at_once_, count));
+      } catch (const c10::OutOfMemoryError&) {
+        if (at_once_ <= 1) throw;
+      }
+      at_once_ = (std::min(at_once_, count) + 1) / 2;
+    }
+  }
+
+  Detections FindInParts(size_t n, const at::Tensor& images_BCHW, const Batch& batch,
+                         int64_t at_once) {
     const Network& network = pass_.networks[n];
     const int64_t count = images_BCHW.size(0);
-    const int64_t at_once =
-        pass_.images_at_once > 0 && pass_.loss == nullptr ? pass_.images_at_once : count;
     Detections all;
+    std::vector<HeadMaps> parts;
     for (int64_t first = 0; first < count; first += at_once) {
       const HeadMaps maps =
           network.model->Forward(images_BCHW.narrow(0, first, std::min(at_once, count - first)));
-      if (pass_.loss != nullptr) AddLoss(maps, batch);
+      if (pass_.loss != nullptr) parts.push_back(maps);
       Detections found = NonMaxSuppression(network.model->Decode(maps), nms_[n]);
       std::move(found.begin(), found.end(), std::back_inserter(all));
     }
+    if (pass_.loss != nullptr) AddLoss(Joined(parts), batch);
     return all;
   }
 
@@ -205,6 +235,7 @@ class RankPass {
   std::vector<NmsOptions> nms_;     // by network
   std::vector<InferenceNet> nets_;  // by network, on CPUs
   std::unique_ptr<Lanes> lanes_;    // on CPUs
+  int64_t at_once_ = 0;             // images through a network of a device; 0: not known yet
   Shard shard_;
 };
 

@@ -2,7 +2,13 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/base/status_macros.h"
+#include "server/engine/checkpoint/weights.h"
+#include "server/engine/train/epoch_columns.h"
+#include "server/engine/train/run_args.h"
 
 namespace yoke::engine {
 
@@ -43,9 +49,26 @@ BatchWatch RunRecord::ValidationWatch(int epoch) {
 
 absl::Status RunRecord::OnEpoch(const EpochReport& report, const EvalResult& validated) {
   YOKE_RETURN_IF_ERROR(tensorboard_);
+  metrics_ = EpochMetrics(report);
   YOKE_RETURN_IF_ERROR(s_.results.Append(report));
   YOKE_RETURN_IF_ERROR(s_.tensorboard.Append(report));
   return s_.tensorboard.AppendClasses(report.epoch, validated.per_class);
+}
+
+absl::StatusOr<std::string> RunRecord::SaveWeights(const std::string& name, int epoch) {
+  Weights weights;
+  weights.spec = s_.identity.spec;
+  weights.names = s_.data.names;
+  weights.state = StateOf(s_.ema->model());
+  for (auto& [key, tensor] : weights.state) tensor = tensor.to(at::kCPU);
+  weights.metadata = {
+      {"date", absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone())},
+      {"trained_epochs", absl::StrCat(epoch)},
+      {"recipe", s_.config.recipe_name}};
+  const std::string path = absl::StrCat(s_.config.run_dir, "/weights/", name);
+  const TrainingRecord record{ArgsOf(s_.config), metrics_, s_.results.Columns()};
+  YOKE_RETURN_IF_ERROR(WriteWeights(path, weights, record));
+  return path;
 }
 
 absl::Status RunRecord::End(int epoch, const EvalResult& best) {

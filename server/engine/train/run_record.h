@@ -1,10 +1,14 @@
 // What people look at in the run folder of a training, kept while it goes on: args.yaml,
-// results.csv, TensorBoard's records and pictures.
+// results.csv, weights, TensorBoard's records and pictures.
 #pragma once
 
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "server/engine/eval/validation_pass.h"
 #include "server/engine/eval/validator.h"
 #include "server/engine/observer.h"
@@ -26,6 +30,8 @@ class RunRecord {
   // For the validation after `epoch`; kNoEpoch: for the one of the best weights at the end.
   BatchWatch ValidationWatch(int epoch);
   absl::Status OnEpoch(const EpochReport& report, const EvalResult& validated);
+  // Writes the average as weights/NAME, `epoch` epochs trained; returns the path.
+  absl::StatusOr<std::string> SaveWeights(const std::string& name, int epoch);
   // The training is over and not to be continued; `best`: the evaluation of the best weights,
   // measured after `epoch` epochs.
   absl::Status End(int epoch, const EvalResult& best);
@@ -34,8 +40,9 @@ class RunRecord {
 
  private:
   TrainingSetup& s_;
-  std::unique_ptr<RunPlots> plots_;  // null with plots=false
-  absl::Status tensorboard_;         // of the last picture
+  std::unique_ptr<RunPlots> plots_;                      // null with plots=false
+  absl::Status tensorboard_;                             // of the last picture
+  std::vector<std::pair<std::string, double>> metrics_;  // of the last epoch
 };
 
 }  // namespace yoke::engine

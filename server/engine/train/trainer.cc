@@ -6,16 +6,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "common/base/status_macros.h"
-#include "server/engine/checkpoint/weights.h"
 #include "server/engine/data/cpu_clock.h"
 #include "server/engine/eval/inference_model.h"
 #include "server/engine/eval/validator.h"
-#include "server/engine/train/epoch_columns.h"
 #include "server/engine/train/resume.h"
-#include "server/engine/train/run_args.h"
 #include "server/engine/train/run_record.h"
 #include "server/engine/train/training_setup.h"
 
@@ -97,7 +92,6 @@ class Trainer {
   EvalResult validated_;                   // the latest
   int last_validated_ = 0;                 // epoch of it, 1-based
   double start_seconds_ = 0;               // from the process's start to the first batch
-  std::vector<std::pair<std::string, double>> metrics_;  // of the last epoch
   bool stopped_ = false, early_stopped_ = false;
 };
 
@@ -348,7 +342,6 @@ absl::Status Trainer::FinishEpoch(int epoch) {
   s_.progress.epochs_done = epoch + 1;
   s_.progress.position = 0;
   s_.progress.seconds = report.seconds;
-  metrics_ = EpochMetrics(report);
   if (leads_) {
     YOKE_RETURN_IF_ERROR(record_->OnEpoch(report, validated.eval));
   }
@@ -372,18 +365,7 @@ absl::Status Trainer::FitToTime(int epoch) {
 }
 
 absl::Status Trainer::SaveWeights(const std::string& name, int epoch, const std::string& kind) {
-  Weights weights;
-  weights.spec = s_.identity.spec;
-  weights.names = s_.data.names;
-  weights.state = StateOf(s_.ema->model());
-  for (auto& [key, tensor] : weights.state) tensor = tensor.to(at::kCPU);
-  weights.metadata = {
-      {"date", absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone())},
-      {"trained_epochs", absl::StrCat(epoch)},
-      {"recipe", s_.config.recipe_name}};
-  const std::string path = absl::StrCat(s_.config.run_dir, "/weights/", name);
-  const TrainingRecord record{ArgsOf(s_.config), metrics_, s_.results.Columns()};
-  YOKE_RETURN_IF_ERROR(WriteWeights(path, weights, record));
+  YOKE_ASSIGN_OR_RETURN(const std::string path, record_->SaveWeights(name, epoch));
   observer_.OnCheckpoint({epoch, path, kind});
   return absl::OkStatus();
 }
