@@ -10,34 +10,23 @@ namespace {
 
 constexpr int kBoxChannels = 64;  // 4 sides x 16 bins
 
-struct Scale {
-  char name;
-  double depth, width;
-  int max_channels;
-};
-constexpr Scale kScales[] = {{'n', 0.33, 0.25, 1024},
-                             {'s', 0.33, 0.50, 1024},
-                             {'m', 0.67, 0.75, 768},
-                             {'l', 1.0, 1.0, 512},
-                             {'x', 1.0, 1.25, 512}};
+constexpr DetectorScale kScales[] = {{'n', 0.33, 0.25, 1024},
+                                     {'s', 0.33, 0.50, 1024},
+                                     {'m', 0.67, 0.75, 768},
+                                     {'l', 1.0, 1.0, 512},
+                                     {'x', 1.0, 1.25, 512}};
 
-const Scale& FindScale(char name) {
-  for (const Scale& scale : kScales) {
-    if (scale.name == name) return scale;
-  }
-  return kScales[0];
-}
-
-int Width(const Scale& scale, int channels) {
-  return static_cast<int>(std::ceil(std::min(channels, scale.max_channels) * scale.width / 8)) * 8;
+const DetectorScale& ScaleOf(char name) {
+  const DetectorScale* found = FindDetectorScale(name);
+  return found == nullptr ? kScales[0] : *found;
 }
 
 class Layout {
  public:
-  explicit Layout(const DetectorShape& shape) : shape_(shape), scale_(FindScale(shape.scale)) {}
+  explicit Layout(const DetectorShape& shape) : shape_(shape), scale_(ScaleOf(shape.scale)) {}
 
   std::map<std::string, std::vector<int64_t>> Build() {
-    const auto w = [this](int channels) { return Width(scale_, channels); };
+    const auto w = [this](int channels) { return scale_.Channels(channels); };
     const auto conv = [&](int index, int in, int out) { Conv(Layer(index), in, w(out), 3); };
     conv(0, 3, 64);
     conv(1, w(64), 128);
@@ -77,8 +66,7 @@ class Layout {
     state_[prefix + "bn.num_batches_tracked"] = {};
   }
   void C2f(int index, int in, int channels, int repeats) {
-    const int out = Width(scale_, channels), hidden = out / 2,
-              depth = std::max(static_cast<int>(std::nearbyint(repeats * scale_.depth)), 1);
+    const int out = scale_.Channels(channels), hidden = out / 2, depth = scale_.Repeats(repeats);
     Conv(Layer(index) + "cv1.", in, 2 * hidden, 1);
     Conv(Layer(index) + "cv2.", (2 + depth) * hidden, out, 1);
     for (int i = 0; i < depth; ++i) {
@@ -94,15 +82,30 @@ class Layout {
   }
 
   const DetectorShape& shape_;
-  const Scale& scale_;
+  const DetectorScale& scale_;
   std::map<std::string, std::vector<int64_t>> state_;
 };
 
 }  // namespace
 
+int DetectorScale::Channels(int wide) const {
+  return static_cast<int>(std::ceil(std::min(wide, max_channels) * width / 8)) * 8;
+}
+
+int DetectorScale::Repeats(int deep) const {
+  return std::max(static_cast<int>(std::nearbyint(deep * depth)), 1);
+}
+
+const DetectorScale* FindDetectorScale(char name) {
+  for (const DetectorScale& scale : kScales) {
+    if (scale.name == name) return &scale;
+  }
+  return nullptr;
+}
+
 char ScaleOfFirstLayer(int64_t channels) {
-  for (const Scale& scale : kScales) {
-    if (Width(scale, 64) == channels) return scale.name;
+  for (const DetectorScale& scale : kScales) {
+    if (scale.Channels(64) == channels) return scale.name;
   }
   return '\0';
 }

@@ -9,6 +9,18 @@
 
 namespace yoke::formats {
 
+// How large a network of a scale is, beside that of scale l. Figures: the reference's yolov8.yaml.
+struct DetectorScale {
+  char name;
+  double depth, width;  // factors of the repeats and of the channels
+  int max_channels;     // before the factor
+
+  int Channels(int wide) const;  // a multiple of 8
+  int Repeats(int deep) const;   // at least 1
+};
+// Null: no such scale.
+const DetectorScale* FindDetectorScale(char name);
+
 struct DetectorShape {
   char scale = 'n';      // n s m l x
   int class_count = 80;  // at least 1

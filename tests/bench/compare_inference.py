@@ -13,15 +13,16 @@ At the end: how many of the reference's boxes (PyTorch, confidence >= 0.3) each 
 The venv needs ultralytics, onnx, onnxruntime and openvino; exports are made once, in a scratch folder.
 """
 import argparse
-import json
 import os
 import pathlib
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
+
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("support", "e2e")]
+import harness  # noqa: E402
+import peer  # noqa: E402
 
 PEER = r"""
 import json, os, sys, time
@@ -55,23 +56,18 @@ FORMATS = {"pytorch": ".pt", "onnx": ".onnx", "openvino": "_openvino_model"}
 
 
 class Bench:
-    def __init__(self, arguments, folder):
-        self.arguments, self.folder = arguments, folder
+    def __init__(self, arguments, folder, box):
+        self.arguments, self.folder, self.box = arguments, folder, box
         self.weights = folder / "weights" / arguments.weights.name
         self.images = folder / "images"
         self.weights.parent.mkdir()
         shutil.copy(arguments.weights, self.weights)
         shutil.copytree(arguments.images, self.images)
-        self.environment = {**os.environ, "YOKE_SERVER": f"unix://{folder}/s", "OMP_NUM_THREADS": str(arguments.threads)}
         self.labels = {}  # contestant -> folder
 
     def peer(self, what, weights, source, out):
-        done = subprocess.run([self.arguments.peer, "-c", PEER, what, weights, source, out, str(self.arguments.imgsz),
-                               str(self.arguments.threads)], capture_output=True, text=True, cwd=self.folder, env=self.environment)
-        for line in done.stdout.splitlines():
-            if line.startswith("ANSWER "):
-                return json.loads(line[7:])
-        sys.exit(f"the peer failed at {what} with {weights}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        return peer.ask(self.arguments.peer, PEER, what, weights, source, out, self.arguments.imgsz, self.arguments.threads,
+                        cwd=self.folder, env=self.box.env)
 
     def export(self, contestants):
         kinds = [name for name in contestants if name in ("onnx", "openvino")]
@@ -80,12 +76,9 @@ class Bench:
             self.peer("export", self.weights, ",".join(kinds), self.folder)
 
     def yoke(self, task, *words):
-        done = subprocess.run([self.arguments.bin / "yoke", task, f"model={self.weights}", *words, f"imgsz={self.arguments.imgsz}",
-                               f"workers={self.arguments.threads}", "device=cpu", "--wait", "-o", "json"],
-                              capture_output=True, text=True, env=self.environment)
-        if done.returncode != 0:
-            sys.exit(f"yoke {task} {' '.join(words)}: exit {done.returncode}\n{done.stderr}")
-        return json.loads(done.stdout)["result"][task]
+        job = self.box.json(task, f"model={self.weights}", *words, f"imgsz={self.arguments.imgsz}", f"workers={self.arguments.threads}",
+                            "device=cpu", "--wait", timeout=None)
+        return job["result"][task]
 
     def label(self, contestant, run):
         out = self.folder / f"{contestant}-{run}"
@@ -180,27 +173,12 @@ def main():
     arguments = parser.parse_args()
     os.sched_setaffinity(0, cores[:arguments.threads])
 
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="yoke-bench."))
-    daemon = None
-    try:
-        if arguments.data is not None:  # the peer writes caches beside the labels, and knows only absolute paths
-            shutil.copytree(arguments.data.parent, folder / "data")
-            arguments.data = folder / "data" / arguments.data.name
-            lines = [line for line in arguments.data.read_text().splitlines() if not line.startswith("path:")]
-            arguments.data.write_text("\n".join([f"path: {arguments.data.parent}", *lines]) + "\n")
-        bench = Bench(arguments, folder)
-        daemon = subprocess.Popen([arguments.bin / "yoked", "--state", folder / "state", "--socket", folder / "s"],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=bench.environment)
-        while subprocess.run([arguments.bin / "yoke", "jobs"], env=bench.environment, capture_output=True).returncode != 0:
-            if daemon.poll() is not None:
-                sys.exit("yoked did not start")
-            time.sleep(0.1)
-        measure(bench, arguments.only.split(","), arguments.runs)
-    finally:
-        if daemon is not None:
-            daemon.terminate()
-            daemon.wait()
-        shutil.rmtree(folder)
+    threads = {"OMP_NUM_THREADS": str(arguments.threads)}
+    with tempfile.TemporaryDirectory(prefix="yoke-bench.") as folder, harness.Box(bin_dir=arguments.bin, env=threads) as box:
+        folder = pathlib.Path(folder)
+        if arguments.data is not None:
+            arguments.data = peer.own_copy(arguments.data, folder / "data")
+        measure(Bench(arguments, folder, box), arguments.only.split(","), arguments.runs)
 
 
 if __name__ == "__main__":

@@ -138,11 +138,8 @@ int Run(const std::map<std::string, std::string>& flags) {
   model.FreezeLayers({}, false);
   model.train();
   const DetectionLoss loss({.class_count = classes});
-  const std::vector<ParameterGroup> groups = GroupsOf("SGD");
-  FlatModel flat(model, static_cast<int>(groups.size()),
-                 [&](const std::string& name, const at::Tensor& parameter) {
-                   return GroupOf(groups, name, parameter);
-                 });
+  const std::unique_ptr<FlatModel> flattened = Flatten(model, "SGD");
+  FlatModel& flat = *flattened;
   const auto optimizer = *Optimizer::Create({"SGD"}, flat);
   const auto ema = *Ema::Create(model, flat);
   const GradScaler scaler(false, at::kCPU);

@@ -14,7 +14,7 @@
 #include "server/engine/data/image_arena.h"
 #include "server/engine/data/loader.h"
 #include "tests/numerics/drawn_set.h"
-#include "tests/unit/data/temp_folder.h"
+#include "tests/support/temp_folder.h"
 
 namespace yoke::engine {
 namespace {

@@ -14,12 +14,14 @@ import argparse
 import json
 import os
 import pathlib
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in ("support", "e2e")]
+import harness  # noqa: E402
+import peer  # noqa: E402
 
 PEER = r"""
 import json, sys
@@ -31,45 +33,29 @@ print("ANSWER " + json.dumps({"map50": float(model.trainer.metrics["metrics/mAP5
 """
 
 
-def with_absolute_root(folder):
-    """The peer takes a relative `path:` to be under its own folder."""
-    yaml = folder / "data.yaml"
-    lines = [line for line in yaml.read_text().splitlines() if not line.startswith("path:")]
-    yaml.write_text("\n".join([f"path: {folder}", *lines]) + "\n")
-    return yaml
-
-
 def settings(arguments, folder):
     chosen = {}
     if arguments.only in (None, "finetune"):
-        shutil.copytree(arguments.data / "coco128", folder / "coco128")  # the peer writes caches beside the labels
-        chosen["finetune"] = {"model": str(arguments.data / "weights/yolov8n.pt"), "data": str(with_absolute_root(folder / "coco128")),
-                              "epochs": 5, "batch": 16, "imgsz": 640}
+        data = peer.own_copy(arguments.data / "coco128/data.yaml", folder / "coco128")
+        chosen["finetune"] = {"model": str(arguments.data / "weights/yolov8n.pt"), "data": str(data), "epochs": 5, "batch": 16, "imgsz": 640}
     if arguments.only in (None, "scratch"):
         subprocess.run([arguments.bin / "yoke-shapes", "--out", folder / "shapes", "--images", "240", "--val", "80", "--size", "160", "--classes", "3"],
                        check=True, stdout=subprocess.DEVNULL)
-        chosen["scratch"] = {"model": "yolov8n.yaml", "data": str(with_absolute_root(folder / "shapes")), "epochs": 20, "batch": 16,
+        chosen["scratch"] = {"model": "yolov8n.yaml", "data": str(peer.with_absolute_path(folder / "shapes/data.yaml")), "epochs": 20, "batch": 16,
                              "imgsz": 160, "optimizer": "SGD"}
     return chosen
 
 
-def ours(arguments, keys, seed, environment):
+def ours(box, keys, seed):
     words = [f"{key}={value}" for key, value in keys.items()]
-    done = subprocess.run([arguments.bin / "yoke", "train", *words, f"seed={seed}", "recipe=modern", "device=cpu", "workers=2", "plots=False",
-                           "--wait", "-o", "json"], capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
-        sys.exit(f"yoke train: exit {done.returncode}\n{done.stderr}")
-    metrics = json.loads(done.stdout)["result"]["train"]["metrics"]
+    job = box.json("train", *words, f"seed={seed}", "recipe=modern", "device=cpu", "workers=2", "plots=False", "--wait", timeout=None)
+    metrics = job["result"]["train"]["metrics"]
     return {"map50": metrics["map50"], "map5095": metrics["map5095"]}
 
 
 def theirs(arguments, keys, seed, folder):
     keys = {**keys, "seed": seed, "project": str(folder), "name": "peer", "exist_ok": True}
-    done = subprocess.run([arguments.peer, "-c", PEER, json.dumps(keys)], capture_output=True, text=True, cwd=folder)
-    for line in done.stdout.splitlines():
-        if line.startswith("ANSWER "):
-            return json.loads(line[7:])
-    sys.exit(f"the peer failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return peer.ask(arguments.peer, PEER, json.dumps(keys), cwd=folder)
 
 
 def compare(name, mine, other):
@@ -96,27 +82,16 @@ def main():
     arguments = parser.parse_args()
     arguments.peer = os.path.abspath(arguments.peer)
 
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="yoke-compare."))
-    environment = {**os.environ, "YOKE_SERVER": f"unix://{folder}/s"}
-    daemon = subprocess.Popen([arguments.bin / "yoked", "--state", folder / "state", "--socket", folder / "s"], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL)
     equal = True
-    try:
-        while subprocess.run([arguments.bin / "yoke", "jobs"], env=environment, capture_output=True).returncode != 0:
-            if daemon.poll() is not None:
-                sys.exit("yoked did not start")
-            time.sleep(0.1)
+    with tempfile.TemporaryDirectory(prefix="yoke-compare.") as folder, harness.Box(bin_dir=arguments.bin) as box:
+        folder = pathlib.Path(folder)
         for name, keys in settings(arguments, folder).items():
             mine, other = [], []
             for seed in (int(word) for word in arguments.seeds.split(",")):
-                mine.append(ours(arguments, keys, seed, environment))
+                mine.append(ours(box, keys, seed))
                 other.append(theirs(arguments, keys, seed, folder))
                 print(f"{name} seed {seed}: yoke {mine[-1]}, reference {other[-1]}", flush=True)
             equal = compare(name, mine, other) and equal
-    finally:
-        daemon.terminate()
-        daemon.wait()
-        shutil.rmtree(folder)
     sys.exit(0 if equal else 1)
 
 

@@ -9,7 +9,7 @@
 #include "gtest/gtest.h"
 #include "server/engine/distributed/gradient_exchange.h"
 #include "server/engine/loss/detection_loss.h"
-#include "server/engine/train/flat_model.h"
+#include "server/engine/train/group_statistics.h"
 #include "server/engine/train/optimizer.h"
 #include "tests/numerics/golden_file.h"
 #include "tests/unit/distributed/ranks.h"
@@ -24,15 +24,6 @@ constexpr double kRelative = 1e-5;
 // of a gradient (2e-5) is measured by one process that takes the same images from last to first.
 constexpr double kTimesRounding = 2;
 
-class GroupStatistics : public StatisticsExchange {
- public:
-  explicit GroupStatistics(Group& group) : group_(group) {}
-  void Sum(at::Tensor& sums) override { ASSERT_TRUE(group_.AllReduceSum(sums).ok()); }
-
- private:
-  Group& group_;
-};
-
 // A network whose weights depend on the recorded generator alone.
 struct Net {
   Net() : model(*DetectionModel::Create({'n', kClasses})) {
@@ -45,10 +36,7 @@ struct Net {
       item.value().copy_(
           (RecordedUniform(seed++, item.value().numel()).view(item.value().sizes()) - 0.5) * bound);
     }
-    flat = std::make_unique<FlatModel>(
-        *model, 3, [groups = GroupsOf("SGD")](const auto& name, const auto& parameter) {
-          return GroupOf(groups, name, parameter);
-        });
+    flat = Flatten(*model, "SGD");
     model->train();
   }
 

@@ -2,6 +2,7 @@
 #include "gtest/gtest.h"
 #include "server/engine/eval/metrics.h"
 #include "tests/numerics/golden_file.h"
+#include "tests/unit/eval/recorded_rows.h"
 
 namespace yoke::engine {
 namespace {
@@ -15,19 +16,8 @@ void ExpectCurve(const std::vector<float>& curve, const at::Tensor& want) {
     ASSERT_NEAR(curve[i], want[static_cast<int64_t>(i)].item<float>(), kRounding) << i;
 }
 
-// The rows that make_evaluation_goldens.py gives to the reference's ap_per_class.
 TEST(Curves, AreTheReferences) {
-  std::vector<ImageResult> results(1);
-  for (int i = 0; i < 200; ++i) {
-    const int level = i * 31 % 17;
-    uint16_t correct = 0;
-    for (int t = 0; t < 10; ++t) correct |= (level - 4 > t) << t;
-    const auto confidence = static_cast<float>(i * 7919 % 1000 / 1000.0 + 0.0005);
-    results[0].detections.push_back({confidence, i % 3, correct, correct});
-  }
-  results[0].gt_classes.assign(60, 0);
-  results[0].gt_classes.insert(results[0].gt_classes.end(), 70, 1);
-  const Curves curves = Evaluate(results, {"a", "b", "c"}).curves;
+  const Curves curves = Evaluate(RecordedRows(), {"a", "b", "c"}).curves;
   auto golden = ReadGolden("evaluation_curves.golden");
   ASSERT_EQ(curves.classes.size(), 2u) << "the third class has no objects";
   for (int c = 0; c < 2; ++c) {

@@ -81,10 +81,9 @@ TEST_P(OptimizerGolden, GroupsAndStepsAreTheReferences) {
     parameter.copy_(RecordedUniform(seed, parameter.numel()).view(parameter.sizes()) - 0.5);
   }
   const std::vector<ParameterGroup> groups = GroupsOf(kind);
-  FlatModel flat(*model, static_cast<int>(groups.size()),
-                 [&](const auto& name, const auto& of) { return GroupOf(groups, name, of); });
+  const std::unique_ptr<FlatModel> flat = Flatten(*model, kind);
   const double lr0 = IsAdaptive(kind) ? 0.001 : 0.01;
-  const auto optimizer = Optimizer::Create({kind, lr0, kMomentum, kDecay, kWarmupBiasLr}, flat);
+  const auto optimizer = Optimizer::Create({kind, lr0, kMomentum, kDecay, kWarmupBiasLr}, *flat);
   ASSERT_TRUE(optimizer.ok()) << optimizer.status();
   for (int step = 0; step < kSteps; ++step) {
     uint32_t seed = 1000 * static_cast<uint32_t>(step + 1);

@@ -123,6 +123,16 @@ TransferReport Transfer(const Weights& from, DetectionModel& to, const ClassTran
   return report;
 }
 
+absl::StatusOr<std::shared_ptr<DetectionModel>> ModelOf(const Weights& from,
+                                                        const std::string& path) {
+  YOKE_ASSIGN_OR_RETURN(std::shared_ptr<DetectionModel> model, DetectionModel::Create(from.spec));
+  const TransferReport transfer = Transfer(from, *model);
+  if (transfer.copied == transfer.total) return model;
+  return absl::InvalidArgumentError(absl::StrCat(
+      path, ": ", transfer.skipped.size(), " of ", transfer.total,
+      " tensors are missing or of another shape, the first is ", transfer.skipped.front()));
+}
+
 absl::Status WriteWeights(const std::string& path, const Weights& weights,
                           const TrainingRecord& training) {
   TorchValue::Entries entries;

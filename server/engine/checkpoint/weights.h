@@ -41,6 +41,11 @@ struct TransferReport {
 // rows of new classes stay as they are.
 TransferReport Transfer(const Weights& from, DetectionModel& to, const ClassTransfer& classes = {});
 
+// The network that `from`, read from `path`, is the whole state of. InvalidArgument: something is
+// missing or of another shape.
+absl::StatusOr<std::shared_ptr<DetectionModel>> ModelOf(const Weights& from,
+                                                        const std::string& path);
+
 // What a checkpoint says about the training that it comes from.
 struct TrainingRecord {
   ArgList args;                                         // settings, completed by CompleteArgs

@@ -63,4 +63,8 @@ int64_t FreeHostMemory(const std::string& root) {
   return least == std::numeric_limits<int64_t>::max() ? 0 : least;
 }
 
+int64_t PeakResidentMemory() {
+  return kKib * NumberAfter("/proc/self/status", "VmHWM:").value_or(0);
+}
+
 }  // namespace yoke::engine

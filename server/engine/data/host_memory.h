@@ -11,4 +11,7 @@ namespace yoke::engine {
 // /sys in it. 0 if neither can be read.
 int64_t FreeHostMemory(const std::string& root = "");
 
+// The most memory that this process had resident at once, bytes. 0 if it cannot be read.
+int64_t PeakResidentMemory();
+
 }  // namespace yoke::engine

@@ -12,13 +12,7 @@ absl::StatusOr<InferenceModel> LoadForInference(const std::string& path, at::Dev
                                                 at::ScalarType type) {
   YOKE_ASSIGN_OR_RETURN(Weights weights, ReadWeights(path));
   InferenceModel loaded;
-  YOKE_ASSIGN_OR_RETURN(loaded.model, DetectionModel::Create(weights.spec));
-  const TransferReport transfer = Transfer(weights, *loaded.model);
-  if (transfer.copied != transfer.total) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": ", transfer.skipped.size(), " of ", transfer.total,
-        " tensors are missing or of another shape, the first is ", transfer.skipped.front()));
-  }
+  YOKE_ASSIGN_OR_RETURN(loaded.model, ModelOf(weights, path));
   try {
     loaded.model->eval();
     loaded.model->Fuse();

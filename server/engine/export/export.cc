@@ -56,13 +56,7 @@ absl::StatusOr<Loaded> Load(const std::string& path) {
         absl::StrCat(path, ": its class names take ", name_bytes, " bytes"));
   }
   Loaded loaded;
-  YOKE_ASSIGN_OR_RETURN(loaded.model, DetectionModel::Create(weights.spec));
-  const TransferReport transfer = Transfer(weights, *loaded.model);
-  if (transfer.copied != transfer.total) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": ", transfer.skipped.size(), " of ", transfer.total,
-        " tensors are missing or of another shape, the first is ", transfer.skipped.front()));
-  }
+  YOKE_ASSIGN_OR_RETURN(loaded.model, ModelOf(weights, path));
   loaded.facts = {weights.spec.scale, std::move(weights.names), std::move(weights.metadata)};
   return loaded;
 }

@@ -5,28 +5,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/formats/detector_layout.h"
 #include "server/engine/model/blocks.h"
 
 namespace yoke::engine {
 namespace {
-
-struct Scale {
-  char name;
-  double depth, width;
-  int max_channels;
-};
-constexpr Scale kScales[] = {{'n', 0.33, 0.25, 1024},
-                             {'s', 0.33, 0.50, 1024},
-                             {'m', 0.67, 0.75, 768},
-                             {'l', 1.0, 1.0, 512},
-                             {'x', 1.0, 1.25, 512}};
-
-const Scale* FindScale(char name) {
-  for (const Scale& scale : kScales) {
-    if (scale.name == name) return &scale;
-  }
-  return nullptr;
-}
 
 class Plain : public torch::nn::Module {};
 
@@ -37,7 +20,7 @@ char ScaleFromName(const std::string& name) {
   if (at == std::string::npos || at + 6 >= name.size()) return '\0';
   const std::string rest = name.substr(at + 7);
   const bool plain = rest.empty() || rest == ".yaml" || rest == ".yml" || rest == ".pt";
-  return plain && FindScale(name[at + 6]) != nullptr ? name[at + 6] : '\0';
+  return plain && formats::FindDetectorScale(name[at + 6]) != nullptr ? name[at + 6] : '\0';
 }
 
 // Layers by index as the reference numbers them; concatenations and upsamplings have no parameters
@@ -57,17 +40,11 @@ DetectionModel::DetectionModel(const ModelSpec& spec, const FreshModel& fresh_mo
     : impl_(std::make_shared<Impl>()) {
   Impl& d = *impl_;
   d.spec = spec;
-  const Scale& scale = *FindScale(spec.scale);
+  const formats::DetectorScale& scale = *formats::FindDetectorScale(spec.scale);
   // The older reference measured strides by a training-mode pass over zeros, which left its trace
   // in the statistics.
   const FreshStatistics fresh{fresh_model.running_var, fresh_model.running_var == 1 ? 0 : 1};
-  const auto width = [&](int channels) {
-    return static_cast<int>(std::ceil(std::min(channels, scale.max_channels) * scale.width / 8)) *
-           8;
-  };
-  const auto depth = [&](int repeats) {
-    return std::max(static_cast<int>(std::nearbyint(repeats * scale.depth)), 1);
-  };
+  const auto width = [&](int channels) { return scale.Channels(channels); };
 
   auto list = register_module("model", std::make_shared<Plain>());
   d.layers.resize(23);
@@ -80,7 +57,8 @@ DetectionModel::DetectionModel(const ModelSpec& spec, const FreshModel& fresh_mo
                                                   fresh.batches_tracked));
   };
   const auto c2f = [&](int index, int in, int out, int repeats, bool shortcut) {
-    return add(index, std::make_shared<C2f>(in, width(out), depth(repeats), shortcut, fresh));
+    return add(index,
+               std::make_shared<C2f>(in, width(out), scale.Repeats(repeats), shortcut, fresh));
   };
   const int w64 = width(64), w128 = width(128), w256 = width(256), w512 = width(512),
             w1024 = width(1024);
@@ -107,7 +85,7 @@ DetectionModel::DetectionModel(const ModelSpec& spec, const FreshModel& fresh_mo
 
 absl::StatusOr<std::shared_ptr<DetectionModel>> DetectionModel::Create(const ModelSpec& spec,
                                                                        const FreshModel& fresh) {
-  if (FindScale(spec.scale) == nullptr) {
+  if (formats::FindDetectorScale(spec.scale) == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat("YOLOv8 has the scales n, s, m, l and x, not '",
                                                    std::string(1, spec.scale), "'"));
   }

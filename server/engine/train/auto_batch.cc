@@ -55,12 +55,7 @@ class Probe {
     YOKE_ASSIGN_OR_RETURN(probe->model_, DetectionModel::Create(spec));
     probe->model_->FreezeLayers(config.freeze_layers, config.recipe.freeze_bn);
     probe->model_->to(device);
-    const std::vector<ParameterGroup> groups = GroupsOf(kProbedWith);
-    probe->flat_ = std::make_unique<FlatModel>(
-        *probe->model_, static_cast<int>(groups.size()),
-        [&groups](const std::string& name, const at::Tensor& parameter) {
-          return GroupOf(groups, name, parameter);
-        });
+    probe->flat_ = Flatten(*probe->model_, kProbedWith);
     YOKE_ASSIGN_OR_RETURN(probe->optimizer_,
                           Optimizer::Create({.kind = kProbedWith}, *probe->flat_));
     YOKE_ASSIGN_OR_RETURN(probe->ema_, Ema::Create(*probe->model_, *probe->flat_));
@@ -92,8 +87,7 @@ class Probe {
   }
 
  private:
-  Probe(const TrainConfig& config, const Split& train, const DetectionLoss& loss,
-        at::Device device)
+  Probe(const TrainConfig& config, const Split& train, const DetectionLoss& loss, at::Device device)
       : config_(config), train_(train), loss_(loss), device_(device) {}
 
   const TrainConfig& config_;
@@ -189,10 +183,9 @@ Targets DensestTargets(const Split& train, int tiles, int64_t images) {
   std::vector<const Sample*> samples;
   for (const Sample& sample : train.samples) samples.push_back(&sample);
   const auto count = std::min(samples.size(), static_cast<size_t>(tiles));
-  std::partial_sort(samples.begin(), samples.begin() + static_cast<std::ptrdiff_t>(count),
-                    samples.end(), [](const Sample* a, const Sample* b) {
-                      return a->labels.size() > b->labels.size();
-                    });
+  std::partial_sort(
+      samples.begin(), samples.begin() + static_cast<std::ptrdiff_t>(count), samples.end(),
+      [](const Sample* a, const Sample* b) { return a->labels.size() > b->labels.size(); });
   std::vector<int64_t> classes;
   std::vector<float> boxes;
   const auto side = static_cast<float>(std::ceil(std::sqrt(tiles)));

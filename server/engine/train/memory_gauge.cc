@@ -1,8 +1,6 @@
 #include "server/engine/train/memory_gauge.h"
 
 #include <fstream>
-#include <limits>
-#include <string>
 
 #include "c10/core/CachingDeviceAllocator.h"
 #include "server/engine/data/host_memory.h"
@@ -16,17 +14,7 @@ class ResidentMemory : public MemoryGauge {
   // so far: right for uses that grow.
   void Reset() override { std::ofstream("/proc/self/clear_refs") << "5"; }
 
-  int64_t Peak() override {
-    std::ifstream file("/proc/self/status");
-    std::string word;
-    int64_t kib = 0;
-    while (file >> word) {
-      if (word == "VmHWM:" && file >> kib) return kib * 1024;
-      file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-    }
-    return 0;
-  }
-
+  int64_t Peak() override { return PeakResidentMemory(); }
   int64_t Free() override { return FreeHostMemory(); }
 };
 

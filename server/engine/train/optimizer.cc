@@ -70,6 +70,14 @@ int GroupOf(const std::vector<ParameterGroup>& groups, const std::string& name,
   return 0;
 }
 
+std::unique_ptr<FlatModel> Flatten(DetectionModel& model, const std::string& kind) {
+  const std::vector<ParameterGroup> groups = GroupsOf(kind);
+  return std::make_unique<FlatModel>(model, static_cast<int>(groups.size()),
+                                     [&](const std::string& name, const at::Tensor& parameter) {
+                                       return GroupOf(groups, name, parameter);
+                                     });
+}
+
 absl::StatusOr<std::unique_ptr<Optimizer>> Optimizer::Create(const OptimizerConfig& config,
                                                              FlatModel& flat) {
   std::unique_ptr<Optimizer> made = MakeOptimizerRule(config, flat);

@@ -45,6 +45,9 @@ std::vector<ParameterGroup> GroupsOf(const std::string& kind);
 int GroupOf(const std::vector<ParameterGroup>& groups, const std::string& name,
             const at::Tensor& parameter);
 
+// `model` with its parameters laid out by the groups of optimiser `kind`.
+std::unique_ptr<FlatModel> Flatten(DetectionModel& model, const std::string& kind);
+
 // What a step needs besides gradients, on the model's device; nothing here waits for it.
 struct StepScale {
   at::Tensor divisor;    // gradients are divided by it: loss scale over clipping factor
@@ -54,8 +57,8 @@ struct StepScale {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  // InvalidArgument: unknown kind. `flat` was made with GroupsOf(kind) and must outlive the
-  // optimiser.
+  // InvalidArgument: unknown kind. `flat` was made by Flatten for this kind and must outlive
+  // the optimiser.
   static absl::StatusOr<std::unique_ptr<Optimizer>> Create(const OptimizerConfig& config,
                                                            FlatModel& flat);
 

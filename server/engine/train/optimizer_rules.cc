@@ -49,8 +49,9 @@ class MuSgd : public Sgd {
       at::Tensor buffer = group.buffers["muon"];
       buffer.lerp_(gradients, 1 - momentum);
       const at::Tensor ahead = buffer.lerp(gradients, 1 - momentum);
-      for (const FlatEntry& entry : flat_.members(group.index)) {
-        const int64_t first = entry.offset - flat_.members(group.index).front().offset;
+      const std::vector<FlatEntry> members = flat_.members(group.index);
+      for (const FlatEntry& entry : members) {
+        const int64_t first = entry.offset - members.front().offset;
         const at::Tensor direction =
             ahead.narrow(0, first, entry.tensor.numel()).view(entry.tensor.sizes());
         group.values.narrow(0, first, entry.tensor.numel())
@@ -131,6 +132,15 @@ class Plain : public Optimizer {
     const at::Tensor gradients = group.gradients / scale.divisor;
     return decay == 0 ? gradients : gradients.add(group.values, decay);
   }
+  // The running means of gradients and of their squares take in `g`. Returns the number of steps,
+  // float64.
+  static at::Tensor TakeIn(Group& group, const at::Tensor& g, double beta1) {
+    at::Tensor step = group.buffers["step"];
+    step += 1;
+    group.buffers["exp_avg"].lerp_(g, 1 - beta1);
+    group.buffers["exp_avg_sq"].mul_(kBeta2).addcmul_(g, g, 1 - kBeta2);
+    return step.to(at::kDouble);
+  }
 };
 
 // torch.optim.RMSprop.
@@ -183,10 +193,9 @@ class NAdam : public Plain {
     constexpr double kMomentumDecay = 4e-3;
     const double beta1 = config_.momentum;
     const at::Tensor g = Gradients(group, decay, scale);
-    at::Tensor average = group.buffers["exp_avg"], square = group.buffers["exp_avg_sq"];
-    at::Tensor step = group.buffers["step"], product = group.buffers["log_mu_product"];
-    step += 1;
-    const at::Tensor t = step.to(at::kDouble);
+    const at::Tensor t = TakeIn(group, g, beta1);
+    const at::Tensor average = group.buffers["exp_avg"], square = group.buffers["exp_avg_sq"];
+    at::Tensor product = group.buffers["log_mu_product"];
     const auto mu_at = [&](const at::Tensor& when) {
       return beta1 * (1 - 0.5 * at::pow(0.96, when * kMomentumDecay));
     };
@@ -194,8 +203,6 @@ class NAdam : public Plain {
     // Its logarithm, so that a buffer of zeros is the empty product.
     product += mu.log().to(at::kFloat);
     const at::Tensor mu_product = product.to(at::kDouble).exp();
-    average.lerp_(g, 1 - beta1);
-    square.mul_(kBeta2).addcmul_(g, g, 1 - kBeta2);
     const at::Tensor correction = 1 - at::pow(kBeta2, t);
     const at::Tensor divisor = (square / correction.to(at::kFloat)).sqrt_().add_(kEps);
     const at::Tensor now = (lr * (1 - mu) / (1 - mu_product)).to(at::kFloat);
@@ -213,12 +220,8 @@ class RAdam : public Plain {
  protected:
   void Update(Group& group, double lr, double, double decay, const StepScale& scale) override {
     const at::Tensor g = Gradients(group, decay, scale);
-    at::Tensor average = group.buffers["exp_avg"], square = group.buffers["exp_avg_sq"],
-               step = group.buffers["step"];
-    step += 1;
-    average.lerp_(g, 1 - config_.momentum);
-    square.mul_(kBeta2).addcmul_(g, g, 1 - kBeta2);
-    const at::Tensor t = step.to(at::kDouble);
+    const at::Tensor t = TakeIn(group, g, config_.momentum);
+    const at::Tensor average = group.buffers["exp_avg"], square = group.buffers["exp_avg_sq"];
     const at::Tensor correction1 = 1 - at::pow(config_.momentum, t);
     const at::Tensor power2 = at::pow(kBeta2, t), correction2 = 1 - power2;
     const double rho_inf = 2 / (1 - kBeta2) - 1;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <optional>
 
 #include "ATen/Context.h"
 #include "absl/strings/match.h"
@@ -16,6 +17,7 @@
 #include "server/engine/eval/max_det.h"
 #include "server/engine/resume_path.h"
 #include "server/engine/train/auto_batch.h"
+#include "server/engine/train/group_statistics.h"
 #include "server/engine/train/resume.h"
 #include "torch/utils.h"
 
@@ -65,19 +67,6 @@ absl::StatusOr<std::shared_ptr<DetectionModel>> MakeModel(const TrainConfig& con
   }
   return model;
 }
-
-// Adds up BatchNorm's sums by the group.
-class GroupStatistics : public StatisticsExchange {
- public:
-  explicit GroupStatistics(Group& group) : group_(group) {}
-  void Sum(at::Tensor& sums) override {
-    const absl::Status status = group_.AllReduceSum(sums);
-    TORCH_CHECK(status.ok(), status.message());
-  }
-
- private:
-  Group& group_;
-};
 
 LoaderOptions OptionsOf(const TrainConfig& config, const Group& group) {
   LoaderOptions options;
@@ -195,12 +184,7 @@ absl::Status MakeOptimizer(at::Device device, TrainingSetup& setup, Observer& ob
       absl::StrFormat("optimizer: %s(lr=%g, momentum=%g, weight_decay=%g)%s", wanted.kind,
                       wanted.lr0, wanted.momentum, wanted.weight_decay,
                       setup.config.optimizer == "auto" ? ", chosen by optimizer=auto" : ""));
-  const std::vector<ParameterGroup> groups = GroupsOf(wanted.kind);
-  setup.flat =
-      std::make_unique<FlatModel>(*setup.model, static_cast<int>(groups.size()),
-                                  [&groups](const std::string& name, const at::Tensor& parameter) {
-                                    return GroupOf(groups, name, parameter);
-                                  });
+  setup.flat = Flatten(*setup.model, wanted.kind);
   if (setup.flat->trained().empty()) {
     return absl::InvalidArgumentError("freeze leaves nothing to train; freeze fewer layers");
   }
@@ -257,13 +241,11 @@ absl::Status DecidePrecision(at::Device device, TrainingSetup& setup, Group& gro
 }
 
 // Continues another run, or this one after a restart.
-absl::Status Resume(bool writes, Group& group, TrainingSetup& setup, Observer& observer) {
+absl::Status Resume(const TrainState& state, bool writes, Group& group, TrainingSetup& setup,
+                    Observer& observer) {
   namespace fs = std::filesystem;
   const TrainConfig& config = setup.config;
   const std::string from = RunFolderOf(config.resume);
-  std::string warning;
-  YOKE_ASSIGN_OR_RETURN(const TrainState state, LoadResumable(config, &warning));
-  if (!warning.empty()) observer.OnWarning(warning);
   YOKE_RETURN_IF_ERROR(RestoreState(state, group, setup, observer));
   const int done = setup.progress.epochs_done;
   setup.results.Continue(from, done);
@@ -357,12 +339,16 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
                  .dfl_gain = config.dfl,
                  .tal_floor = static_cast<double>(config.recipe.tal_floor),
                  .class_weight_K = class_weight});
-  if (config.batch < 0 && !config.resume.empty()) {
-    std::string damage;  // told when the state is used
-    YOKE_ASSIGN_OR_RETURN(const TrainState state, LoadResumable(config, &damage));
+  std::optional<TrainState> state;  // to go on from
+  if (!config.resume.empty()) {
+    std::string damage;
+    YOKE_ASSIGN_OR_RETURN(state, LoadResumable(config, &damage));
+    if (!damage.empty()) observer.OnWarning(damage);
+  }
+  if (config.batch < 0 && state.has_value()) {
     // That of the run it continues, as far as the ranks can share it evenly.
     const int64_t world = group.world_size();
-    setup.config.batch = std::max(BatchOf(state) / world, int64_t{1}) * world;
+    setup.config.batch = std::max(BatchOf(*state) / world, int64_t{1}) * world;
   } else if (config.batch < 0) {
     YOKE_ASSIGN_OR_RETURN(setup.config.batch,
                           FindBatch(config, setup.identity.spec, setup.data.train, *setup.loss,
@@ -374,7 +360,7 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
   YOKE_RETURN_IF_ERROR(group.Broadcast(values, 0));
   setup.ema->Restart();
   YOKE_RETURN_IF_ERROR(DecidePrecision(device, setup, group, observer));
-  if (!config.resume.empty()) YOKE_RETURN_IF_ERROR(Resume(writes, group, setup, observer));
+  if (state.has_value()) YOKE_RETURN_IF_ERROR(Resume(*state, writes, group, setup, observer));
   YOKE_RETURN_IF_ERROR(MakeExchanges(group, setup));
   return setup;
 }

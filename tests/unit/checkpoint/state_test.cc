@@ -19,10 +19,6 @@ using ::testing::HasSubstr;
 class StateFiles : public ::testing::Test {
  protected:
   std::string Path(const std::string& name) const { return folder_.path() + "/" + name; }
-  std::string Bytes(const std::string& path) const {
-    std::ifstream file(path, std::ios::binary);
-    return std::string(std::istreambuf_iterator<char>(file), {});
-  }
   void Put(const std::string& path, const std::string& bytes) const {
     std::ofstream(path, std::ios::binary) << bytes;
   }
@@ -69,7 +65,7 @@ TEST_F(StateFiles, ADamagedByteAnywhereFallsBackToTheOtherGenerationAndSaysSo) {
   // a.ckpt holds the first epoch, b.ckpt the second; each in turn is damaged.
   for (const auto& [name, other, epoch] :
        {std::tuple{"b.ckpt", "a.ckpt", 1}, {"a.ckpt", "b.ckpt", 2}}) {
-    const std::string path = Path("ckpt/") + name, whole = Bytes(path);
+    const std::string path = Path("ckpt/") + name, whole = ReadAll(path);
     for (size_t at = 0; at < whole.size(); ++at) {
       for (const int change : {0x01, 0x80, 0xff}) {
         std::string bytes = whole;
@@ -87,7 +83,7 @@ TEST_F(StateFiles, ADamagedByteAnywhereFallsBackToTheOtherGenerationAndSaysSo) {
 
 TEST_F(StateFiles, ATruncationAnywhereFallsBackToTheOtherGeneration) {
   Save(2);
-  const std::string path = Path("ckpt/b.ckpt"), whole = Bytes(path);
+  const std::string path = Path("ckpt/b.ckpt"), whole = ReadAll(path);
   for (size_t size = 0; size < whole.size(); ++size) {
     Put(path, whole.substr(0, size));
     std::string warning;
@@ -102,7 +98,7 @@ TEST_F(StateFiles, ATruncationAnywhereFallsBackToTheOtherGeneration) {
 TEST_F(StateFiles, AHeaderThatClaimsToBeOlderIsNotBelieved) {
   Save(2);
   const std::string path = Path("ckpt/b.ckpt");
-  std::string bytes = Bytes(path);
+  std::string bytes = ReadAll(path);
   const size_t at = bytes.find("\"generation\":2");
   ASSERT_NE(at, std::string::npos);
   bytes[at + std::string("\"generation\":").size()] = '0';
@@ -129,13 +125,13 @@ TEST_F(StateFiles, ASaveReplacesTheDamagedOne) {
   ASSERT_TRUE(SaveState(Path("ckpt"), state).ok());
   EXPECT_EQ(state.generation, 2);
   EXPECT_TRUE(LoadState(Path("ckpt"), nullptr).ok());
-  EXPECT_THAT(Bytes(Path("ckpt/a.ckpt")), HasSubstr("\"generation\":1"));
+  EXPECT_THAT(ReadAll(Path("ckpt/a.ckpt")), HasSubstr("\"generation\":1"));
 }
 
 TEST_F(StateFiles, BothDamagedIsARefusalThatNamesBoth) {
   Save(2);
   Put(Path("ckpt/a.ckpt"), "garbage");
-  std::string bytes = Bytes(Path("ckpt/b.ckpt"));
+  std::string bytes = ReadAll(Path("ckpt/b.ckpt"));
   bytes[bytes.size() / 2] ^= 1;
   Put(Path("ckpt/b.ckpt"), bytes);
   const absl::Status status = LoadState(Path("ckpt"), nullptr).status();

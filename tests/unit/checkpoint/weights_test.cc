@@ -20,10 +20,6 @@ using ::testing::HasSubstr;
 class WeightsFile : public ::testing::Test {
  protected:
   std::string Path(const std::string& name) const { return folder_.path() + "/" + name; }
-  std::string Bytes(const std::string& path) const {
-    std::ifstream file(path, std::ios::binary);
-    return std::string(std::istreambuf_iterator<char>(file), {});
-  }
   void Put(const std::string& path, const std::string& bytes) const {
     std::ofstream(path, std::ios::binary) << bytes;
   }
@@ -95,7 +91,7 @@ TEST_F(WeightsFile, HasTheReferencesKeysInItsOrder) {
   record.metrics = {{"metrics/mAP50(B)", 0.5}, {"fitness", 0.25}};
   record.results = {{"epoch", {1, 2}}, {"train/box_loss", {1.5, 1.25}}};
   ASSERT_TRUE(WriteWeights(Path("w.pt"), Example(), record).ok());
-  const std::string text = Bytes(Path("w.pt"));
+  const std::string text = ReadAll(Path("w.pt"));
   const auto file =
       formats::TorchFile::Open({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
   ASSERT_TRUE(file.ok()) << file.status();
@@ -130,7 +126,7 @@ TEST_F(WeightsFile, TransfersWhatFitsAndNamesTheRest) {
 
 TEST_F(WeightsFile, EveryTruncationIsRefusedWithTheFilesName) {
   ASSERT_TRUE(WriteWeights(Path("w.pt"), Example()).ok());
-  const std::string whole = Bytes(Path("w.pt"));
+  const std::string whole = ReadAll(Path("w.pt"));
   for (size_t size : {size_t{0}, size_t{1}, size_t{3}, size_t{21}, size_t{100}, whole.size() / 2,
                       whole.size() - 30, whole.size() - 1}) {
     Put(Path("cut.pt"), whole.substr(0, size));
@@ -145,7 +141,7 @@ TEST_F(WeightsFile, ADamagedByteGivesTheSameWeightsOrARefusal) {
   ASSERT_TRUE(WriteWeights(Path("w.pt"), Example()).ok());
   const auto expected = ReadWeights(Path("w.pt"));
   ASSERT_TRUE(expected.ok()) << expected.status();
-  const std::string whole = Bytes(Path("w.pt"));
+  const std::string whole = ReadAll(Path("w.pt"));
   // The pickle comes first, the directory last; between them lie the storages and their headers.
   const size_t pickle_end = whole.find("byteorder"), directory = whole.find("PK\x01\x02");
   ASSERT_LT(pickle_end, directory);

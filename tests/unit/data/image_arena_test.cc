@@ -34,9 +34,10 @@ class ImageArenaTest : public ::testing::Test {
 
   void AddImage(int i) {
     const cv::Mat picture(40, kImgsz, CV_8UC3, cv::Scalar(20 + 30 * i, 10, 200 - 30 * i));
-    const std::string path = folder_.path() + "/" + std::to_string(i) + ".png";
-    std::ofstream(path, std::ios::binary) << *EncodePng(picture);
-    split_.samples.push_back({.image_path = path, .width = kImgsz, .height = 40});
+    split_.samples.push_back(
+        {.image_path = folder_.Write(std::to_string(i) + ".png", *EncodePng(picture)),
+         .width = kImgsz,
+         .height = 40});
   }
 
   absl::StatusOr<std::shared_ptr<ImageArena>> Open(ArenaKind kind, int64_t budget = kPlenty) {

@@ -7,8 +7,8 @@
 
 #include "gtest/gtest.h"
 #include "server/engine/data/loader.h"
+#include "tests/support/temp_folder.h"
 #include "tests/unit/data/pictures.h"
-#include "tests/unit/data/temp_folder.h"
 
 namespace yoke::engine {
 

@@ -12,8 +12,8 @@
 #include "server/engine/data/dataset.h"
 #include "server/engine/data/process/stratify.h"
 #include "server/engine/data/random.h"
+#include "tests/support/temp_folder.h"
 #include "tests/unit/data/pictures.h"
-#include "tests/unit/data/temp_folder.h"
 
 namespace yoke::engine {
 namespace {
@@ -31,7 +31,9 @@ TEST(Stratify, RareClassesReachBothSides) {
     const auto splits = Stratify(classes, kMostTrain, seed);
     EXPECT_NE(splits[3], splits[40]) << seed;
     EXPECT_EQ(splits[7], SplitName::kTrain) << seed;
-    EXPECT_NEAR(static_cast<double>(std::count(splits.begin(), splits.end(), SplitName::kVal)), 10, 1) << seed;
+    EXPECT_NEAR(static_cast<double>(std::count(splits.begin(), splits.end(), SplitName::kVal)), 10,
+                1)
+        << seed;
   }
 }
 
@@ -76,13 +78,16 @@ TEST(Stratify, ManyRareClassesDoNotFillTheSmallSplits) {
 
 TEST(Stratify, SeedDecidesAndThreeSplitsKeepTheirRatios) {
   std::vector<std::vector<int>> classes;
-  for (int i = 0; i < 200; ++i) classes.push_back(i % 5 == 4 ? std::vector<int>{} : std::vector<int>{i % 3});
+  for (int i = 0; i < 200; ++i)
+    classes.push_back(i % 5 == 4 ? std::vector<int>{} : std::vector<int>{i % 3});
   const std::array<double, 3> ratios = {0.7, 0.2, 0.1};
   const auto splits = Stratify(classes, ratios, 3);
   EXPECT_EQ(splits, Stratify(classes, ratios, 3));
   EXPECT_NE(splits, Stratify(classes, ratios, 4));
-  EXPECT_NEAR(static_cast<double>(std::count(splits.begin(), splits.end(), SplitName::kTrain)), 140, 3);
-  EXPECT_NEAR(static_cast<double>(std::count(splits.begin(), splits.end(), SplitName::kTest)), 20, 3);
+  EXPECT_NEAR(static_cast<double>(std::count(splits.begin(), splits.end(), SplitName::kTrain)), 140,
+              3);
+  EXPECT_NEAR(static_cast<double>(std::count(splits.begin(), splits.end(), SplitName::kTest)), 20,
+              3);
 }
 
 struct StopAfter : StopSignal {
@@ -97,15 +102,20 @@ class Process : public ::testing::Test {
     config_.source = folder_ / "raw";
     config_.out = folder_ / "out/set";
   }
-  void Image(const std::string& name, int seed) { folder_.Write("raw/" + name, JpegBytes(Picture(64, 48, seed))); }
-  void LabelFile(const std::string& name, const std::string& text) { folder_.Write("raw/" + name, text); }
+  void Image(const std::string& name, int seed) {
+    folder_.Write("raw/" + name, JpegBytes(Picture(64, 48, seed)));
+  }
+  void LabelFile(const std::string& name, const std::string& text) {
+    folder_.Write("raw/" + name, text);
+  }
   absl::StatusOr<ProcessResult> Run() { return RunProcess(config_, observer_, StopSignal()); }
   // All files under a folder with their bytes.
   static std::map<std::string, std::string> Tree(const std::string& root) {
     std::map<std::string, std::string> tree;
     if (!fs::exists(root)) return tree;
     for (const auto& entry : fs::recursive_directory_iterator(root)) {
-      if (entry.is_regular_file()) tree[entry.path().lexically_relative(root)] = ReadAll(entry.path());
+      if (entry.is_regular_file())
+        tree[entry.path().lexically_relative(root)] = ReadAll(entry.path());
     }
     return tree;
   }
@@ -118,7 +128,8 @@ class Process : public ::testing::Test {
 TEST_F(Process, FlatFolderBecomesADataSetThatScans) {
   for (int i = 0; i < 20; ++i) {
     Image(std::to_string(i) + ".jpg", i);
-    if (i != 7) LabelFile(std::to_string(i) + ".txt", std::to_string(i % 2) + " 0.5 0.5 0.25 0.25\n");
+    if (i != 7)
+      LabelFile(std::to_string(i) + ".txt", std::to_string(i % 2) + " 0.5 0.5 0.25 0.25\n");
   }
   LabelFile("gone.txt", "0 0.5 0.5 0.1 0.1\n");
   LabelFile("classes.txt", "cat\r\ndog: \"x\"\n");
@@ -179,7 +190,8 @@ TEST_F(Process, NestedFoldersKeepEqualStemsApart) {
 }
 
 TEST_F(Process, SameSeedSameBytes) {
-  for (int i = 0; i < 12; ++i) Image(std::to_string(i) + ".jpg", i), LabelFile(std::to_string(i) + ".txt", "0 .5 .5 .1 .1");
+  for (int i = 0; i < 12; ++i)
+    Image(std::to_string(i) + ".jpg", i), LabelFile(std::to_string(i) + ".txt", "0 .5 .5 .1 .1");
   ASSERT_TRUE(Run().ok());
   const auto first = Tree(config_.out);
   config_.out = folder_ / "second";

@@ -5,8 +5,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/engine/data/dataset.h"
+#include "tests/support/temp_folder.h"
 #include "tests/unit/data/pictures.h"
-#include "tests/unit/data/temp_folder.h"
 
 namespace yoke::engine {
 namespace {

@@ -5,6 +5,7 @@
 #include "gtest/gtest.h"
 #include "server/engine/eval/average_precision.h"
 #include "server/engine/eval/image_results.h"
+#include "tests/unit/eval/recorded_rows.h"
 
 namespace yoke::engine {
 namespace {
@@ -99,17 +100,7 @@ TEST(Evaluate, AClassWithoutTruthsCountsNowhere) {
 
 // The figures are those of the reference's ap_per_class (8.4.190) for the same rows.
 TEST(Evaluate, HasTheReferencesFigures) {
-  std::vector<ImageResult> results(1);
-  for (int i = 0; i < 200; ++i) {
-    const int level = i * 31 % 17;
-    uint16_t correct = 0;
-    for (int t = 0; t < 10; ++t) correct |= (level - 4 > t) << t;
-    const auto confidence = static_cast<float>(i * 7919 % 1000 / 1000.0 + 0.0005);
-    results[0].detections.push_back({confidence, i % 3, correct, correct});
-  }
-  results[0].gt_classes.assign(60, 0);
-  results[0].gt_classes.insert(results[0].gt_classes.end(), 70, 1);
-  const EvalResult result = Evaluate(results, {"a", "b", "c"});
+  const EvalResult result = Evaluate(RecordedRows(), {"a", "b", "c"});
   EXPECT_NEAR(result.metrics.precision, 0.7014925373134329, 1e-9);
   EXPECT_NEAR(result.metrics.recall, 0.7273809523809524, 1e-9);
   EXPECT_NEAR(result.metrics.map50, 0.5251205479645252, 1e-9);

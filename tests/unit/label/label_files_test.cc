@@ -4,8 +4,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/unwritable_folder.h"
-#include "tests/unit/data/temp_folder.h"
 
 namespace yoke::engine {
 namespace {

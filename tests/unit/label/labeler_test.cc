@@ -6,9 +6,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/unwritable_folder.h"
 #include "tests/unit/data/pictures.h"
-#include "tests/unit/data/temp_folder.h"
 #include "tests/unit/distributed/ranks.h"
 #include "tests/unit/label/finder.h"
 
@@ -64,7 +64,7 @@ class Labeler : public ::testing::Test {
     return files;
   }
 
-  engine::TempFolder folder_;
+  TempFolder folder_;
   LabelConfig config_;
   RecordingObserver observer_;
 };

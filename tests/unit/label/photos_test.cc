@@ -7,7 +7,7 @@
 
 #include "gtest/gtest.h"
 #include "server/engine/label/labeler.h"
-#include "tests/unit/data/temp_folder.h"
+#include "tests/support/temp_folder.h"
 #include "tests/unit/label/finder.h"
 
 namespace yoke::engine {
@@ -83,7 +83,7 @@ class Photos : public ::testing::Test {
     EXPECT_NEAR(got.y2, want.y2, px);
   }
 
-  engine::TempFolder folder_;
+  TempFolder folder_;
   LabelConfig config_;
 };
 

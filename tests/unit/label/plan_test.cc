@@ -2,7 +2,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/unit/data/temp_folder.h"
+#include "tests/support/temp_folder.h"
 
 namespace yoke::engine {
 namespace {

@@ -17,6 +17,7 @@
 #include "server/engine/train/trainer.h"
 #include "tests/support/temp_folder.h"
 #include "tests/unit/distributed/ranks.h"
+#include "tests/unit/train/stop_after.h"
 #include "torch/utils.h"
 
 namespace yoke::engine {
@@ -49,16 +50,6 @@ class Faults : public StepFaults {
   void AfterBackward(int64_t iteration, const at::Tensor& gradients) override {
     if (after) after(iteration, gradients);
   }
-};
-
-class StopAfter : public StopSignal {
- public:
-  StopAfter(const Recorder& recorder, size_t steps) : recorder_(recorder), steps_(steps) {}
-  bool requested() const override { return recorder_.steps.size() >= steps_; }
-
- private:
-  const Recorder& recorder_;
-  const size_t steps_;
 };
 
 void RunOutOfMemory() { TORCH_CHECK_WITH(OutOfMemoryError, false, "no memory left, for a test"); }
@@ -117,9 +108,9 @@ class FaultsTest : public ::testing::Test {
       Faults faults;
       if (make_faults) make_faults(group.rank(), faults);
       RankOutcome& mine = outcomes[static_cast<size_t>(group.rank())];
-      mine.result =
-          RunTraining(config, at::kCPU, group, recorder,
-                      StopAfter(recorder, group.rank() == 0 ? stop_after : SIZE_MAX), &faults);
+      mine.result = RunTraining(
+          config, at::kCPU, group, recorder,
+          StopAfter(recorder.steps, group.rank() == 0 ? stop_after : SIZE_MAX), &faults);
       mine.warnings = recorder.warnings;
       mine.steps = recorder.steps;
       mine.batches = std::move(faults.batches);

@@ -12,6 +12,7 @@
 #include "server/engine/checkpoint/weights.h"
 #include "server/engine/data/shapes/shapes.h"
 #include "tests/support/temp_folder.h"
+#include "tests/unit/train/stop_after.h"
 
 namespace yoke::engine {
 namespace {
@@ -28,17 +29,6 @@ class Recorder : public Observer {
   std::vector<StepReport> steps;
   std::vector<EpochReport> epochs;
   std::vector<std::string> log;
-};
-
-// Asks to stop once `steps` iterations are done.
-class StopAfter : public StopSignal {
- public:
-  StopAfter(const Recorder& recorder, size_t steps) : recorder_(recorder), steps_(steps) {}
-  bool requested() const override { return recorder_.steps.size() >= steps_; }
-
- private:
-  const Recorder& recorder_;
-  const size_t steps_;
 };
 
 std::string Slurp(const std::string& path) {
@@ -112,7 +102,7 @@ TEST_F(TrainerTest, StopAndResumeEndsWhereAnUninterruptedRunDoes) {
   recorder_.steps.clear();
   TrainConfig config = Config("parts", 3);
   // Three iterations an epoch: this is in the middle of the second.
-  const absl::StatusOr<TrainResult> stopped = Train(config, StopAfter(recorder_, 4));
+  const absl::StatusOr<TrainResult> stopped = Train(config, StopAfter(recorder_.steps, 4));
   ASSERT_TRUE(stopped.ok()) << stopped.status();
   EXPECT_TRUE(stopped->stopped);
   EXPECT_EQ(stopped->epochs, 1);
@@ -133,7 +123,7 @@ TEST_F(TrainerTest, StopAndResumeEndsWhereAnUninterruptedRunDoes) {
 
 TEST_F(TrainerTest, StoppedInItsFirstEpochItKeepsWhatItLearnt) {
   TrainConfig config = Config("first", 2);
-  const absl::StatusOr<TrainResult> stopped = Train(config, StopAfter(recorder_, 1));
+  const absl::StatusOr<TrainResult> stopped = Train(config, StopAfter(recorder_.steps, 1));
   ASSERT_TRUE(stopped.ok()) << stopped.status();
   EXPECT_EQ(stopped->epochs, 0);
   config.resume = config.run_dir;
