@@ -1,7 +1,9 @@
 #include "server/store/job_store_sqlite.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <set>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -9,9 +11,14 @@
 #include "absl/strings/str_join.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
+#include "common/os/file.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/state_machine.h"
+#include "server/store/backup.h"
+#include "server/store/journal.h"
 #include "server/store/readers.h"
+#include "server/store/rebuild.h"
+#include "server/store/reconcile.h"
 #include "server/store/rows.h"
 #include "server/store/schema.h"
 #include "server/store/writer.h"
@@ -110,8 +117,16 @@ Where ToWhere(const jobs::JobFilter& filter) {
 
 class SqliteJobStore : public jobs::JobStore {
  public:
-  SqliteJobStore(const StoreOptions& options, std::unique_ptr<SQLite::Database> database)
-      : options_(options), last_event_(LastEvent(*database)), readers_(options.path), writer_(std::move(database), [this] { Committed(); }) {}
+  SqliteJobStore(const StoreOptions& options, std::unique_ptr<SQLite::Database> database, std::unique_ptr<Journal> journal)
+      : options_(options),
+        last_event_(LastEvent(*database)),
+        journal_(std::move(journal)),
+        readers_(options.path),
+        writer_(std::move(database), {[this] { return journal_->Flush(); },
+                                      [this](bool committed) { committed ? journal_->Keep() : journal_->Undo(); },
+                                      [this] { Done(); }}) {}
+
+  ~SqliteJobStore() override { readers_.Close(); }
 
   absl::StatusOr<JobRecord> Create(JobRecord job) override {
     YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) -> absl::Status {
@@ -132,6 +147,7 @@ class SqliteJobStore : public jobs::JobStore {
       job.public_job.set_name(jobs::JobName(job.id));
       Record(database, job);
       InsertJob(database, job);
+      journal_->Add(job);
       return absl::OkStatus();
     }));
     return job;
@@ -189,11 +205,13 @@ class SqliteJobStore : public jobs::JobStore {
     absl::StatusOr<JobRecord> updated = absl::InternalError("not written");
     YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) -> absl::Status {
       YOKE_ASSIGN_OR_RETURN(JobRecord job, FindJob(database, id));
+      const JobRecord before = job;
       LeaseChange leases;
       YOKE_RETURN_IF_ERROR(change(job, leases));
       YOKE_RETURN_IF_ERROR(ChangeLeases(database, job, leases));
       Record(database, job);
       UpdateJob(database, job);
+      if (IsJournalled(before, job)) journal_->Add(job);
       updated = std::move(job);
       return absl::OkStatus();
     }));
@@ -243,6 +261,15 @@ class SqliteJobStore : public jobs::JobStore {
 
   int64_t last_event_sequence() override { return last_event_.load(); }
 
+  // Before the store is used: jobs that the journal does not have come into it.
+  absl::Status CompleteJournal(const std::vector<JobRecord>& journalled, bool damaged) {
+    YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> open, ListOpen());
+    std::set<std::string> known;
+    for (const JobRecord& job : journalled) known.insert(job.id);
+    const bool complete = std::all_of(open.begin(), open.end(), [&known](const JobRecord& job) { return known.contains(job.id); });
+    return complete && !damaged && !journal_->WantsRewrite() ? absl::OkStatus() : journal_->Rewrite(open);
+  }
+
   void SetListener(std::function<void()> listener) override {
     MutexLock lock(listener_mutex_);
     listener_ = std::move(listener);
@@ -260,7 +287,8 @@ class SqliteJobStore : public jobs::JobStore {
   }
 
   // On the writer's thread.
-  void Committed() {
+  void Done() {
+    if (journal_->WantsRewrite()) RewriteJournal();
     if (!std::exchange(changed_, false)) return;
     absl::Status read = readers_.Run([this](SQLite::Database& database) {
       last_event_.store(LastEvent(database));
@@ -275,6 +303,11 @@ class SqliteJobStore : public jobs::JobStore {
     if (read.ok() && listener_) listener_();
   }
 
+  // Keeps the journal as long as the queue. An error may pass; the journal says when to try again.
+  void RewriteJournal() {
+    if (const auto open = ListOpen(); open.ok()) journal_->Rewrite(*open).IgnoreError();
+  }
+
   const StoreOptions options_;
   std::atomic<int64_t> last_event_;
   Mutex mutex_;
@@ -282,15 +315,47 @@ class SqliteJobStore : public jobs::JobStore {
   Mutex listener_mutex_;
   std::function<void()> listener_ YOKE_GUARDED_BY(listener_mutex_);
   bool changed_ = false;  // of the writer's thread: this group changed a job
+  const std::unique_ptr<Journal> journal_;  // of the writer's thread
   Readers readers_;
   Writer writer_;  // last: its thread uses the members above
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<jobs::JobStore>> OpenJobStore(const StoreOptions& options) {
-  YOKE_ASSIGN_OR_RETURN(std::unique_ptr<SQLite::Database> database, OpenDatabase(options.path, options.must_exist));
-  return std::make_unique<SqliteJobStore>(options, std::move(database));
+std::string JournalPath(const std::string& database_path) { return os::FolderOf(database_path) + "/submissions.journal"; }
+
+absl::StatusOr<std::unique_ptr<jobs::JobStore>> OpenJobStore(const StoreOptions& options, std::vector<std::string>* notes) {
+  const auto note = [notes](std::string sentence) {
+    if (notes != nullptr) notes->push_back(std::move(sentence));
+  };
+  absl::StatusOr<std::unique_ptr<SQLite::Database>> database = OpenDatabase(options.path, options.must_exist);
+  if (!database.ok() && !absl::IsDataLoss(database.status())) return database.status();
+  const bool had_journal = os::FileExists(JournalPath(options.path));
+  if (!database.ok() && !had_journal && !options.jobs_elsewhere && AutomaticBackups(options.path).empty()) return database.status();
+  YOKE_ASSIGN_OR_RETURN(Journal::Opened opened, Journal::Open(JournalPath(options.path)));
+  if (!database.ok()) {
+    const RebuildSources sources{opened.jobs, had_journal && !opened.journal->WantsRewrite(), options.jobs_elsewhere};
+    const absl::StatusOr<std::string> done = RebuildDatabase(options.path, database.status(), sources);
+    if (!done.ok()) {
+      // It would look as if there had been an empty queue.
+      if (!had_journal) YOKE_RETURN_IF_ERROR(os::RemoveFile(JournalPath(options.path)));
+      return done.status();
+    }
+    note(*done);
+    database = OpenDatabase(options.path, true);
+    if (!database.ok()) return database.status();
+  }
+  YOKE_ASSIGN_OR_RETURN(const Reconciled reconciled, Reconcile(**database, opened.jobs));
+  if (opened.bytes_skipped > 0) {
+    note(absl::StrCat(JournalPath(options.path), ": ", opened.bytes_skipped, " damaged bytes were skipped; what they said is taken from the database"));
+  }
+  if (reconciled.created + reconciled.advanced > 0) {
+    note(absl::StrCat("the database lacked ", reconciled.created, " job(s) and later changes of ", reconciled.advanced,
+                      "; they were taken from the submission journal"));
+  }
+  auto store = std::make_unique<SqliteJobStore>(options, *std::move(database), std::move(opened.journal));
+  YOKE_RETURN_IF_ERROR(store->CompleteJournal(opened.jobs, opened.bytes_cut + opened.bytes_skipped > 0));
+  return store;
 }
 
 }  // namespace yoke::store

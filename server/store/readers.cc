@@ -22,6 +22,11 @@ absl::Status Readers::Run(const std::function<absl::Status(SQLite::Database&)>& 
   }
 }
 
+void Readers::Close() {
+  MutexLock lock(mutex_);
+  idle_.clear();
+}
+
 std::unique_ptr<SQLite::Database> Readers::Take() {
   {
     MutexLock lock(mutex_);

@@ -18,6 +18,8 @@ class Readers {
   explicit Readers(std::string path) : path_(std::move(path)) {}
   // Runs `work` in one read transaction: all it sees is of one moment.
   absl::Status Run(const std::function<absl::Status(SQLite::Database&)>& work);
+  // Closes what is kept, so that the writer's connection is the last one and folds the log in.
+  void Close();
 
  private:
   std::unique_ptr<SQLite::Database> Take();

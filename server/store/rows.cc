@@ -1,11 +1,22 @@
 #include "server/store/rows.h"
 
+#include <string_view>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/base/crc32c.h"
 
 namespace yoke::store {
 namespace {
+
+// Of the message and whose it is; what SQLite itself does not check.
+int64_t Checksum(const std::string& id, std::string_view message) { return Crc32c(message, Crc32c(id)); }
+
+std::string_view Message(SQLite::Statement& row) {
+  const SQLite::Column message = row.getColumn(9);
+  return {static_cast<const char*>(message.getBlob()), static_cast<size_t>(message.getBytes())};
+}
 
 // Columns that both an insertion and an update write, bound by name.
 void BindJob(SQLite::Statement& statement, const jobs::JobRecord& job) {
@@ -19,6 +30,7 @@ void BindJob(SQLite::Statement& statement, const jobs::JobRecord& job) {
   statement.bind(":stop_reason", job.stop_reason);
   statement.bind(":stop_grace_seconds", job.stop_grace_seconds);
   statement.bind(":message", message.data(), static_cast<int>(message.size()));
+  statement.bind(":checksum", Checksum(job.id, message));
   statement.exec();
 }
 
@@ -36,19 +48,28 @@ absl::StatusOr<jobs::JobRecord> JobFromRow(SQLite::Statement& row) {
   job.uid = row.getColumn(7).getInt64();
   const std::string keys = row.getColumn(8).getString();
   if (!keys.empty()) job.user_set = absl::StrSplit(keys, ' ');
-  const SQLite::Column message = row.getColumn(9);
-  if (!job.public_job.ParseFromArray(message.getBlob(), message.getBytes())) {
+  const std::string_view message = Message(row);
+  if (!IsIntact(row) || !job.public_job.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
     return absl::DataLossError(absl::StrCat("the record of job ", job.id, " is damaged"));
   }
   return job;
 }
 
+bool IsIntact(SQLite::Statement& row) {
+  const SQLite::Column checksum = row.getColumn(10);
+  if (!checksum.isNull()) return checksum.getInt64() == Checksum(row.getColumn(0).getString(), Message(row));
+  // Version 1 wrote none.
+  v1::Job job;
+  const std::string_view message = Message(row);
+  return job.ParseFromArray(message.data(), static_cast<int>(message.size()));
+}
+
 void InsertJob(SQLite::Database& database, const jobs::JobRecord& job) {
   SQLite::Statement statement(database,
                               "INSERT INTO job (id, sequence, owner, state, priority, display_name, request_id, request_hash, stop_requested, "
-                              "stop_reason, stop_grace_seconds, uid, user_set, message) VALUES (:id, :sequence, :owner, :state, :priority, "
+                              "stop_reason, stop_grace_seconds, uid, user_set, message, checksum) VALUES (:id, :sequence, :owner, :state, :priority, "
                               ":display_name, :request_id, :request_hash, :stop_requested, :stop_reason, :stop_grace_seconds, :uid, :user_set, "
-                              ":message)");
+                              ":message, :checksum)");
   statement.bind(":sequence", job.sequence);
   if (!job.request_id.empty()) statement.bind(":request_id", job.request_id);
   statement.bind(":request_hash", job.request_hash);
@@ -60,7 +81,7 @@ void InsertJob(SQLite::Database& database, const jobs::JobRecord& job) {
 void UpdateJob(SQLite::Database& database, const jobs::JobRecord& job) {
   SQLite::Statement statement(database,
                               "UPDATE job SET owner = :owner, state = :state, priority = :priority, display_name = :display_name, stop_requested = "
-                              ":stop_requested, stop_reason = :stop_reason, stop_grace_seconds = :stop_grace_seconds, message = :message WHERE id = "
+                              ":stop_requested, stop_reason = :stop_reason, stop_grace_seconds = :stop_grace_seconds, message = :message, checksum = :checksum WHERE id = "
                               ":id");
   BindJob(statement, job);
 }

@@ -12,9 +12,12 @@ namespace yoke::store {
 
 // In the order JobFromRow expects them.
 inline constexpr char kJobColumns[] =
-    "id, sequence, request_id, request_hash, stop_requested, stop_reason, stop_grace_seconds, uid, user_set, message";
+    "id, sequence, request_id, request_hash, stop_requested, stop_reason, stop_grace_seconds, uid, user_set, message, checksum";
 
+// DataLoss: the record is not what was written.
 absl::StatusOr<jobs::JobRecord> JobFromRow(SQLite::Statement& row);
+// Whether JobFromRow would take it; cheaper.
+bool IsIntact(SQLite::Statement& row);
 void InsertJob(SQLite::Database& database, const jobs::JobRecord& job);
 void UpdateJob(SQLite::Database& database, const jobs::JobRecord& job);
 // Gives the job the etag of this change and appends it to the changes; returns its sequence.

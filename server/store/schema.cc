@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/os/file.h"
+#include "server/store/rows.h"
 
 namespace yoke::store {
 namespace {
@@ -52,6 +53,12 @@ CREATE TABLE event (
 ) STRICT;
 )";
 
+// A record's CRC-32C; none for what version 1 wrote.
+constexpr char kVersion2[] = "ALTER TABLE job ADD COLUMN checksum INTEGER;";
+
+// No version will ever be so high: such a number is damage.
+constexpr int kVersionMax = 1000;
+
 absl::Status NotADatabase(const std::string& path) {
   return absl::DataLossError(absl::StrCat(path, " is not a database of yoked, or is damaged; it was left as it is. Restore it from a copy (",
                                           path, ".backup-*), or choose another state folder with --state"));
@@ -75,9 +82,29 @@ absl::Status CheckHeader(const std::string& path, bool must_exist, size_t known)
   if (read(fd.get(), header, sizeof header) != static_cast<ssize_t>(sizeof header) || std::memcmp(header, kMagic, sizeof kMagic) != 0) {
     return NotADatabase(path);
   }
+  // Fields that have the same few values in every database; SQLite takes a damaged one for a file it may only read.
+  const int page_size = header[16] << 8 | header[17];
+  const bool sane = (page_size == 1 || (page_size >= 512 && (page_size & (page_size - 1)) == 0)) && header[18] >= 1 && header[18] <= 2 &&
+                    header[19] >= 1 && header[19] <= 2 && header[21] == 64 && header[22] == 32 && header[23] == 32;
+  if (!sane) return NotADatabase(path);
   int version = 0;
   for (size_t i = 0; i < 4; ++i) version = version << 8 | header[kUserVersionOffset + i];
+  if (version < 0 || version > kVersionMax) return NotADatabase(path);
   return version > static_cast<int>(known) ? Newer(path, version, known) : absl::OkStatus();
+}
+
+// Whether pages, indices and records are what was written.
+bool IsSound(SQLite::Database& database, int version) {
+  if (database.execAndGet("PRAGMA quick_check(1)").getString() != "ok") return false;
+  if (version == 0) return database.execAndGet("SELECT count(*) FROM sqlite_schema").getInt() == 0;
+  if (!database.tableExists("job")) return true;
+  if (database.execAndGet("PRAGMA integrity_check('job')").getString() != "ok") return false;
+  if (version == 1) return true;
+  SQLite::Statement rows(database, absl::StrCat("SELECT ", kJobColumns, " FROM job"));
+  while (rows.executeStep()) {
+    if (!IsIntact(rows)) return false;
+  }
+  return true;
 }
 
 void Migrate(SQLite::Database& database, const std::string& path, int version, const Migrations& migrations) {
@@ -97,7 +124,7 @@ void Migrate(SQLite::Database& database, const std::string& path, int version, c
 }  // namespace
 
 const Migrations& CurrentMigrations() {
-  static const Migrations migrations = {kVersion1};
+  static const Migrations migrations = {kVersion1, kVersion2};
   return migrations;
 }
 
@@ -115,13 +142,21 @@ absl::Status ToStatus(const SQLite::Exception& error, const std::string& what) {
   }
 }
 
+void UpgradeForReading(SQLite::Database& database) {
+  try {
+    if (database.execAndGet("PRAGMA user_version").getInt() == 1) database.exec(kVersion2);
+  } catch (const SQLite::Exception&) {
+    // Too damaged to be changed; what can be read will show.
+  }
+}
+
 absl::StatusOr<std::unique_ptr<SQLite::Database>> OpenDatabase(const std::string& path, bool must_exist, const Migrations& migrations) {
   YOKE_RETURN_IF_ERROR(CheckHeader(path, must_exist, migrations.size()));
   try {
     auto database = std::make_unique<SQLite::Database>(path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, /*busy timeout ms=*/5000);
     const int version = database->execAndGet("PRAGMA user_version").getInt();
     if (version > static_cast<int>(migrations.size())) return Newer(path, version, migrations.size());
-    if (database->execAndGet("PRAGMA quick_check(1)").getString() != "ok") return NotADatabase(path);
+    if (!IsSound(*database, version)) return NotADatabase(path);
     database->exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
     if (version < static_cast<int>(migrations.size())) Migrate(*database, path, version, migrations);
     return database;

@@ -21,6 +21,9 @@ const Migrations& CurrentMigrations();
 absl::StatusOr<std::unique_ptr<SQLite::Database>> OpenDatabase(const std::string& path, bool must_exist,
                                                                const Migrations& migrations = CurrentMigrations());
 
+// Gives the columns of the newest version to a copy of a database that is only to be read, as far as it lets itself.
+void UpgradeForReading(SQLite::Database& database);
+
 // What an SQLite error means to the caller. Full disk: ResourceExhausted; damage: DataLoss; else Internal.
 absl::Status ToStatus(const SQLite::Exception& error, const std::string& what);
 

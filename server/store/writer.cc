@@ -6,8 +6,8 @@
 
 namespace yoke::store {
 
-Writer::Writer(std::unique_ptr<SQLite::Database> database, std::function<void()> committed)
-    : database_(std::move(database)), committed_(std::move(committed)), thread_([this] { Loop(); }) {}
+Writer::Writer(std::unique_ptr<SQLite::Database> database, CommitHooks hooks)
+    : database_(std::move(database)), hooks_(std::move(hooks)), thread_([this] { Loop(); }) {}
 
 Writer::~Writer() {
   {
@@ -37,7 +37,7 @@ void Writer::Loop() {
       group.swap(waiting_);
     }
     Commit(group);
-    committed_();
+    hooks_.done();
     MutexLock lock(mutex_);
     for (Request* request : group) request->done = true;
     answered_.NotifyAll();
@@ -45,6 +45,7 @@ void Writer::Loop() {
 }
 
 void Writer::Commit(const std::vector<Request*>& group) {
+  absl::Status failure;
   try {
     SQLite::Transaction transaction(*database_, SQLite::TransactionBehavior::IMMEDIATE);
     for (Request* request : group) {
@@ -57,13 +58,15 @@ void Writer::Commit(const std::vector<Request*>& group) {
       if (!request->status.ok()) database_->exec("ROLLBACK TO work");
       database_->exec("RELEASE work");
     }
-    transaction.commit();
+    failure = hooks_.before();
+    if (failure.ok()) transaction.commit();
   } catch (const SQLite::Exception& error) {
-    // A full disk or an I/O error: the whole group is undone, and each caller hears it.
-    const absl::Status failure = ToStatus(error, "cannot commit to the database");
-    for (Request* request : group) {
-      if (request->status.ok()) request->status = failure;
-    }
+    failure = ToStatus(error, "cannot commit to the database");
+  }
+  hooks_.after(failure.ok());
+  // A full disk or an I/O error: the whole group is undone, and each caller hears it.
+  for (Request* request : group) {
+    if (request->status.ok()) request->status = failure;
   }
 }
 

@@ -14,10 +14,19 @@
 
 namespace yoke::store {
 
+// All called on the writer's thread.
+struct CommitHooks {
+  // Before a group commits; an error undoes the group.
+  std::function<absl::Status()> before;
+  // How it went: the database has the group, or nothing of it.
+  std::function<void(bool committed)> after;
+  // Before the callers return, however it went.
+  std::function<void()> done;
+};
+
 class Writer {
  public:
-  // `committed` is called on the writer's thread after each commit, before the callers return.
-  Writer(std::unique_ptr<SQLite::Database> database, std::function<void()> committed);
+  Writer(std::unique_ptr<SQLite::Database> database, CommitHooks hooks);
   // Finishes what was asked before.
   ~Writer();
 
@@ -36,7 +45,7 @@ class Writer {
   void Commit(const std::vector<Request*>& group);
 
   const std::unique_ptr<SQLite::Database> database_;
-  const std::function<void()> committed_;
+  const CommitHooks hooks_;
   Mutex mutex_;
   CondVar asked_, answered_;
   std::vector<Request*> waiting_ YOKE_GUARDED_BY(mutex_);

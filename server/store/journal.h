@@ -1,0 +1,83 @@
+// The submission journal: an append-only file beside the database that alone can say which jobs
+// were accepted, where they were when somebody last changed them, and how they ended.
+//
+//   YOKE_ASSIGN_OR_RETURN(Journal::Opened opened, Journal::Open(path));
+//   for (const jobs::JobRecord& job : opened.jobs) ...     // the newest record of each job
+//   opened.journal->Add(job);                              // for each job of a commit group
+//   opened.journal->Flush();                               // one write, one fdatasync
+//   opened.journal->Keep();                                // the database has committed as well;
+//   else Undo()
+//
+// File: 8 bytes "YOKEJRN1", then frames {marker "YJR1", length, sequence, CRC-32C, StoredJob};
+// numbers are little-endian, the CRC covers length, sequence and payload. A frame that fails its
+// check is skipped; a torn end is cut.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/os/unique_fd.h"
+#include "server/jobs/job_store.h"
+
+namespace yoke::store {
+
+// Of the writer's thread alone.
+class Journal {
+ public:
+  struct Opened {
+    std::unique_ptr<Journal> journal;
+    std::vector<jobs::JobRecord> jobs;  // by their first appearance
+    bool created = false;               // there was none
+    int64_t bytes_cut = 0;              // at the end: a write that a crash tore
+    int64_t bytes_skipped = 0;          // before the end: damage
+  };
+  // Makes the file if there is none. What cannot be read is skipped, never an error.
+  static absl::StatusOr<Opened> Open(const std::string& path);
+
+  // Remembers the record for the next Flush.
+  void Add(const jobs::JobRecord& job);
+  // Makes what was added durable. After an error none of it is in the file. ResourceExhausted: disk
+  // full.
+  absl::Status Flush();
+  // The database has what was flushed.
+  void Keep();
+  // It has not: what was added or flushed since the last Keep is taken back.
+  void Undo();
+
+  // Whether most of the file is about jobs that have ended, or it must be written anew after an
+  // error.
+  bool WantsRewrite() const;
+  // Replaces the file, in one step, by one that has these jobs only. After an error the old one
+  // stands.
+  absl::Status Rewrite(const std::vector<jobs::JobRecord>& jobs);
+
+ private:
+  struct Written {
+    std::string id;
+    bool ended = false;
+    int64_t bytes = 0;
+  };
+
+  explicit Journal(std::string path) : path_(std::move(path)) {}
+  void Count(const Written& frame);
+
+  const std::string path_;
+  os::UniqueFd fd_;
+  int64_t size_ = 0;  // of whole, durable frames
+  int64_t kept_ = 0;  // of those that the database has too
+  int64_t next_sequence_ = 1;
+  bool broken_ = false;        // what the file holds is not certain: only Rewrite helps
+  int64_t rewrite_above_ = 0;  // no earlier try after one that failed
+  std::string pending_;
+  std::vector<Written> added_;  // since the last Keep
+  std::map<std::string, int64_t>
+      open_bytes_;  // of the newest record of each job that has not ended
+  int64_t open_total_ = 0;
+};
+
+}  // namespace yoke::store
