@@ -21,7 +21,8 @@ struct Config {
   std::string worker_path;  // empty: yoke-worker beside this program
   std::string shim_path;    // empty: yoke-shim beside this program
   std::string log_level = "info";
-  int attempts_max = 1;            // tries of a job whose attempt is lost
+  int attempts_max = 3;            // tries of a job that was lost, hung or lost its device
+  int attempts_max_failed = 1;     // tries of a job whose program failed by itself
   int queue_length_max = 10000;    // open jobs
   int grace_seconds = 10;          // between asking ranks to stop and killing them
   int prepare_timeout_seconds = 120;

@@ -141,6 +141,7 @@ class Control : public jobs::JobControl {
     const auto next = jobs::Next(job.state(), jobs::JobEventKind::kStop);
     if (!next.ok()) return absl::FailedPreconditionError(absl::StrCat("The job has ended already: ", v1::Job::State_Name(job.state()), "."));
     job.set_state(*next);
+    job.clear_next_attempt_time();
     record.stop_requested = true;
     record.stop_reason = "cancel";
     record.stop_grace_seconds = grace_seconds;

@@ -8,10 +8,13 @@
 #include "common/os/self_path.h"
 #include "server/daemon/control.h"
 #include "server/daemon/dispatcher.h"
+#include "server/daemon/recovery.h"
 #include "server/daemon/state_folder.h"
 #include "server/launcher/attempt_folder.h"
 #include "server/launcher/launcher.h"
 #include "server/store/job_store_sqlite.h"
+#include "server/store/rebuild.h"
+#include "spdlog/spdlog.h"
 
 namespace yoke::daemon {
 namespace {
@@ -23,11 +26,30 @@ absl::StatusOr<std::string> ProgramPath(const std::string& configured, const cha
   return absl::StrCat(folder, "/", name);
 }
 
+// The store, brought up to the journal and to what the attempts say; `warnings` hears what that took.
+absl::StatusOr<std::unique_ptr<jobs::JobStore>> OpenStore(const std::string& state, bool had_jobs, std::vector<std::string>& warnings) {
+  const std::string database = state + "/yoke.db", jobs_root = launcher::JobsRoot(state);
+  store::StoreOptions options;
+  options.path = database;
+  options.must_exist = had_jobs || os::FileExists(store::JournalPath(database));
+  options.jobs_elsewhere = HasAttempts(jobs_root);
+  YOKE_ASSIGN_OR_RETURN(std::unique_ptr<jobs::JobStore> store, store::OpenJobStore(options, &warnings));
+  YOKE_RETURN_IF_ERROR(os::MakeDirs(jobs_root));
+  YOKE_ASSIGN_OR_RETURN(const std::vector<std::string> taken_up, TakeUpAttempts(jobs_root, *store));
+  warnings.insert(warnings.end(), taken_up.begin(), taken_up.end());
+  for (const std::string& warning : warnings) spdlog::warn("{}", warning);
+  for (const std::string& copy : store::DamagedCopies(database)) {
+    if (warnings.empty()) warnings.push_back(absl::StrCat("a damaged database was put aside as ", copy, "; delete it when you do not need it any longer"));
+  }
+  return store;
+}
+
 class ComposedCore : public Core {
  public:
-  ComposedCore(StateFolder folder, std::unique_ptr<jobs::JobStore> store, std::unique_ptr<devices::DeviceInventory> inventory,
+  ComposedCore(StateFolder folder, std::vector<std::string> warnings, std::unique_ptr<jobs::JobStore> store, std::unique_ptr<devices::DeviceInventory> inventory,
                const launcher::LauncherOptions& launching, const ControlOptions& controlling)
       : folder_(std::move(folder)),
+        warnings_(std::move(warnings)),
         store_(std::move(store)),
         inventory_(std::move(inventory)),
         launcher_(launcher::MakeLauncher(launching, *store_, *inventory_)),
@@ -57,6 +79,7 @@ class ComposedCore : public Core {
     dispatcher_.reset();
   }
 
+  const std::vector<std::string>& warnings() const override { return warnings_; }
   jobs::JobStore& store() override { return *store_; }
   jobs::JobControl& control() override { return *control_; }
   devices::DeviceInventory& inventory() override { return *inventory_; }
@@ -64,6 +87,7 @@ class ComposedCore : public Core {
  private:
   // In this order; destroyed in reverse.
   const StateFolder folder_;
+  const std::vector<std::string> warnings_;
   const std::unique_ptr<jobs::JobStore> store_;
   const std::unique_ptr<devices::DeviceInventory> inventory_;
   const std::unique_ptr<launcher::Launcher> launcher_;
@@ -77,19 +101,18 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   const std::string state = std::filesystem::absolute(config.state).lexically_normal().string();
   launcher::LauncherOptions launching;
   launching.state_dir = state;
-  launching.attempts_max = config.attempts_max;
+  launching.tries = {config.attempts_max, config.attempts_max_failed};
   launching.grace_seconds = config.grace_seconds;
   YOKE_ASSIGN_OR_RETURN(launching.worker_path, ProgramPath(config.worker_path, "yoke-worker"));
   YOKE_ASSIGN_OR_RETURN(launching.shim_path, ProgramPath(config.shim_path, "yoke-shim"));
   YOKE_ASSIGN_OR_RETURN(StateFolder folder, OpenStateFolder(state));
-  YOKE_ASSIGN_OR_RETURN(std::unique_ptr<jobs::JobStore> store,
-                        store::OpenJobStore({.path = state + "/yoke.db", .must_exist = folder.had_jobs}));
-  YOKE_RETURN_IF_ERROR(os::MakeDirs(launcher::JobsRoot(state)));
+  std::vector<std::string> warnings;
+  YOKE_ASSIGN_OR_RETURN(std::unique_ptr<jobs::JobStore> store, OpenStore(state, folder.had_jobs, warnings));
   devices::InventoryOptions devices;
   devices.nvml_library = config.nvml;
   devices.cpu_slots = config.cpu_slots;
   const ControlOptions controlling{state, launching.worker_path, absl::Seconds(config.prepare_timeout_seconds)};
-  return std::make_unique<ComposedCore>(std::move(folder), std::move(store), devices::MakeInventory(devices), launching, controlling);
+  return std::make_unique<ComposedCore>(std::move(folder), std::move(warnings), std::move(store), devices::MakeInventory(devices), launching, controlling);
 }
 
 }  // namespace yoke::daemon

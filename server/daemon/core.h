@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/daemon/config.h"
@@ -24,6 +26,9 @@ class Core {
 
   // Schedules no more and calls nobody back once it returns. What runs goes on. Idempotent.
   virtual void End() = 0;
+
+  // What was found damaged and how it was mended, in sentences for the operator.
+  virtual const std::vector<std::string>& warnings() const = 0;
 
   virtual jobs::JobStore& store() = 0;
   virtual jobs::JobControl& control() = 0;

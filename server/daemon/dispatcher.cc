@@ -1,9 +1,12 @@
 #include "server/daemon/dispatcher.h"
 
 #include <map>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/os/clock.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/spec.h"
 #include "spdlog/spdlog.h"
@@ -11,7 +14,7 @@
 namespace yoke::daemon {
 namespace {
 
-constexpr std::chrono::seconds kRetryAfterError(1);
+constexpr absl::Duration kRetryAfterError = absl::Seconds(1);
 
 scheduler::DeviceView ToView(const v1::Device& device) {
   scheduler::DeviceView view;
@@ -87,14 +90,14 @@ void Dispatcher::Wake() {
 }
 
 void Dispatcher::Loop() {
-  for (bool failed = false;;) {
+  for (std::optional<absl::Duration> again;;) {
     {
       MutexLock lock(mutex_);
-      const auto retry = std::chrono::steady_clock::now() + kRetryAfterError;
+      const auto at = std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(again.value_or(absl::ZeroDuration()));
       while (!pending_ && !stopping_) {
-        if (!failed) {
+        if (!again) {
           woken_.Wait(mutex_);
-        } else if (!woken_.WaitUntil(mutex_, retry)) {
+        } else if (!woken_.WaitUntil(mutex_, at)) {
           break;
         }
       }
@@ -102,13 +105,14 @@ void Dispatcher::Loop() {
       pending_ = false;
     }
     const absl::Status dispatched = Dispatch();
-    failed = !dispatched.ok();
-    if (failed) spdlog::error("scheduling: {}", dispatched.ToString());
+    again = dispatched.ok() ? retry_wait_.Left(os::BootMilliseconds()) : kRetryAfterError;
+    if (!dispatched.ok()) spdlog::error("scheduling: {}", dispatched.ToString());
   }
 }
 
 absl::Status Dispatcher::Dispatch() {
-  YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::JobRecord> open, store_.ListOpen());
+  YOKE_ASSIGN_OR_RETURN(std::vector<jobs::JobRecord> open, store_.ListOpen());
+  retry_wait_.HoldBack(absl::Now(), os::BootMilliseconds(), open);
   YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::Lease> leases, store_.ListLeases());
   return CarryOut(scheduler::MakePlan(TakeSnapshot(open, leases, inventory_)), open);
 }

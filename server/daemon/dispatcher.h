@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "common/base/mutex.h"
+#include "server/daemon/retry_wait.h"
 #include "server/devices/inventory.h"
 #include "server/jobs/job_store.h"
 #include "server/launcher/launcher.h"
@@ -33,6 +34,7 @@ class Dispatcher {
   jobs::JobStore& store_;
   devices::DeviceInventory& inventory_;
   launcher::Launcher& launcher_;
+  RetryWait retry_wait_;  // of the thread
   Mutex mutex_;
   CondVar woken_;
   bool pending_ YOKE_GUARDED_BY(mutex_) = true;  // the first plan needs no cause

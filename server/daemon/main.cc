@@ -97,7 +97,7 @@ absl::Status Serve(const Config& config) {
   deps.control = &core->control();
   deps.inventory = &core->inventory();
   deps.authorizer = authorizer.get();
-  deps.facts = {YOKE_VERSION, std::filesystem::absolute(config.state).lexically_normal().string(), absl::Now(), config.queue_length_max};
+  deps.facts = {YOKE_VERSION, std::filesystem::absolute(config.state).lexically_normal().string(), absl::Now(), config.queue_length_max, core->warnings()};
   const std::unique_ptr<service::Services> services = service::Services::Make(deps);
 
   grpc::ServerBuilder builder;

@@ -1,5 +1,7 @@
 #include "server/launcher/ending.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "google/protobuf/util/json_util.h"
@@ -77,13 +79,13 @@ Ending EndingOf(const ipc::ExitRecord& record, const Report& failed_rank) {
   return ending;
 }
 
-Ending LostEnding(bool stop_requested) {
+Ending LostEnding(bool stop_requested, bool rebooted) {
   Ending ending;
   ending.outcome = Attempt::LOST;
   ending.reason = stop_requested ? JobReason::CANCELLED_BY_USER : JobReason::LOST;
   ending.message = stop_requested ? "Stopped; its supervisor died before it could say how it ended."
-                                  : "Its supervisor died and left no record of how it ended (killed, or the machine went down); its processes "
-                                    "were ended. Submit it again with resume=JOB to continue from its last checkpoint.";
+                   : rebooted     ? "The machine was restarted while it ran."
+                                  : "Its supervisor died and left no record of how it ended; its processes were ended.";
   if (!stop_requested) {
     ending.has_error = true;
     ending.error.set_rank(-1);
@@ -110,6 +112,20 @@ Ending CancelledBeforeStart() {
   return ending;
 }
 
+int TriesOf(const Ending& ending, const Tries& tries) {
+  if (ending.outcome == Attempt::LOST) return ending.reason == JobReason::CANCELLED_BY_USER ? 1 : tries.lost_max;
+  if (ending.outcome != Attempt::FAILED) return 1;
+  switch (ending.reason) {
+    case JobReason::BAD_INPUT:
+    case JobReason::CUDA_UNAVAILABLE:
+    case JobReason::SPAWN_FAILED: return 1;
+    case JobReason::DEVICE_LOST: return tries.lost_max;
+    default: return tries.failed_max;
+  }
+}
+
+absl::Duration RetryDelay(int attempt) { return absl::Seconds(std::min(60, 1 << std::clamp(attempt - 1, 0, 6))); }
+
 JobEventKind EventOf(const Ending& ending, bool may_retry) {
   switch (ending.outcome) {
     case Attempt::SUCCEEDED: return JobEventKind::kSucceeded;
@@ -117,14 +133,19 @@ JobEventKind EventOf(const Ending& ending, bool may_retry) {
     case Attempt::TIMED_OUT: return JobEventKind::kTimedOut;
     case Attempt::LOST:
       if (ending.reason == JobReason::CANCELLED_BY_USER) return JobEventKind::kCancelled;
-      return may_retry ? JobEventKind::kRequeue : JobEventKind::kFailed;
-    default: return JobEventKind::kFailed;
+      [[fallthrough]];
+    default: return may_retry ? JobEventKind::kRequeue : JobEventKind::kFailed;
   }
 }
 
-absl::Status Apply(const Ending& ending, bool may_retry, absl::Time now, v1::Job& job) {
-  const JobEventKind event = EventOf(ending, may_retry);
-  YOKE_RETURN_IF_ERROR(Move(job, event));
+absl::Status Apply(const Ending& ending, const Tries& tries, absl::Time now, v1::Job& job) {
+  const int tries_max = TriesOf(ending, tries);
+  // An attempt that was stopped for another job is none of its failures.
+  const int tried = static_cast<int>(std::count_if(job.attempts().begin(), job.attempts().end(), [](const Attempt& attempt) {
+    return attempt.outcome() == Attempt::OUTCOME_UNSPECIFIED || attempt.outcome() == Attempt::LOST || attempt.outcome() == Attempt::FAILED;
+  }));
+  const bool may_retry = tried > 0 && tried < tries_max && job.state() != v1::Job::STOPPING;
+  YOKE_RETURN_IF_ERROR(Move(job, EventOf(ending, may_retry)));
   if (job.attempts_size() > 0) {
     Attempt& attempt = *job.mutable_attempts(job.attempts_size() - 1);
     attempt.set_outcome(ending.outcome);
@@ -132,9 +153,19 @@ absl::Status Apply(const Ending& ending, bool may_retry, absl::Time now, v1::Job
     attempt.set_shim_pid(0);
     if (ending.has_error) *attempt.mutable_error() = ending.error;
   }
+  if (!jobs::IsTerminal(job.state())) {
+    const absl::Duration delay = RetryDelay(tried);
+    *job.mutable_next_attempt_time() = ToTimestamp(now + delay);
+    job.set_reason(JobReason::WAITING_FOR_RETRY);
+    job.set_message(absl::StrCat("tries again in ", absl::ToInt64Seconds(delay), " s (attempt ", tried + 1, " of ", tries_max, "): ", ending.message));
+    return absl::OkStatus();
+  }
   job.set_reason(ending.reason);
   job.set_message(ending.message);
-  if (!jobs::IsTerminal(job.state())) return absl::OkStatus();
+  if (job.state() == v1::Job::FAILED && tried > 1) absl::StrAppend(job.mutable_message(), " It was tried ", tried, " times.");
+  if (job.state() == v1::Job::FAILED && ending.outcome == Attempt::LOST) {
+    absl::StrAppend(job.mutable_message(), " Submit it again with resume=JOB to continue from its last checkpoint.");
+  }
   *job.mutable_end_time() = ToTimestamp(now);
   if (ending.has_error) *job.mutable_error() = ending.error;
   return absl::OkStatus();

@@ -23,17 +23,28 @@ struct Ending {
 
 // `failed_rank`: the report of the rank that failed first (or of the prepare phase), if any rank did.
 Ending EndingOf(const ipc::ExitRecord& record, const Report& failed_rank);
-// The shim died without a record. `stop_requested`: the job was to stop anyway.
-Ending LostEnding(bool stop_requested);
+// The shim died without a record. `stop_requested`: the job was to stop anyway. `rebooted`: the machine has been
+// restarted since the attempt began.
+Ending LostEnding(bool stop_requested, bool rebooted);
 Ending SpawnFailedEnding(const std::string& why);
 Ending CancelledBeforeStart();
 
-// What happens to the job, by the outcome; kRequeue for a lost attempt that may be tried again.
+// How often a job may be tried, by what ended its attempts.
+struct Tries {
+  int lost_max = 3;    // supervisor or machine died, ranks hung, device lost
+  int failed_max = 1;  // the program failed by itself
+};
+// How many attempts a job that ends so may have in all: 1 where another one would end the same way.
+int TriesOf(const Ending& ending, const Tries& tries);
+// Between attempt `attempt` and the next: 1, 2, 4 ... 60 s.
+absl::Duration RetryDelay(int attempt);
+
+// What happens to the job, by the outcome; kRequeue if it is to be tried again.
 jobs::JobEventKind EventOf(const Ending& ending, bool may_retry);
 
-// Writes end, error and result into the job and its last attempt, and moves its state.
-// FailedPrecondition if the state does not allow it.
-absl::Status Apply(const Ending& ending, bool may_retry, absl::Time now, v1::Job& job);
+// Writes end, error and result into the job and its last attempt, and moves its state: to its end, or back into the
+// queue with the time before which it is not tried again. FailedPrecondition if the state does not allow it.
+absl::Status Apply(const Ending& ending, const Tries& tries, absl::Time now, v1::Job& job);
 
 // Rank 0's result as the API has it, with what only others know: the checksums of the other ranks' weights,
 // memory, run folder.

@@ -353,9 +353,9 @@ class ThreadLauncher : public Launcher {
     } else if (attempt.over->exit) {
       ending = EndingOf(*attempt.over->exit, FailedReport(attempt, *attempt.over->exit));
     } else {
-      ending = LostEnding(job.stop_requested);
+      ending = LostEnding(job.stop_requested, Rebooted(attempt));
     }
-    YOKE_RETURN_IF_ERROR(Apply(ending, shown.attempts_size() < options_.attempts_max, absl::Now(), shown));
+    YOKE_RETURN_IF_ERROR(Apply(ending, options_.tries, absl::Now(), shown));
     std::vector<Report> others;
     for (int rank = 1; rank < shown.attempts(shown.attempts_size() - 1).world_size(); ++rank) others.push_back(ReportOf(attempt, rank));
     const v1::JobResult result = ResultOf(attempt.events.report(), others, ending.peak_rss_bytes, shown.run_dir());
@@ -364,6 +364,11 @@ class ThreadLauncher : public Launcher {
     leases.quarantine = empty.held;
     leases.quarantine_reason = empty.why;
     return absl::OkStatus();
+  }
+
+  static bool Rebooted(const LiveAttempt& attempt) {
+    const absl::StatusOr<std::string> boot = os::BootId();
+    return attempt.over->started && boot.ok() && attempt.over->started->boot_id != *boot;
   }
 
   static Report ReportOf(const LiveAttempt& attempt, int rank) {

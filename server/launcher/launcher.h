@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "server/devices/inventory.h"
 #include "server/jobs/job_store.h"
+#include "server/launcher/ending.h"
 
 namespace yoke::launcher {
 
@@ -20,7 +21,7 @@ struct LauncherOptions {
   std::string state_dir;    // absolute
   std::string worker_path;  // absolute
   std::string shim_path;    // absolute
-  int attempts_max = 1;     // tries of a job whose attempt is lost
+  Tries tries;
   double grace_seconds = 10;
 };
 

@@ -65,6 +65,7 @@ absl::Status CommitStart(const LauncherOptions& options, jobs::JobStore& store, 
     const RankLayout layout = LayOutRanks(job.spec().device(), devices, machine);
     job.set_state(next);
     job.set_reason(v1::JobReason::CODE_UNSPECIFIED);
+    job.clear_next_attempt_time();
     job.set_message(absl::StrCat("Starts on ", DeviceWords(devices), "."));
     job.set_run_dir(RunDir(JobsRoot(options.state_dir), record.id));
     if (!job.has_start_time()) *job.mutable_start_time() = now;

@@ -15,6 +15,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "grpcpp/server_builder.h"
@@ -31,6 +32,7 @@ struct ServerFacts {
   std::string state_dir;
   absl::Time start_time;
   int queue_length_max = 10000;  // open jobs; beyond it CreateJob is RESOURCE_EXHAUSTED
+  std::vector<std::string> warnings;  // what was damaged and mended at the start
 };
 
 // All pointers must outlive the Services and be set.

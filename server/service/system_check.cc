@@ -81,6 +81,7 @@ std::string TextOf(const nlohmann::json& value) {
 void CheckMachine(const ServerFacts& facts, v1::CheckSystemResponse& response) {
   Add(response, "yoked", Item::OK,
       absl::StrCat("version ", facts.version, ", state in ", facts.state_dir));
+  for (const std::string& warning : facts.warnings) Add(response, "state", Item::WARNING, warning);
   const int cores = CoresForUs();
   (*Add(response, "cpu", Item::OK, absl::StrCat(cores, cores == 1 ? " core" : " cores"))
         .mutable_fields())["cores"] = absl::StrCat(cores);

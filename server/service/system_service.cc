@@ -59,6 +59,7 @@ grpc::Status SystemService::GetServerInfo(grpc::ServerContext* context,
   response->set_hostname(HostName());
   response->set_probe_sha256(ProbeSha256(request->probe_path()));
   response->set_user(caller->user);
+  response->mutable_warnings()->Assign(facts.warnings.begin(), facts.warnings.end());
   return grpc::Status::OK;
 }
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "common/ipc/attempt_files.h"
 #include "common/os/file.h"
 #include "common/os/process.h"
 #include "server/daemon/core.h"
@@ -272,6 +273,7 @@ TEST_F(DaemonCore, AStopAskedBeforeADaemonDiedIsCarriedOutByTheNext) {
 }
 
 TEST_F(DaemonCore, AKilledShimIsLostItsRanksAreSweptAndTheDeviceIsFree) {
+  config_.attempts_max = 1;
   Script(R"({"run_for": 60})");
   Open();
   const std::string id = Submit("0,1");
@@ -286,20 +288,74 @@ TEST_F(DaemonCore, AKilledShimIsLostItsRanksAreSweptAndTheDeviceIsFree) {
   EXPECT_TRUE(core_->store().ListLeases()->empty());
 }
 
-TEST_F(DaemonCore, ALostAttemptIsTriedAgainWhenAllowedAndContinues) {
-  config_.attempts_max = 2;
+TEST_F(DaemonCore, ALostAttemptIsTriedAgainAfterAVisibleWaitAndContinues) {
   Script(R"({"run_for": 1.5})");
   Open();
   const std::string id = Submit("0");
   const Job running = WaitFor(id, [](const Job& job) { return job.state() == Job::RUNNING && job.attempts(0).shim_pid() > 0; });
   kill(static_cast<pid_t>(running.attempts(0).shim_pid()), SIGKILL);
+  const Job waiting = WaitFor(id, [](const Job& job) { return job.reason() == JobReason::WAITING_FOR_RETRY; });
+  EXPECT_EQ(waiting.state(), Job::QUEUED);
+  EXPECT_EQ(waiting.message().find("tries again in 1 s (attempt 2 of 3)"), 0u) << waiting.message();
+  EXPECT_TRUE(waiting.has_next_attempt_time());
+  EXPECT_TRUE(core_->store().ListLeases()->empty());
   const Job job = WaitForEnd(id);
   EXPECT_EQ(job.state(), Job::SUCCEEDED) << job.ShortDebugString();
   ASSERT_EQ(job.attempts_size(), 2);
   EXPECT_EQ(job.attempts(0).outcome(), v1::Attempt::LOST);
   EXPECT_EQ(job.attempts(1).outcome(), v1::Attempt::SUCCEEDED);
+  EXPECT_FALSE(job.has_next_attempt_time());
+  EXPECT_GE(job.attempts(1).start_time().seconds() - job.attempts(0).end_time().seconds(), 0);
   const std::string spec = os::ReadFile(core_->control().AttemptDir(id, 2) + "/spec.json").value();
   EXPECT_NE(spec.find(job.run_dir()), std::string::npos);
+}
+
+TEST_F(DaemonCore, ARebootIsToldByTheBootIdAndTheJobGoesOn) {
+  Script(R"({"run_for": 60})");
+  Open();
+  const std::string id = Submit("0");
+  const Job running = WaitFor(id, [](const Job& job) { return job.state() == Job::RUNNING && job.attempts(0).shim_pid() > 0; });
+  core_.reset();
+  kill(static_cast<pid_t>(running.attempts(0).shim_pid()), SIGKILL);
+  while (!Processes(running).empty()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const std::string started = config_.state + "/jobs/" + id + "/attempts/1/started";
+  auto record = ipc::StartRecordFromJson(ipc::ReadJsonFile(started).value()).value();
+  record.boot_id = "another-boot";
+  ASSERT_TRUE(ipc::WriteJsonFile(started, ipc::ToJson(record)).ok());
+  Script(R"({"run_for": 0.2})");
+  Open();
+  const Job waiting = WaitFor(id, [](const Job& job) { return job.reason() == JobReason::WAITING_FOR_RETRY; });
+  EXPECT_NE(waiting.message().find("The machine was restarted"), std::string::npos) << waiting.message();
+  const Job job = WaitForEnd(id);
+  EXPECT_EQ(job.state(), Job::SUCCEEDED);
+  EXPECT_EQ(job.attempts_size(), 2);
+}
+
+TEST_F(DaemonCore, ACrashLoopEndsAndOthersPassMeanwhile) {
+  config_.attempts_max_failed = 3;
+  Script(R"({"run_for": 0.05, "exit_code": 3})");
+  Open();
+  const std::string loops = Submit("0");
+  WaitFor(loops, [](const Job& job) { return job.reason() == JobReason::WAITING_FOR_RETRY; });
+  const std::string other = Submit("0");  // the same device, in the pauses
+  const Job job = WaitForEnd(loops);
+  EXPECT_EQ(job.state(), Job::FAILED);
+  EXPECT_EQ(job.attempts_size(), 3);
+  EXPECT_EQ(job.reason(), JobReason::RANK_FAILED);
+  EXPECT_NE(job.message().find("It was tried 3 times."), std::string::npos) << job.message();
+  EXPECT_GE(Show(other).attempts_size(), 1);
+}
+
+TEST_F(DaemonCore, AJobThatWaitsForItsNextTryCanBeCancelled) {
+  config_.attempts_max_failed = 9;
+  Script(R"({"run_for": 0.05, "exit_code": 3})");
+  Open();
+  const std::string id = Submit("0");
+  WaitFor(id, [](const Job& job) { return job.reason() == JobReason::WAITING_FOR_RETRY && job.attempts_size() == 2; });
+  const auto cancelled = core_->control().Cancel(id, absl::Seconds(1), "");
+  ASSERT_TRUE(cancelled.ok()) << cancelled.status();
+  EXPECT_EQ(cancelled->public_job.state(), Job::CANCELLED);
+  EXPECT_FALSE(cancelled->public_job.has_next_attempt_time());
 }
 
 TEST_F(DaemonCore, AShimThatCannotBeStartedFailsTheJobAndFreesTheDevice) {
@@ -318,16 +374,19 @@ TEST_F(DaemonCore, ASecondDaemonOnTheSameFolderIsRefused) {
   EXPECT_NE(second.status().message().find(absl::StrCat("locked by pid ", getpid())), absl::string_view::npos);
 }
 
-TEST_F(DaemonCore, AFolderWhoseDatabaseIsGoneOrGarbledNeverStartsEmpty) {
+TEST_F(DaemonCore, AFolderOfWhoseJobsNothingTellsNeverStartsEmpty) {
   Open();
   core_.reset();
-  const std::string database = config_.state + "/yoke.db";
+  const std::string database = config_.state + "/yoke.db", journal = config_.state + "/submissions.journal";
+  std::filesystem::remove_all(config_.state + "/backups");
+  ASSERT_TRUE(os::RemoveFile(journal).ok());
   ASSERT_TRUE(os::AtomicWriteFile(database, std::string(4096, 'x')).ok());
   EXPECT_EQ(Core::Open(config_).status().code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(os::ReadFile(database).value(), std::string(4096, 'x'));
   ASSERT_TRUE(os::RemoveFile(database).ok());
   EXPECT_EQ(Core::Open(config_).status().code(), absl::StatusCode::kDataLoss);
   EXPECT_FALSE(os::FileExists(database));
+  EXPECT_FALSE(os::FileExists(journal));
 }
 
 TEST_F(DaemonCore, OnFourGpusAJobOnTwoLeavesTheOtherTwo) {

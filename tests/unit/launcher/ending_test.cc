@@ -1,0 +1,108 @@
+#include "server/launcher/ending.h"
+
+#include <gtest/gtest.h>
+
+#include "google/protobuf/util/time_util.h"
+
+namespace yoke::launcher {
+namespace {
+
+using v1::Attempt;
+using v1::Job;
+using v1::JobReason;
+
+Job Running(int attempts) {
+  Job job;
+  job.set_state(Job::RUNNING);
+  for (int i = 1; i <= attempts; ++i) {
+    job.add_attempts()->set_number(i);
+    if (i < attempts) job.mutable_attempts(i - 1)->set_outcome(Attempt::LOST);
+  }
+  return job;
+}
+
+Ending FailedWith(JobReason::Code reason) {
+  Ending ending;
+  ending.outcome = Attempt::FAILED;
+  ending.reason = reason;
+  ending.message = "rank 0 ended with exit code 3.";
+  ending.has_error = true;
+  ending.error.set_exit_code(3);
+  return ending;
+}
+
+constexpr absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
+
+TEST(Ending, ALostJobWaitsWithItsTimeAndSaysWhichTryIsNext) {
+  Job job = Running(1);
+  ASSERT_TRUE(Apply(LostEnding(false, true), {}, kNow, job).ok());
+  EXPECT_EQ(job.state(), Job::QUEUED);
+  EXPECT_EQ(job.reason(), JobReason::WAITING_FOR_RETRY);
+  EXPECT_EQ(job.message(),
+            "tries again in 1 s (attempt 2 of 3): The machine was restarted while it ran.");
+  EXPECT_EQ(job.next_attempt_time().seconds(), 1'700'000'001);
+  EXPECT_EQ(job.attempts(0).outcome(), Attempt::LOST);
+  EXPECT_FALSE(job.has_error());
+  EXPECT_FALSE(job.has_end_time());
+}
+
+TEST(Ending, TheLastTryEndsTheJobAndSaysHowOftenItWasTried) {
+  Job job = Running(3);
+  ASSERT_TRUE(Apply(LostEnding(false, false), {}, kNow, job).ok());
+  EXPECT_EQ(job.state(), Job::FAILED);
+  EXPECT_EQ(job.reason(), JobReason::LOST);
+  EXPECT_NE(job.message().find("It was tried 3 times. Submit it again with resume=JOB"),
+            std::string::npos)
+      << job.message();
+  EXPECT_FALSE(job.has_next_attempt_time());
+  EXPECT_TRUE(job.has_error());
+}
+
+TEST(Ending, AProgramThatFailsIsTriedAgainOnlyIfTheSettingsSaySo) {
+  Job job = Running(1);
+  ASSERT_TRUE(Apply(FailedWith(JobReason::RANK_FAILED), {}, kNow, job).ok());
+  EXPECT_EQ(job.state(), Job::FAILED);
+  job = Running(2);
+  ASSERT_TRUE(
+      Apply(FailedWith(JobReason::RANK_FAILED), {.lost_max = 1, .failed_max = 4}, kNow, job).ok());
+  EXPECT_EQ(job.state(), Job::QUEUED);
+  EXPECT_EQ(job.message(), "tries again in 2 s (attempt 3 of 4): rank 0 ended with exit code 3.");
+  EXPECT_EQ(job.attempts(1).error().exit_code(), 3);
+}
+
+TEST(Ending, WhatWouldEndTheSameWayIsNeverTriedAgain) {
+  for (const JobReason::Code reason :
+       {JobReason::BAD_INPUT, JobReason::CUDA_UNAVAILABLE, JobReason::SPAWN_FAILED}) {
+    Job job = Running(1);
+    ASSERT_TRUE(Apply(FailedWith(reason), {.lost_max = 9, .failed_max = 9}, kNow, job).ok());
+    EXPECT_EQ(job.state(), Job::FAILED) << JobReason::Code_Name(reason);
+    EXPECT_EQ(job.reason(), reason);
+  }
+}
+
+TEST(Ending, AJobThatWasAskedToStopIsNotTriedAgain) {
+  Job job = Running(1);
+  ASSERT_TRUE(Apply(LostEnding(true, false), {}, kNow, job).ok());
+  EXPECT_EQ(job.state(), Job::CANCELLED);
+  job = Running(1);
+  job.set_state(Job::STOPPING);
+  ASSERT_TRUE(Apply(FailedWith(JobReason::RANK_FAILED), {.failed_max = 9}, kNow, job).ok());
+  EXPECT_EQ(job.state(), Job::FAILED);
+}
+
+TEST(Ending, AnAttemptStoppedForAnotherJobIsNoFailedTry) {
+  Job job = Running(3);
+  job.mutable_attempts(0)->set_outcome(Attempt::PREEMPTED);
+  ASSERT_TRUE(Apply(LostEnding(false, false), {}, kNow, job).ok());
+  EXPECT_EQ(job.message().substr(0, 44), "tries again in 2 s (attempt 3 of 3): Its sup");
+}
+
+TEST(Ending, TheWaitDoublesUpToAMinute) {
+  const int seconds[] = {1, 2, 4, 8, 16, 32, 60, 60};
+  for (int attempt = 1; attempt <= 8; ++attempt)
+    EXPECT_EQ(RetryDelay(attempt), absl::Seconds(seconds[attempt - 1]));
+  EXPECT_EQ(RetryDelay(1000), absl::Seconds(60));
+}
+
+}  // namespace
+}  // namespace yoke::launcher
