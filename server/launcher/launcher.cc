@@ -221,18 +221,26 @@ class ThreadLauncher : public Launcher {
     if (!job.ok()) return LookAgainIn(attempt, kRetryMs);
     const absl::StatusOr<ipc::AttemptSpec> spec = MakeAttemptSpec(options_, store_, inventory_, *job);
     if (!spec.ok()) return OverWithoutRecord(attempt, SpawnFailedEnding(std::string(spec.status().message())));
-    if (const absl::Status made = attempt.folder.Create(*spec); !made.ok()) {
-      return OverWithoutRecord(attempt, SpawnFailedEnding(std::string(made.message())));
-    }
+    if (const absl::Status made = attempt.folder.Create(*spec); !made.ok()) return CannotSpawn(attempt, made);
     WatchFolder(attempt);
     const absl::StatusOr<pid_t> pid = SpawnShim(options_.shim_path, attempt.folder);
-    if (!pid.ok()) return OverWithoutRecord(attempt, SpawnFailedEnding(std::string(pid.status().message())));
+    if (!pid.ok()) return CannotSpawn(attempt, pid.status());
     attempt.shim_pid = *pid;
     attempt.child = true;
     absl::StatusOr<os::UniqueFd> pidfd = os::PidfdOpen(*pid);
     YOKE_CHECK_MSG(pidfd.ok(), pidfd.status().ToString());  // an unreaped child always has one
     attempt.pidfd = std::move(*pidfd);
     spdlog::info("job {}: attempt {} started, shim {}", attempt.job_id, attempt.number, *pid);
+  }
+
+  // No space, no descriptors, no processes left: that may pass, and costs the job nothing.
+  void CannotSpawn(LiveAttempt& attempt, const absl::Status& why) {
+    if (!absl::IsResourceExhausted(why) && !absl::IsUnavailable(why)) {
+      return OverWithoutRecord(attempt, SpawnFailedEnding(std::string(why.message())));
+    }
+    spdlog::warn("job {}: its supervisor cannot be started yet: {}", attempt.job_id, why.ToString());
+    --attempt.spawns;
+    LookAgainIn(attempt, kRetryMs);
   }
 
   void WatchFolder(LiveAttempt& attempt) {

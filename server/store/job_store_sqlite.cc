@@ -19,6 +19,7 @@
 #include "server/store/readers.h"
 #include "server/store/rebuild.h"
 #include "server/store/reconcile.h"
+#include "server/store/reserve.h"
 #include "server/store/rows.h"
 #include "server/store/schema.h"
 #include "server/store/writer.h"
@@ -121,10 +122,11 @@ class SqliteJobStore : public jobs::JobStore {
       : options_(options),
         last_event_(LastEvent(*database)),
         journal_(std::move(journal)),
+        reserve_(os::FolderOf(options.path) + "/reserve"),
         readers_(options.path),
         writer_(std::move(database), {[this] { return journal_->Flush(); },
                                       [this](bool committed) { committed ? journal_->Keep() : journal_->Undo(); },
-                                      [this] { Done(); }}) {}
+                                      [this] { return reserve_.Release(); }, [this] { Done(); }}) {}
 
   ~SqliteJobStore() override { readers_.Close(); }
 
@@ -143,6 +145,7 @@ class SqliteJobStore : public jobs::JobStore {
           return absl::OkStatus();
         }
       }
+      YOKE_RETURN_IF_ERROR(reserve_.Check());
       job.sequence = database.execAndGet("SELECT coalesce(max(sequence), 0) + 1 FROM job").getInt64();
       job.public_job.set_name(jobs::JobName(job.id));
       Record(database, job);
@@ -208,6 +211,7 @@ class SqliteJobStore : public jobs::JobStore {
       const JobRecord before = job;
       LeaseChange leases;
       YOKE_RETURN_IF_ERROR(change(job, leases));
+      if (!leases.take.empty()) YOKE_RETURN_IF_ERROR(reserve_.Check());
       YOKE_RETURN_IF_ERROR(ChangeLeases(database, job, leases));
       Record(database, job);
       UpdateJob(database, job);
@@ -316,6 +320,7 @@ class SqliteJobStore : public jobs::JobStore {
   std::function<void()> listener_ YOKE_GUARDED_BY(listener_mutex_);
   bool changed_ = false;  // of the writer's thread: this group changed a job
   const std::unique_ptr<Journal> journal_;  // of the writer's thread
+  Reserve reserve_;
   Readers readers_;
   Writer writer_;  // last: its thread uses the members above
 };

@@ -1,5 +1,8 @@
 #include "server/store/writer.h"
 
+#include <sqlite3.h>
+
+#include <cerrno>
 #include <utility>
 
 #include "server/store/schema.h"
@@ -45,6 +48,15 @@ void Writer::Loop() {
 }
 
 void Writer::Commit(const std::vector<Request*>& group) {
+  absl::Status failure = TryCommit(group);
+  if (absl::IsResourceExhausted(failure) && hooks_.full()) failure = TryCommit(group);
+  // A full disk or an I/O error: the whole group is undone, and each caller hears it.
+  for (Request* request : group) {
+    if (request->status.ok()) request->status = failure;
+  }
+}
+
+absl::Status Writer::TryCommit(const std::vector<Request*>& group) {
   absl::Status failure;
   try {
     SQLite::Transaction transaction(*database_, SQLite::TransactionBehavior::IMMEDIATE);
@@ -53,7 +65,9 @@ void Writer::Commit(const std::vector<Request*>& group) {
         database_->exec("SAVEPOINT work");
         request->status = (*request->work)(*database_);
       } catch (const SQLite::Exception& error) {
-        request->status = ToStatus(error, "cannot write to the database");
+        request->status = StatusOf(error, "cannot write to the database");
+        // SQLite may have undone the transaction by itself.
+        if (absl::IsResourceExhausted(request->status)) throw;
       }
       if (!request->status.ok()) database_->exec("ROLLBACK TO work");
       database_->exec("RELEASE work");
@@ -61,13 +75,16 @@ void Writer::Commit(const std::vector<Request*>& group) {
     failure = hooks_.before();
     if (failure.ok()) transaction.commit();
   } catch (const SQLite::Exception& error) {
-    failure = ToStatus(error, "cannot commit to the database");
+    failure = StatusOf(error, "cannot commit to the database");
   }
   hooks_.after(failure.ok());
-  // A full disk or an I/O error: the whole group is undone, and each caller hears it.
-  for (Request* request : group) {
-    if (request->status.ok()) request->status = failure;
-  }
+  return failure;
+}
+
+absl::Status Writer::StatusOf(const SQLite::Exception& error, const std::string& what) const {
+  const absl::Status status = ToStatus(error, what);
+  if (sqlite3_system_errno(database_->getHandle()) != ENOSPC || absl::IsResourceExhausted(status)) return status;
+  return absl::ResourceExhaustedError(status.message());
 }
 
 }  // namespace yoke::store

@@ -20,6 +20,8 @@ struct CommitHooks {
   std::function<absl::Status()> before;
   // How it went: the database has the group, or nothing of it.
   std::function<void(bool committed)> after;
+  // The disk is full: whether some room could be made, and the group shall be tried once more.
+  std::function<bool()> full;
   // Before the callers return, however it went.
   std::function<void()> done;
 };
@@ -31,7 +33,7 @@ class Writer {
   ~Writer();
 
   // Runs `work` on the writer's thread in a transaction and waits for its durable commit. An error of `work`
-  // undoes what it wrote, and nothing else.
+  // undoes what it wrote, and nothing else. `work` may be called twice: what was written the first time is undone then.
   absl::Status Run(const std::function<absl::Status(SQLite::Database&)>& work);
 
  private:
@@ -43,6 +45,9 @@ class Writer {
 
   void Loop();
   void Commit(const std::vector<Request*>& group);
+  // ResourceExhausted: the disk is full, and nothing of the group was written.
+  absl::Status TryCommit(const std::vector<Request*>& group);
+  absl::Status StatusOf(const SQLite::Exception& error, const std::string& what) const;
 
   const std::unique_ptr<SQLite::Database> database_;
   const CommitHooks hooks_;
