@@ -146,6 +146,15 @@ class GrpcClient final : public Client {
                                          });
   }
 
+  absl::StatusOr<v1::CreateBackupResponse> CreateBackup(const std::string& path) override {
+    v1::CreateBackupRequest request;
+    request.set_path(path);
+    return Call<v1::CreateBackupResponse>(kSlowCallTimeout, absl::ZeroDuration(),
+                                          [&](grpc::ClientContext* context, v1::CreateBackupResponse* response) {
+                                            return system_->CreateBackup(context, request, response);
+                                          });
+  }
+
   absl::StatusOr<v1::GetServerInfoResponse> GetServerInfo(const std::string& probe_path) override {
     v1::GetServerInfoRequest request;
     request.set_probe_path(probe_path);

@@ -54,6 +54,8 @@ class Client {
 
   virtual absl::StatusOr<v1::ListDevicesResponse> ListDevices() = 0;
   virtual absl::StatusOr<v1::CheckSystemResponse> CheckSystem() = 0;
+  // `path`: absolute, on the server's machine.
+  virtual absl::StatusOr<v1::CreateBackupResponse> CreateBackup(const std::string& path) = 0;
   virtual absl::StatusOr<v1::GetServerInfoResponse> GetServerInfo(const std::string& probe_path) = 0;
   // Whether server and client see the same files: a unix socket, and a nonce file that the server can read.
   virtual absl::StatusOr<bool> SharesFiles() = 0;

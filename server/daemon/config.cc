@@ -75,6 +75,7 @@ const std::vector<ConfigKey>& ConfigKeys() {
       Text("log_level", "trace, debug, info, warning, error or off", &Config::log_level),
       Number("attempts_max", "tries of a job that was lost, hung or lost its device", &Config::attempts_max, 1, 100),
       Number("attempts_max_failed", "tries of a job whose program failed by itself; bad input is never tried again", &Config::attempts_max_failed, 1, 100),
+      Number("backup_seconds", "time between copies of the database in STATE/backups, of which three are kept; 0: none", &Config::backup_seconds, 0, 31'536'000),
       Number("queue_length_max", "jobs that may be open at once", &Config::queue_length_max, 1, 10'000'000),
       Number("grace_seconds", "time ranks get to save and end", &Config::grace_seconds, 0, 3600),
       Number("prepare_timeout_seconds", "time a check of data and weights may take", &Config::prepare_timeout_seconds, 1, 86400),

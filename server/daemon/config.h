@@ -23,6 +23,7 @@ struct Config {
   std::string log_level = "info";
   int attempts_max = 3;            // tries of a job that was lost, hung or lost its device
   int attempts_max_failed = 1;     // tries of a job whose program failed by itself
+  int backup_seconds = 3600;       // between copies of the database; 0: none
   int queue_length_max = 10000;    // open jobs
   int grace_seconds = 10;          // between asking ranks to stop and killing them
   int prepare_timeout_seconds = 120;

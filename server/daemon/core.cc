@@ -6,6 +6,7 @@
 #include "common/base/status_macros.h"
 #include "common/os/file.h"
 #include "common/os/self_path.h"
+#include "server/daemon/automatic_backup.h"
 #include "server/daemon/control.h"
 #include "server/daemon/dispatcher.h"
 #include "server/daemon/recovery.h"
@@ -47,8 +48,10 @@ absl::StatusOr<std::unique_ptr<jobs::JobStore>> OpenStore(const std::string& sta
 class ComposedCore : public Core {
  public:
   ComposedCore(StateFolder folder, std::vector<std::string> warnings, std::unique_ptr<jobs::JobStore> store, std::unique_ptr<devices::DeviceInventory> inventory,
-               const launcher::LauncherOptions& launching, const ControlOptions& controlling)
-      : folder_(std::move(folder)),
+               const launcher::LauncherOptions& launching, const ControlOptions& controlling, absl::Duration backup_every)
+      : backup_every_(backup_every),
+        database_(launching.state_dir + "/yoke.db"),
+        folder_(std::move(folder)),
         warnings_(std::move(warnings)),
         store_(std::move(store)),
         inventory_(std::move(inventory)),
@@ -69,11 +72,13 @@ class ComposedCore : public Core {
       launcher_->DevicesChanged();
       devices_changed();
     });
+    backup_ = std::make_unique<AutomaticBackup>(*store_, database_, backup_every_);
     dispatcher_->Wake();  // for what changed before the listeners were there
     return absl::OkStatus();
   }
 
   void End() override {
+    backup_.reset();
     inventory_->SetListener(nullptr);
     store_->SetListener(nullptr);
     dispatcher_.reset();
@@ -85,6 +90,8 @@ class ComposedCore : public Core {
   devices::DeviceInventory& inventory() override { return *inventory_; }
 
  private:
+  const absl::Duration backup_every_;
+  const std::string database_;
   // In this order; destroyed in reverse.
   const StateFolder folder_;
   const std::vector<std::string> warnings_;
@@ -93,6 +100,7 @@ class ComposedCore : public Core {
   const std::unique_ptr<launcher::Launcher> launcher_;
   const std::unique_ptr<jobs::JobControl> control_;
   std::unique_ptr<Dispatcher> dispatcher_;
+  std::unique_ptr<AutomaticBackup> backup_;
 };
 
 }  // namespace
@@ -112,7 +120,8 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   devices.nvml_library = config.nvml;
   devices.cpu_slots = config.cpu_slots;
   const ControlOptions controlling{state, launching.worker_path, absl::Seconds(config.prepare_timeout_seconds)};
-  return std::make_unique<ComposedCore>(std::move(folder), std::move(warnings), std::move(store), devices::MakeInventory(devices), launching, controlling);
+  return std::make_unique<ComposedCore>(std::move(folder), std::move(warnings), std::move(store), devices::MakeInventory(devices), launching, controlling,
+                                        absl::Seconds(config.backup_seconds));
 }
 
 }  // namespace yoke::daemon

@@ -79,6 +79,9 @@ class JobStore {
                                            const std::function<absl::Status(JobRecord&, LeaseChange&)>& change) = 0;
   virtual absl::StatusOr<std::vector<Lease>> ListLeases() = 0;
 
+  // A copy of everything as it is at one moment, in the new file `path`, durable when it returns OK. AlreadyExists.
+  virtual absl::Status BackUp(const std::string& path) = 0;
+
   // Events after `sequence`, at most `limit`; blocks up to `wait` for the first one. OutOfRange if
   // `sequence` is older than what is kept.
   virtual absl::StatusOr<std::vector<JobEvent>> Events(int64_t sequence, int limit, absl::Duration wait) = 0;

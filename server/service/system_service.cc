@@ -19,6 +19,7 @@ namespace yoke::service {
 namespace {
 
 constexpr char kGetServerInfo[] = "yoke.v1.SystemService/GetServerInfo";
+constexpr char kCreateBackup[] = "yoke.v1.SystemService/CreateBackup";
 constexpr char kCheckSystem[] = "yoke.v1.SystemService/CheckSystem";
 // A nonce is short; nothing longer is read, nor anything that is no plain file.
 constexpr size_t kProbeBytesMax = 256;
@@ -60,6 +61,24 @@ grpc::Status SystemService::GetServerInfo(grpc::ServerContext* context,
   response->set_probe_sha256(ProbeSha256(request->probe_path()));
   response->set_user(caller->user);
   response->mutable_warnings()->Assign(facts.warnings.begin(), facts.warnings.end());
+  return grpc::Status::OK;
+}
+
+grpc::Status SystemService::CreateBackup(grpc::ServerContext* context,
+                                         const v1::CreateBackupRequest* request,
+                                         v1::CreateBackupResponse* response) {
+  const absl::StatusOr<Caller> caller = shared_.Admit(*context, kCreateBackup);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  const std::string& path = request->path();
+  if (!absl::StartsWith(path, "/")) {
+    return ToGrpc(InvalidField("path", "the backup's path must be absolute", "PATH_INVALID"));
+  }
+  const absl::Status written = shared_.store().BackUp(path);
+  if (absl::IsResourceExhausted(written)) return ToGrpc(WithReason(written, "DISK_FULL"));
+  if (!written.ok()) return ToGrpc(written);
+  struct stat info = {};
+  if (stat(path.c_str(), &info) == 0) response->set_bytes(info.st_size);
+  response->set_path(path);
   return grpc::Status::OK;
 }
 

@@ -13,6 +13,8 @@ class SystemService final : public v1::SystemService::Service {
 
   grpc::Status GetServerInfo(grpc::ServerContext* context, const v1::GetServerInfoRequest* request,
                              v1::GetServerInfoResponse* response) override;
+  grpc::Status CreateBackup(grpc::ServerContext* context, const v1::CreateBackupRequest* request,
+                            v1::CreateBackupResponse* response) override;
   grpc::Status CheckSystem(grpc::ServerContext* context, const v1::CheckSystemRequest* request,
                            v1::CheckSystemResponse* response) override;
 

@@ -235,6 +235,8 @@ class SqliteJobStore : public jobs::JobStore {
     return leases;
   }
 
+  absl::Status BackUp(const std::string& path) override { return store::BackUp(options_.path, path); }
+
   absl::StatusOr<std::vector<jobs::JobEvent>> Events(int64_t sequence, int limit, absl::Duration wait) override {
     const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(std::min(wait, absl::Hours(1)));
     {

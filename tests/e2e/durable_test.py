@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 import unittest
@@ -129,6 +130,55 @@ class Damage(unittest.TestCase):
                 b.start()
             self.assertEqual(database.read_bytes(), bytes(data))
             self.assertEqual(list(b.state.glob("*.damaged-*")), [])
+
+
+class Backups(unittest.TestCase):
+    def test_a_backup_of_a_working_daemon_is_restored_and_later_jobs_stay(self):
+        with box() as b:
+            runs, waits = submit(b), submit(b)
+            b.until(runs, lambda job: job["state"] == "RUNNING")
+            copy = b.dir / "copy.db"
+            self.assertEqual(b.yoke("backup", "--to", copy).stdout.strip(), str(copy))
+            again = b.yoke("backup", "--to", copy, check=False)
+            self.assertNotEqual(again.returncode, 0)
+            self.assertIn("exists", again.stderr)
+            self.assertNotEqual(b.yoke("backup", "--to", b.dir / "no" / "folder.db", check=False).returncode, 0)
+            b.yoke("job", "cancel", runs, "--grace", "1s")
+            b.wait(runs, "CANCELLED")
+            later = submit(b, "1")
+            b.until(later, lambda job: job["state"] == "RUNNING")
+            pids = b.rank_pids(later)
+            b.stop()
+            shutil.copy(copy, b.state / "yoke.db")
+            (b.state / "yoke.db-wal").unlink(missing_ok=True)
+            b.start()
+            self.assertEqual(set(states(b)), {"jobs/" + job for job in (runs, waits, later)})
+            self.assertEqual(b.job(runs)["state"], "CANCELLED")  # as it became after the backup
+            self.assertEqual(b.rank_pids(later), pids)
+
+    def test_a_backup_alone_gives_the_jobs_back_in_an_empty_folder(self):
+        with box(run_for=0.2) as b:
+            done = submit(b)
+            b.wait(done)
+            b.yoke("backup", "--to", b.dir / "copy.db")
+            b.stop()
+            shutil.rmtree(b.state)
+            b.state.mkdir(mode=0o700)
+            shutil.copy(b.dir / "copy.db", b.state / "yoke.db")
+            b.start()
+            self.assertEqual(b.job(done)["state"], "SUCCEEDED")
+            self.assertEqual(b.job(done)["result"]["train"]["epochs"], 3)
+
+    def test_copies_are_made_by_themselves_and_three_are_kept(self):
+        with box(run_for=0.2, flags=["--backup-seconds", "1"]) as b:
+            deadline = time.monotonic() + 30
+            made = set()
+            while len(made) < 5:
+                self.assertLess(time.monotonic(), deadline)
+                b.yoke("job", "cancel", submit(b), check=False)  # something changes
+                made |= {path.name for path in (b.state / "backups").glob("*.db")}
+                time.sleep(0.2)
+            self.assertLessEqual(len(list((b.state / "backups").iterdir())), 4)  # one may be in the making
 
 
 class Retries(unittest.TestCase):

@@ -15,6 +15,7 @@ void AddJobs(CLI::App& app, Shell& shell);
 void AddJob(CLI::App& app, Shell& shell);
 void AddLogs(CLI::App& app, Shell& shell);
 void AddMetrics(CLI::App& app, Shell& shell);
+void AddBackup(CLI::App& app, Shell& shell);
 void AddCheck(CLI::App& app, Shell& shell);
 void AddSelftest(CLI::App& app, Shell& shell);
 void AddHelp(CLI::App& app, Shell& shell);

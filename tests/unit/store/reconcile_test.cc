@@ -7,6 +7,7 @@
 #include "common/os/file.h"
 #include "server/jobs/ids.h"
 #include "server/store/job_store_sqlite.h"
+#include "server/store/schema.h"
 #include "tests/support/temp_folder.h"
 
 namespace yoke::store {
@@ -151,6 +152,36 @@ TEST_F(Reconciling, ADamagedJournalIsSaidAndMended) {
   for (const char* end : {"", "-wal", "-shm"}) fs::remove(database_ + end);
   Open();
   EXPECT_EQ(store_->ListOpen()->size(), 3u);
+}
+
+TEST_F(Reconciling, ADatabaseOfVersionOneIsMigratedAfterABackupAndKeepsItsJobs) {
+  {
+    auto first = OpenDatabase(database_, false, {CurrentMigrations()[0]});
+    ASSERT_TRUE(first.ok()) << first.status();
+    Job job;
+    job.set_name("jobs/abcdefghijklmnopqrstuvwxyz");
+    job.set_state(Job::QUEUED);
+    job.set_owner("ann");
+    job.set_etag("1");
+    SQLite::Statement insert(**first,
+                             "INSERT INTO job (id, sequence, owner, state, priority, display_name, request_id, request_hash, stop_requested, "
+                             "stop_reason, stop_grace_seconds, uid, user_set, message) VALUES ('abcdefghijklmnopqrstuvwxyz', 1, 'ann', ?, 0, "
+                             "'', 'r1', 'h', 0, '', 10, 7, 'data', ?)");
+    insert.bind(1, static_cast<int>(Job::QUEUED));
+    const std::string message = job.SerializeAsString();
+    insert.bind(2, message.data(), static_cast<int>(message.size()));
+    insert.exec();
+  }
+  Open();
+  EXPECT_TRUE(notes_.empty());
+  EXPECT_EQ(store_->Get("abcdefghijklmnopqrstuvwxyz")->uid, 7);
+  EXPECT_EQ(Add("r1"), "abcdefghijklmnopqrstuvwxyz");
+  Set("abcdefghijklmnopqrstuvwxyz", Job::CANCELLED);
+  Open();
+  EXPECT_EQ(store_->Get("abcdefghijklmnopqrstuvwxyz")->public_job.state(), Job::CANCELLED);
+  int backups = 0;
+  for (const auto& entry : fs::directory_iterator(folder_.path())) backups += entry.path().string().find("yoke.db.backup-v1-") != std::string::npos;
+  EXPECT_EQ(backups, 1);
 }
 
 TEST_F(Reconciling, AJournalThatCannotBeWrittenAcknowledgesNothing) {
