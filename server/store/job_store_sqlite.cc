@@ -15,11 +15,9 @@
 #include "server/jobs/ids.h"
 #include "server/jobs/state_machine.h"
 #include "server/store/backup.h"
-#include "server/store/journal.h"
 #include "server/store/readers.h"
 #include "server/store/rebuild.h"
 #include "server/store/reconcile.h"
-#include "server/store/reserve.h"
 #include "server/store/rows.h"
 #include "server/store/schema.h"
 #include "server/store/writer.h"
@@ -122,7 +120,7 @@ class SqliteJobStore : public jobs::JobStore {
       : options_(options),
         last_event_(LastEvent(*database)),
         journal_(std::move(journal)),
-        reserve_(os::FolderOf(options.path) + "/reserve"),
+        reserve_(os::FolderOf(options.path) + "/reserve", options.reserve_bytes),
         readers_(options.path),
         writer_(std::move(database), {[this] { return journal_->Flush(); },
                                       [this](bool committed) { committed ? journal_->Keep() : journal_->Undo(); },
@@ -339,7 +337,7 @@ absl::StatusOr<std::unique_ptr<jobs::JobStore>> OpenJobStore(const StoreOptions&
   if (!database.ok() && !absl::IsDataLoss(database.status())) return database.status();
   const bool had_journal = os::FileExists(JournalPath(options.path));
   if (!database.ok() && !had_journal && !options.jobs_elsewhere && AutomaticBackups(options.path).empty()) return database.status();
-  YOKE_ASSIGN_OR_RETURN(Journal::Opened opened, Journal::Open(JournalPath(options.path)));
+  YOKE_ASSIGN_OR_RETURN(Journal::Opened opened, Journal::Open(JournalPath(options.path), options.journal_rewrite_bytes));
   if (!database.ok()) {
     const RebuildSources sources{opened.jobs, had_journal && !opened.journal->WantsRewrite(), options.jobs_elsewhere};
     const absl::StatusOr<std::string> done = RebuildDatabase(options.path, database.status(), sources);

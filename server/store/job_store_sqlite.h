@@ -9,6 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "server/jobs/job_store.h"
+#include "server/store/journal.h"
+#include "server/store/reserve.h"
 
 namespace yoke::store {
 
@@ -20,6 +22,9 @@ struct StoreOptions {
   bool jobs_elsewhere = false;
   // How many changes are kept for watchers; older ones are OutOfRange.
   int64_t events_kept = 100'000;
+  // A journal up to this size is not rewritten.
+  int64_t journal_rewrite_bytes = kJournalRewriteBytes;
+  int64_t reserve_bytes = kReserveBytes;
 };
 
 // "submissions.journal", beside the database.

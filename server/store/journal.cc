@@ -19,11 +19,14 @@ namespace yoke::store {
 namespace {
 
 constexpr std::string_view kFileHeader = "YOKEJRN1";
-constexpr std::string_view kMarker = "YJR1";
+// A frame that begins what was written and synced together, and one that continues it.
+constexpr std::string_view kFirst = "YJF1";
+constexpr std::string_view kMore = "YJM1";
+constexpr std::string_view kMarkerStart = "YJ";
+constexpr size_t kMarkerBytes = 4;
 constexpr size_t kFrameHeaderBytes = 20;     // marker, length, sequence, CRC
 constexpr uint32_t kPayloadMax = 64u << 20;  // a length beyond it is damage
 constexpr size_t kFileMax = size_t{4} << 30;
-constexpr int64_t kRewriteMin = int64_t{4} << 20;  // a smaller file is left as it is
 
 template <typename Number>
 void AppendNumber(std::string& out, Number number) {
@@ -70,31 +73,68 @@ bool Parse(std::string_view bytes, jobs::JobRecord& job) {
   return true;
 }
 
-std::string Frame(const jobs::JobRecord& job, int64_t sequence) {
+std::string Frame(const jobs::JobRecord& job, int64_t sequence, bool first) {
   const std::string payload = Serialise(job);
-  std::string numbers;
-  AppendNumber(numbers, static_cast<uint32_t>(payload.size()));
-  AppendNumber(numbers, static_cast<uint64_t>(sequence));
-  std::string frame(kMarker);
-  frame += numbers;
-  AppendNumber(frame, Crc32c(payload, Crc32c(numbers)));
+  std::string frame(first ? kFirst : kMore);
+  AppendNumber(frame, static_cast<uint32_t>(payload.size()));
+  AppendNumber(frame, static_cast<uint64_t>(sequence));
+  AppendNumber(frame, Crc32c(payload, Crc32c(frame)));
   return frame + payload;
 }
 
 // The size of the whole, undamaged frame that `bytes` begins with; 0 if it begins with none.
 size_t FrameSize(std::string_view bytes) {
-  if (bytes.size() < kFrameHeaderBytes || bytes.substr(0, kMarker.size()) != kMarker) return 0;
-  const uint32_t length = ReadNumber<uint32_t>(bytes.substr(4));
-  if (length > kPayloadMax || bytes.size() - kFrameHeaderBytes < length) return 0;
-  const uint32_t crc = Crc32c(bytes.substr(kFrameHeaderBytes, length), Crc32c(bytes.substr(4, 12)));
+  if (bytes.size() < kFrameHeaderBytes) return 0;
+  const std::string_view marker = bytes.substr(0, kMarkerBytes);
+  const uint32_t length = ReadNumber<uint32_t>(bytes.substr(kMarkerBytes));
+  if ((marker != kFirst && marker != kMore) || length > kPayloadMax ||
+      bytes.size() - kFrameHeaderBytes < length)
+    return 0;
+  const uint32_t crc = Crc32c(bytes.substr(kFrameHeaderBytes, length), Crc32c(bytes.substr(0, 16)));
   return crc == ReadNumber<uint32_t>(bytes.substr(16)) ? kFrameHeaderBytes + length : 0;
+}
+
+struct FoundFrame {
+  size_t at = 0;
+  size_t size = 0;
+  bool first = false;
+};
+
+// All whole frames, wherever they are.
+std::vector<FoundFrame> FindFrames(std::string_view bytes) {
+  std::vector<FoundFrame> frames;
+  for (size_t at = bytes.substr(0, kFileHeader.size()) == kFileHeader ? kFileHeader.size() : 0;
+       at < bytes.size();) {
+    const size_t size = FrameSize(bytes.substr(at));
+    if (size > 0) {
+      frames.push_back({at, size, bytes.substr(at, kMarkerBytes) == kFirst});
+      at += size;
+    } else {
+      at = std::min(bytes.find(kMarkerStart, at + 1), bytes.size());
+    }
+  }
+  return frames;
+}
+
+// Takes out the frames behind a gap that no later group follows: a crash tore the last group, which
+// nobody was told of.
+void DropTornGroup(size_t begin, std::vector<FoundFrame>& frames) {
+  size_t whole = 0;  // frames up to here are not of a torn group
+  size_t expected = begin;
+  bool torn = false;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    torn = (torn || frames[i].at != expected) && !frames[i].first;
+    if (!torn) whole = i + 1;
+    expected = frames[i].at + frames[i].size;
+  }
+  frames.resize(whole);
 }
 
 }  // namespace
 
-absl::StatusOr<Journal::Opened> Journal::Open(const std::string& path) {
+absl::StatusOr<Journal::Opened> Journal::Open(const std::string& path, int64_t rewrite_min) {
   Opened opened;
-  opened.journal.reset(new Journal(path));
+  opened.journal.reset(new Journal(path, rewrite_min));
   Journal& journal = *opened.journal;
   const absl::StatusOr<std::string> bytes = os::ReadFile(path, kFileMax);
   if (!bytes.ok() && !absl::IsNotFound(bytes.status())) return bytes.status();
@@ -103,23 +143,23 @@ absl::StatusOr<Journal::Opened> Journal::Open(const std::string& path) {
     YOKE_RETURN_IF_ERROR(journal.Rewrite({}));
     return opened;
   }
-  std::map<std::string, size_t> place;
   const std::string_view all = *bytes;
-  size_t at = all.substr(0, kFileHeader.size()) == kFileHeader ? kFileHeader.size() : 0;
-  size_t good_end = at;
-  while (at < all.size()) {
-    const size_t size = FrameSize(all.substr(at));
+  size_t good_end = all.substr(0, kFileHeader.size()) == kFileHeader ? kFileHeader.size() : 0;
+  std::vector<FoundFrame> frames = FindFrames(all);
+  DropTornGroup(good_end, frames);
+  std::map<std::string, size_t> place;
+  for (const FoundFrame& frame : frames) {
+    opened.bytes_skipped += static_cast<int64_t>(frame.at - good_end);
+    good_end = frame.at + frame.size;
     jobs::JobRecord job;
-    if (size == 0 || !Parse(all.substr(at + kFrameHeaderBytes, size - kFrameHeaderBytes), job)) {
-      const size_t next = all.find(kMarker, at + 1);
-      at = next == std::string_view::npos ? all.size() : next;
+    if (!Parse(all.substr(frame.at + kFrameHeaderBytes, frame.size - kFrameHeaderBytes), job)) {
+      opened.bytes_skipped += static_cast<int64_t>(frame.size);
       continue;
     }
-    opened.bytes_skipped += static_cast<int64_t>(at - good_end);
-    journal.next_sequence_ = static_cast<int64_t>(ReadNumber<uint64_t>(all.substr(at + 8))) + 1;
-    journal.Count({job.id, jobs::IsTerminal(job.public_job.state()), static_cast<int64_t>(size)});
-    at += size;
-    good_end = at;
+    journal.next_sequence_ =
+        static_cast<int64_t>(ReadNumber<uint64_t>(all.substr(frame.at + 8))) + 1;
+    journal.Count(
+        {job.id, jobs::IsTerminal(job.public_job.state()), static_cast<int64_t>(frame.size)});
     const auto [known, fresh] = place.emplace(job.id, opened.jobs.size());
     if (fresh) {
       opened.jobs.push_back(std::move(job));
@@ -142,7 +182,7 @@ absl::StatusOr<Journal::Opened> Journal::Open(const std::string& path) {
 }
 
 void Journal::Add(const jobs::JobRecord& job) {
-  const std::string frame = Frame(job, next_sequence_++);
+  const std::string frame = Frame(job, next_sequence_++, pending_.empty());
   added_.push_back(
       {job.id, jobs::IsTerminal(job.public_job.state()), static_cast<int64_t>(frame.size())});
   pending_ += frame;
@@ -180,14 +220,14 @@ void Journal::Undo() {
 }
 
 bool Journal::WantsRewrite() const {
-  return broken_ || size_ > std::max(rewrite_above_, kRewriteMin + 2 * open_total_);
+  return broken_ || size_ > std::max(rewrite_above_, rewrite_min_ + 2 * open_total_);
 }
 
 absl::Status Journal::Rewrite(const std::vector<jobs::JobRecord>& jobs) {
   std::string bytes(kFileHeader);
   std::vector<Written> frames;
   for (const jobs::JobRecord& job : jobs) {
-    const std::string frame = Frame(job, next_sequence_++);
+    const std::string frame = Frame(job, next_sequence_++, frames.empty());
     frames.push_back(
         {job.id, jobs::IsTerminal(job.public_job.state()), static_cast<int64_t>(frame.size())});
     bytes += frame;
@@ -198,7 +238,7 @@ absl::Status Journal::Rewrite(const std::vector<jobs::JobRecord>& jobs) {
   if (!replaced.ok()) {
     struct stat info;
     if (fd_.valid() && fstat(fd_.get(), &info) == 0 && info.st_nlink == 0) broken_ = true;
-    rewrite_above_ = size_ + kRewriteMin;
+    rewrite_above_ = size_ + rewrite_min_;
     return replaced;
   }
   fd_ = *std::move(fd);

@@ -8,9 +8,10 @@
 //   opened.journal->Keep();                                // the database has committed as well;
 //   else Undo()
 //
-// File: 8 bytes "YOKEJRN1", then frames {marker "YJR1", length, sequence, CRC-32C, StoredJob};
-// numbers are little-endian, the CRC covers length, sequence and payload. A frame that fails its
-// check is skipped; a torn end is cut.
+// File: 8 bytes "YOKEJRN1", then frames {marker, length, sequence, CRC-32C, StoredJob}; numbers are
+// little-endian, the CRC covers all but itself. The marker "YJF1" begins what was written and
+// synced together, "YJM1" continues it. A frame that fails its check is skipped; a torn last group
+// is cut: nobody was told of it.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +27,8 @@
 
 namespace yoke::store {
 
+inline constexpr int64_t kJournalRewriteBytes = int64_t{4} << 20;
+
 // Of the writer's thread alone.
 class Journal {
  public:
@@ -37,7 +40,9 @@ class Journal {
     int64_t bytes_skipped = 0;          // before the end: damage
   };
   // Makes the file if there is none. What cannot be read is skipped, never an error.
-  static absl::StatusOr<Opened> Open(const std::string& path);
+  // A file of up to `rewrite_min` bytes is left as it is, whatever it holds.
+  static absl::StatusOr<Opened> Open(const std::string& path,
+                                     int64_t rewrite_min = kJournalRewriteBytes);
 
   // Remembers the record for the next Flush.
   void Add(const jobs::JobRecord& job);
@@ -63,10 +68,12 @@ class Journal {
     int64_t bytes = 0;
   };
 
-  explicit Journal(std::string path) : path_(std::move(path)) {}
+  Journal(std::string path, int64_t rewrite_min)
+      : path_(std::move(path)), rewrite_min_(rewrite_min) {}
   void Count(const Written& frame);
 
   const std::string path_;
+  const int64_t rewrite_min_;
   os::UniqueFd fd_;
   int64_t size_ = 0;  // of whole, durable frames
   int64_t kept_ = 0;  // of those that the database has too

@@ -62,6 +62,7 @@ bool Reserve::Release() {
 }
 
 bool Reserve::Fill() {
+  if (bytes_ == 0) return true;
   struct stat info = {};
   const bool there = stat(path_.c_str(), &info) == 0;
   if (there && int64_t{info.st_blocks} * 512 >= bytes_) return true;

@@ -1,4 +1,5 @@
-// Room kept on the disk of the state folder, so that jobs can still end, and be cancelled, when there is no other left.
+// Room kept on the disk of the state folder, so that jobs can still end, and be cancelled, when
+// there is no other left.
 #pragma once
 
 #include <atomic>

@@ -129,10 +129,31 @@ TEST_F(JournalFile, ATornEndIsCutWhereverItWasTornAndWritingGoesOn) {
   }
 }
 
+TEST_F(JournalFile, AGroupThatWasTornInItsMiddleIsCutAsAWhole) {
+  Write(1, 2);
+  const size_t two = static_cast<size_t>(Size());
+  {
+    const Journal::Opened opened = Open();
+    for (int i = 3; i <= 6; ++i) opened.journal->Add(Record(i));
+    ASSERT_TRUE(opened.journal->Flush().ok());
+    opened.journal->Keep();
+  }
+  std::string torn = Bytes();
+  const size_t fourth = torn.find("YJM1", two);
+  std::fill(torn.begin() + static_cast<std::ptrdiff_t>(fourth),
+            torn.begin() + static_cast<std::ptrdiff_t>(fourth) + 100, '\0');
+  ASSERT_TRUE(os::AtomicWriteFile(path_, torn).ok());
+  const Journal::Opened opened = Open();
+  EXPECT_EQ(opened.jobs.size(), 3u);  // the group's first frame is whole
+  EXPECT_EQ(opened.bytes_skipped, 0);
+  EXPECT_EQ(Size(), static_cast<int64_t>(fourth));
+  EXPECT_FALSE(opened.journal->WantsRewrite());
+}
+
 TEST_F(JournalFile, ADamagedRecordLosesItselfOnlyAndTheFileWantsToBeWrittenAnew) {
   Write(1, 3);
   const std::string whole = Bytes();
-  const size_t second = whole.find("YJR1", 12);
+  const size_t second = whole.find("YJF1", 12);
   for (const size_t at : {second + 1, second + 5, second + 9, second + 17, second + 60}) {
     std::string damaged = whole;
     damaged[at] = static_cast<char>(damaged[at] ^ 0x40);
@@ -153,7 +174,7 @@ TEST_F(JournalFile, ADamagedRecordLosesItselfOnlyAndTheFileWantsToBeWrittenAnew)
 
 TEST_F(JournalFile, GarbageAndEmptinessAreAnEmptyJournalThatWantsToBeWrittenAnew) {
   for (const std::string& bytes : {std::string(), std::string("YOKE"), std::string(5000, 'x'),
-                                   std::string("YOKEJRN1YJR1\xff\xff\xff\xff", 16)}) {
+                                   std::string("YOKEJRN1YJF1\xff\xff\xff\xff", 16)}) {
     ASSERT_TRUE(os::AtomicWriteFile(path_, bytes).ok());
     const Journal::Opened opened = Open();
     EXPECT_TRUE(opened.jobs.empty());

@@ -143,7 +143,7 @@ TEST_F(Reconciling, ADamagedJournalIsSaidAndMended) {
   store_.reset();
   const std::string path = JournalPath(database_);
   std::string bytes = os::ReadFile(path).value();
-  bytes[bytes.find("YJR1", 12) + 40] ^= 1;
+  bytes[bytes.find("YJF1", 12) + 40] ^= 1;
   ASSERT_TRUE(os::AtomicWriteFile(path, bytes).ok());
   Open();
   ASSERT_EQ(notes_.size(), 1u);
@@ -164,8 +164,10 @@ TEST_F(Reconciling, ADatabaseOfVersionOneIsMigratedAfterABackupAndKeepsItsJobs) 
     job.set_owner("ann");
     job.set_etag("1");
     SQLite::Statement insert(**first,
-                             "INSERT INTO job (id, sequence, owner, state, priority, display_name, request_id, request_hash, stop_requested, "
-                             "stop_reason, stop_grace_seconds, uid, user_set, message) VALUES ('abcdefghijklmnopqrstuvwxyz', 1, 'ann', ?, 0, "
+                             "INSERT INTO job (id, sequence, owner, state, priority, display_name, "
+                             "request_id, request_hash, stop_requested, "
+                             "stop_reason, stop_grace_seconds, uid, user_set, message) VALUES "
+                             "('abcdefghijklmnopqrstuvwxyz', 1, 'ann', ?, 0, "
                              "'', 'r1', 'h', 0, '', 10, 7, 'data', ?)");
     insert.bind(1, static_cast<int>(Job::QUEUED));
     const std::string message = job.SerializeAsString();
@@ -180,7 +182,8 @@ TEST_F(Reconciling, ADatabaseOfVersionOneIsMigratedAfterABackupAndKeepsItsJobs) 
   Open();
   EXPECT_EQ(store_->Get("abcdefghijklmnopqrstuvwxyz")->public_job.state(), Job::CANCELLED);
   int backups = 0;
-  for (const auto& entry : fs::directory_iterator(folder_.path())) backups += entry.path().string().find("yoke.db.backup-v1-") != std::string::npos;
+  for (const auto& entry : fs::directory_iterator(folder_.path()))
+    backups += entry.path().string().find("yoke.db.backup-v1-") != std::string::npos;
   EXPECT_EQ(backups, 1);
 }
 
