@@ -87,6 +87,7 @@ absl::Status Take(SQLite::Database& database, JobRecord job, Reconciled& done) {
     InsertJob(database, job);
     ++done.created;
   } else {
+    job.sequence = rows[0].sequence;
     AppendEvent(database, job);
     UpdateJob(database, job);
     ++done.advanced;

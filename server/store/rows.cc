@@ -10,33 +10,22 @@
 namespace yoke::store {
 namespace {
 
-// Of the message and whose it is; what SQLite itself does not check.
-int64_t Checksum(const std::string& id, std::string_view message) { return Crc32c(message, Crc32c(id)); }
+// Of all that is not in the message, as one text, and of the message: SQLite itself does not notice a changed value.
+int64_t Checksum(const jobs::JobRecord& job, std::string_view message) {
+  const std::string columns = absl::StrJoin(
+      {job.id, absl::StrCat(job.sequence), job.request_id, job.request_hash, absl::StrCat(job.stop_requested), job.stop_reason,
+       absl::StrCat(job.stop_grace_seconds), absl::StrCat(job.uid), absl::StrJoin(job.user_set, " ")},
+      "\n");
+  return Crc32c(message, Crc32c(columns));
+}
 
 std::string_view Message(SQLite::Statement& row) {
   const SQLite::Column message = row.getColumn(9);
   return {static_cast<const char*>(message.getBlob()), static_cast<size_t>(message.getBytes())};
 }
 
-// Columns that both an insertion and an update write, bound by name.
-void BindJob(SQLite::Statement& statement, const jobs::JobRecord& job) {
-  const std::string message = job.public_job.SerializeAsString();
-  statement.bind(":id", job.id);
-  statement.bind(":owner", job.public_job.owner());
-  statement.bind(":state", static_cast<int>(job.public_job.state()));
-  statement.bind(":priority", job.public_job.priority());
-  statement.bind(":display_name", job.public_job.display_name());
-  statement.bind(":stop_requested", job.stop_requested ? 1 : 0);
-  statement.bind(":stop_reason", job.stop_reason);
-  statement.bind(":stop_grace_seconds", job.stop_grace_seconds);
-  statement.bind(":message", message.data(), static_cast<int>(message.size()));
-  statement.bind(":checksum", Checksum(job.id, message));
-  statement.exec();
-}
-
-}  // namespace
-
-absl::StatusOr<jobs::JobRecord> JobFromRow(SQLite::Statement& row) {
+// All but the message.
+jobs::JobRecord ColumnsOf(SQLite::Statement& row) {
   jobs::JobRecord job;
   job.id = row.getColumn(0).getString();
   job.sequence = row.getColumn(1).getInt64();
@@ -48,21 +37,51 @@ absl::StatusOr<jobs::JobRecord> JobFromRow(SQLite::Statement& row) {
   job.uid = row.getColumn(7).getInt64();
   const std::string keys = row.getColumn(8).getString();
   if (!keys.empty()) job.user_set = absl::StrSplit(keys, ' ');
-  const std::string_view message = Message(row);
-  if (!IsIntact(row) || !job.public_job.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
-    return absl::DataLossError(absl::StrCat("the record of job ", job.id, " is damaged"));
-  }
   return job;
 }
 
-bool IsIntact(SQLite::Statement& row) {
+bool IsIntact(SQLite::Statement& row, const jobs::JobRecord& columns) {
   const SQLite::Column checksum = row.getColumn(10);
-  if (!checksum.isNull()) return checksum.getInt64() == Checksum(row.getColumn(0).getString(), Message(row));
+  if (!checksum.isNull()) return checksum.getInt64() == Checksum(columns, Message(row));
   // Version 1 wrote none.
   v1::Job job;
   const std::string_view message = Message(row);
   return job.ParseFromArray(message.data(), static_cast<int>(message.size()));
 }
+
+// What both an insertion and an update write, bound by name.
+void BindJob(SQLite::Statement& statement, const jobs::JobRecord& job) {
+  const std::string message = job.public_job.SerializeAsString();
+  statement.bind(":id", job.id);
+  statement.bind(":sequence", job.sequence);
+  if (!job.request_id.empty()) statement.bind(":request_id", job.request_id);
+  statement.bind(":request_hash", job.request_hash);
+  statement.bind(":uid", job.uid);
+  statement.bind(":user_set", absl::StrJoin(job.user_set, " "));
+  statement.bind(":owner", job.public_job.owner());
+  statement.bind(":state", static_cast<int>(job.public_job.state()));
+  statement.bind(":priority", job.public_job.priority());
+  statement.bind(":display_name", job.public_job.display_name());
+  statement.bind(":stop_requested", job.stop_requested ? 1 : 0);
+  statement.bind(":stop_reason", job.stop_reason);
+  statement.bind(":stop_grace_seconds", job.stop_grace_seconds);
+  statement.bind(":message", message.data(), static_cast<int>(message.size()));
+  statement.bind(":checksum", Checksum(job, message));
+  statement.exec();
+}
+
+}  // namespace
+
+absl::StatusOr<jobs::JobRecord> JobFromRow(SQLite::Statement& row) {
+  jobs::JobRecord job = ColumnsOf(row);
+  const std::string_view message = Message(row);
+  if (!IsIntact(row, job) || !job.public_job.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
+    return absl::DataLossError(absl::StrCat("the record of job ", job.id, " is damaged"));
+  }
+  return job;
+}
+
+bool IsIntact(SQLite::Statement& row) { return IsIntact(row, ColumnsOf(row)); }
 
 void InsertJob(SQLite::Database& database, const jobs::JobRecord& job) {
   SQLite::Statement statement(database,
@@ -70,19 +89,15 @@ void InsertJob(SQLite::Database& database, const jobs::JobRecord& job) {
                               "stop_reason, stop_grace_seconds, uid, user_set, message, checksum) VALUES (:id, :sequence, :owner, :state, :priority, "
                               ":display_name, :request_id, :request_hash, :stop_requested, :stop_reason, :stop_grace_seconds, :uid, :user_set, "
                               ":message, :checksum)");
-  statement.bind(":sequence", job.sequence);
-  if (!job.request_id.empty()) statement.bind(":request_id", job.request_id);
-  statement.bind(":request_hash", job.request_hash);
-  statement.bind(":uid", job.uid);
-  statement.bind(":user_set", absl::StrJoin(job.user_set, " "));
   BindJob(statement, job);
 }
 
 void UpdateJob(SQLite::Database& database, const jobs::JobRecord& job) {
   SQLite::Statement statement(database,
-                              "UPDATE job SET owner = :owner, state = :state, priority = :priority, display_name = :display_name, stop_requested = "
-                              ":stop_requested, stop_reason = :stop_reason, stop_grace_seconds = :stop_grace_seconds, message = :message, checksum = :checksum WHERE id = "
-                              ":id");
+                              "UPDATE job SET sequence = :sequence, owner = :owner, state = :state, priority = :priority, display_name = "
+                              ":display_name, request_id = :request_id, request_hash = :request_hash, stop_requested = :stop_requested, stop_reason = "
+                              ":stop_reason, stop_grace_seconds = :stop_grace_seconds, uid = :uid, user_set = :user_set, message = :message, checksum = "
+                              ":checksum WHERE id = :id");
   BindJob(statement, job);
 }
 

@@ -216,7 +216,7 @@ TEST_F(CrashImages, NoAcknowledgedJobIsLostInAnyOfThem) {
   };
   // The log holds what it is about: compactions of the journal, and a checkpoint of the database.
   EXPECT_GT(count(crash_log::Op::kRename), 1);
-  EXPECT_GT(count(crash_log::Op::kSync), 300);
+  EXPECT_GT(count(crash_log::Op::kSync), 100);
   EXPECT_TRUE(std::any_of(log.ops.begin(), log.ops.end(), [&](const crash_log::Op& op) {
     return op.kind == crash_log::Op::kSync && op.inode == log.names.at("yoke.db");
   }));
