@@ -40,15 +40,17 @@ absl::StatusOr<std::unique_ptr<jobs::JobStore>> OpenStore(const std::string& sta
   warnings.insert(warnings.end(), taken_up.begin(), taken_up.end());
   for (const std::string& warning : warnings) spdlog::warn("{}", warning);
   for (const std::string& copy : store::DamagedCopies(database)) {
-    if (warnings.empty()) warnings.push_back(absl::StrCat("a damaged database was put aside as ", copy, "; delete it when you do not need it any longer"));
+    if (!warnings.empty()) break;
+    warnings.push_back(absl::StrCat("a damaged database was put aside as ", copy, "; delete it when you do not need it any longer"));
   }
   return store;
 }
 
 class ComposedCore : public Core {
  public:
-  ComposedCore(StateFolder folder, std::vector<std::string> warnings, std::unique_ptr<jobs::JobStore> store, std::unique_ptr<devices::DeviceInventory> inventory,
-               const launcher::LauncherOptions& launching, const ControlOptions& controlling, absl::Duration backup_every)
+  ComposedCore(StateFolder folder, std::vector<std::string> warnings, std::unique_ptr<jobs::JobStore> store,
+               std::unique_ptr<devices::DeviceInventory> inventory, const launcher::LauncherOptions& launching,
+               const ControlOptions& controlling, absl::Duration backup_every)
       : backup_every_(backup_every),
         database_(launching.state_dir + "/yoke.db"),
         folder_(std::move(folder)),
@@ -120,8 +122,8 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   devices.nvml_library = config.nvml;
   devices.cpu_slots = config.cpu_slots;
   const ControlOptions controlling{state, launching.worker_path, absl::Seconds(config.prepare_timeout_seconds)};
-  return std::make_unique<ComposedCore>(std::move(folder), std::move(warnings), std::move(store), devices::MakeInventory(devices), launching, controlling,
-                                        absl::Seconds(config.backup_seconds));
+  return std::make_unique<ComposedCore>(std::move(folder), std::move(warnings), std::move(store), devices::MakeInventory(devices), launching,
+                                        controlling, absl::Seconds(config.backup_seconds));
 }
 
 }  // namespace yoke::daemon

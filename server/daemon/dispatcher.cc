@@ -90,6 +90,7 @@ void Dispatcher::Wake() {
 }
 
 void Dispatcher::Loop() {
+  std::string told;  // the error told last: one that lasts, such as a full disk, is told once
   for (std::optional<absl::Duration> again;;) {
     {
       MutexLock lock(mutex_);
@@ -106,7 +107,9 @@ void Dispatcher::Loop() {
     }
     const absl::Status dispatched = Dispatch();
     again = dispatched.ok() ? retry_wait_.Left(os::BootMilliseconds()) : kRetryAfterError;
-    if (!dispatched.ok()) spdlog::error("scheduling: {}", dispatched.ToString());
+    const std::string problem = dispatched.ok() ? "" : dispatched.ToString();
+    if (!problem.empty() && problem != told) spdlog::error("scheduling: {}", problem);
+    told = problem;
   }
 }
 

@@ -10,6 +10,7 @@
 #include "common/base/status_macros.h"
 #include "common/ipc/attempt_files.h"
 #include "common/os/file.h"
+#include "common/os/ofd_lock.h"
 #include "google/protobuf/util/json_util.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/jobs/ids.h"
@@ -74,6 +75,10 @@ std::vector<v1::Attempt> LaterAttempts(const std::string& jobs_root, const JobRe
   return later;
 }
 
+bool IsAlive(const std::string& jobs_root, const std::string& id, int number) {
+  return os::OfdLock::IsHeld(launcher::AttemptDir(jobs_root, id, number) + "/lock").value_or(true);
+}
+
 absl::Status TakeUp(const JobRecord& found, const std::vector<v1::Attempt>& later,
                     jobs::JobStore& store) {
   const auto change = [&](JobRecord& record, jobs::JobStore::LeaseChange& leases,
@@ -96,6 +101,8 @@ absl::Status TakeUp(const JobRecord& found, const std::vector<v1::Attempt>& late
       }
     }
     job.set_state(record.stop_requested ? v1::Job::STOPPING : v1::Job::STARTING);
+    job.clear_reason();
+    job.clear_next_attempt_time();
     job.set_message("Taken up from its attempt's own records.");
     if (!job.has_start_time()) *job.mutable_start_time() = job.attempts(0).start_time();
     if (with_leases)
@@ -143,14 +150,23 @@ absl::StatusOr<JobRecord> JobOfFolder(const std::string& jobs_root, const std::s
   return record;
 }
 
-std::vector<std::string> FoldersByAge(const std::string& jobs_root) {
+bool IsJobFolder(const std::string& name) {
+  return name.size() == jobs::kJobIdLength && jobs::ParseJobName(name).ok();
+}
+
+// Ids of jobs that only their folders tell of, oldest first.
+absl::StatusOr<std::vector<std::string>> UnknownFolders(const std::string& jobs_root,
+                                                        jobs::JobStore& store) {
   std::vector<std::pair<fs::file_time_type, std::string>> found;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(jobs_root, error)) {
     const std::string id = entry.path().filename().string();
-    if (id.size() != jobs::kJobIdLength || !jobs::ParseJobName(id).ok()) continue;
-    const auto time = fs::last_write_time(entry.path() / "attempts" / "1" / "spec.json", error);
-    if (!error) found.emplace_back(time, id);
+    if (!IsJobFolder(id)) continue;
+    const absl::Status known = store.Get(id).status();
+    if (!known.ok() && !absl::IsNotFound(known)) return known;
+    const auto time =
+        known.ok() ? fs::file_time_type() : fs::last_write_time(SpecPath(jobs_root, id, 1), error);
+    if (!known.ok() && !error) found.emplace_back(time, id);
   }
   std::sort(found.begin(), found.end());
   std::vector<std::string> ids;
@@ -160,34 +176,47 @@ std::vector<std::string> FoldersByAge(const std::string& jobs_root) {
 
 }  // namespace
 
-bool HasAttempts(const std::string& jobs_root) { return !FoldersByAge(jobs_root).empty(); }
+bool HasAttempts(const std::string& jobs_root) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(jobs_root, error)) {
+    const std::string id = entry.path().filename().string();
+    if (IsJobFolder(id) && os::FileExists(SpecPath(jobs_root, id, 1))) return true;
+  }
+  return false;
+}
 
 absl::StatusOr<std::vector<std::string>> TakeUpAttempts(const std::string& jobs_root,
                                                         jobs::JobStore& store) {
-  int jobs = 0, attempts = 0;
-  for (const std::string& id : FoldersByAge(jobs_root)) {
-    if (const auto known = store.Get(id); !absl::IsNotFound(known.status())) {
-      if (!known.ok()) return known.status();
-      continue;
-    }
+  int jobs = 0;
+  YOKE_ASSIGN_OR_RETURN(const std::vector<std::string> unknown, UnknownFolders(jobs_root, store));
+  for (const std::string& id : unknown) {
     absl::StatusOr<JobRecord> job = JobOfFolder(jobs_root, id);
     if (!job.ok()) continue;
     YOKE_RETURN_IF_ERROR(store.Create(*std::move(job)).status());
     ++jobs;
   }
   YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> open, store.ListOpen());
+  struct Found {
+    const JobRecord* job;
+    std::vector<v1::Attempt> later;
+    bool alive;
+  };
+  std::vector<Found> found;
   for (const JobRecord& job : open) {
-    const std::vector<v1::Attempt> later = LaterAttempts(jobs_root, job);
+    std::vector<v1::Attempt> later = LaterAttempts(jobs_root, job);
     if (later.empty()) continue;
-    YOKE_RETURN_IF_ERROR(TakeUp(job, later, store));
-    ++attempts;
+    const bool alive = IsAlive(jobs_root, job.id, later.back().number());
+    found.push_back({&job, std::move(later), alive});
   }
+  // Those whose supervisor lives come first: of two that name one device, it is theirs.
+  std::stable_partition(found.begin(), found.end(), [](const Found& each) { return each.alive; });
+  for (const Found& each : found) YOKE_RETURN_IF_ERROR(TakeUp(*each.job, each.later, store));
   std::vector<std::string> done;
   if (jobs > 0)
     done.push_back(absl::StrCat(
         jobs, " job(s) that only their folders told of were given back to the queue's records"));
-  if (attempts > 0)
-    done.push_back(absl::StrCat(attempts,
+  if (!found.empty())
+    done.push_back(absl::StrCat(found.size(),
                                 " job(s) had attempts that the database did not know; they were "
                                 "taken up from their folders"));
   return done;

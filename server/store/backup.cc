@@ -73,6 +73,11 @@ absl::StatusOr<std::string> BackUpAutomatically(const std::string& database_path
       BackupFolder(database_path), "/yoke-",
       absl::FormatTime("%Y%m%dT%H%M%SZ", absl::FromUnixSeconds(epoch_seconds), absl::UTCTimeZone()),
       ".db");
+  // What a daemon that was killed left of one.
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(BackupFolder(database_path), error)) {
+    if (absl::StrContains(entry.path().filename().string(), ".partial.")) YOKE_RETURN_IF_ERROR(os::RemoveFile(entry.path().string()));
+  }
   YOKE_RETURN_IF_ERROR(BackUp(database_path, path));
   const std::vector<std::string> backups = AutomaticBackups(database_path);
   for (size_t i = static_cast<size_t>(keep); i < backups.size(); ++i)

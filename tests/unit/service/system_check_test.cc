@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/temp_folder.h"
@@ -32,6 +33,19 @@ TEST(SystemCheck, AWorkerThatAnswersIsFitAndItsWordsAreShown) {
   EXPECT_EQ(items["worker"].fields().at("openmp"), "4");
   EXPECT_EQ(items["libtorch"].message(), "2.11.0");
   EXPECT_EQ(items["cuda"].verdict(), Item::OK);
+}
+
+TEST(SystemCheck, WhatWasMendedAtTheStartIsAWarningEach) {
+  const TempFolder folder;
+  v1::CheckSystemResponse response;
+  CheckMachine({"1.0", folder.path(), absl::Now(), 10, {"the database was damaged", "2 jobs"}}, response);
+  std::vector<std::string> warnings;
+  for (const Item& item : response.items()) {
+    if (item.name() != "state") continue;
+    EXPECT_EQ(item.verdict(), Item::WARNING);
+    warnings.push_back(item.message());
+  }
+  EXPECT_EQ(warnings, (std::vector<std::string>{"the database was damaged", "2 jobs"}));
 }
 
 TEST(SystemCheck, GpusThatLibTorchCannotUseAreAFailureWithItsReason) {
