@@ -20,12 +20,14 @@ int64_t ChangeNumber(const v1::Job& job) {
   return absl::SimpleAtoi(job.etag(), &number) ? number : 0;
 }
 
-// What the database has of this job, by its id or its request.
-absl::StatusOr<std::vector<JobRecord>> Rows(SQLite::Database& database, const JobRecord& job) {
-  SQLite::Statement query(
-      database,
-      absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE id = ?1 UNION ALL SELECT ", kJobColumns,
-                   " FROM job WHERE owner = ?2 AND request_id = ?3 AND id <> ?1"));
+std::string RowsQuery() {
+  return absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE id = ?1 UNION ALL SELECT ", kJobColumns,
+                      " FROM job WHERE owner = ?2 AND request_id = ?3 AND id <> ?1");
+}
+
+// What the database has of this job, by its id or its request. `query`: RowsQuery, prepared.
+absl::StatusOr<std::vector<JobRecord>> Rows(SQLite::Statement& query, const JobRecord& job) {
+  query.reset();
   query.bind(1, job.id);
   query.bind(2, job.public_job.owner());
   query.bind(3, job.request_id);
@@ -76,8 +78,8 @@ void NumberChangesAbove(SQLite::Database& database, int64_t number) {
   set.exec();
 }
 
-absl::Status Take(SQLite::Database& database, JobRecord job, Reconciled& done) {
-  YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> rows, Rows(database, job));
+absl::Status Take(SQLite::Database& database, SQLite::Statement& query, JobRecord job, Reconciled& done) {
+  YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> rows, Rows(query, job));
   if (!rows.empty() &&
       (rows[0].id != job.id || ChangeNumber(rows[0].public_job) >= ChangeNumber(job.public_job)))
     return absl::OkStatus();
@@ -119,7 +121,10 @@ absl::StatusOr<Reconciled> Reconcile(SQLite::Database& database,
     for (const JobRecord& job : journalled)
       highest = std::max(highest, ChangeNumber(job.public_job));
     NumberChangesAbove(database, highest);
-    for (const JobRecord& job : journalled) YOKE_RETURN_IF_ERROR(Take(database, job, done));
+    {
+      SQLite::Statement query(database, RowsQuery());
+      for (const JobRecord& job : journalled) YOKE_RETURN_IF_ERROR(Take(database, query, job, done));
+    }
     transaction.commit();
   } catch (const SQLite::Exception& error) {
     return ToStatus(error, "cannot bring the database up to the journal");

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,6 +109,29 @@ TEST_F(JournalFile, WhatTheDatabaseDidNotCommitIsTakenBack) {
   const Journal::Opened again = Open();
   ASSERT_EQ(again.jobs.size(), 2u);
   EXPECT_EQ(again.jobs[1].id, "job4");
+}
+
+TEST_F(JournalFile, AWriteThatFailsHalfwayLeavesNothingOfItself) {
+  Write(1, 1);
+  const Journal::Opened opened = Open();
+  const int64_t before = Size();
+  rlimit limit = {};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  const rlimit tight = {static_cast<rlim_t>(before + 100), limit.rlim_max};
+  signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &tight), 0);
+  opened.journal->Add(Record(2));
+  const absl::Status refused = opened.journal->Flush();
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  EXPECT_FALSE(refused.ok());
+  EXPECT_EQ(Size(), before);
+  opened.journal->Undo();
+  opened.journal->Add(Record(3));
+  ASSERT_TRUE(opened.journal->Flush().ok());
+  opened.journal->Keep();
+  const Journal::Opened again = Open();
+  ASSERT_EQ(again.jobs.size(), 2u);
+  EXPECT_EQ(again.jobs[1].id, "job3");
 }
 
 TEST_F(JournalFile, ATornEndIsCutWhereverItWasTornAndWritingGoesOn) {
