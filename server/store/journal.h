@@ -2,11 +2,10 @@
 // were accepted, where they were when somebody last changed them, and how they ended.
 //
 //   YOKE_ASSIGN_OR_RETURN(Journal::Opened opened, Journal::Open(path));
-//   for (const jobs::JobRecord& job : opened.jobs) ...     // the newest record of each job
-//   opened.journal->Add(job);                              // for each job of a commit group
-//   opened.journal->Flush();                               // one write, one fdatasync
-//   opened.journal->Keep();                                // the database has committed as well;
-//   else Undo()
+//   for (const jobs::JobRecord& job : opened.jobs) ...  // the newest record of each job
+//   opened.journal->Add(job);  // for each job of a commit group
+//   opened.journal->Flush();  // one write, one fdatasync; then the database commits
+//   opened.journal->Keep();  // or Undo(), if the database has not committed the group
 //
 // File: 8 bytes "YOKEJRN1", then frames {marker, length, sequence, CRC-32C, StoredJob}; numbers are
 // little-endian, the CRC covers all but itself. The marker "YJF1" begins what was written and
@@ -82,8 +81,8 @@ class Journal {
   int64_t rewrite_above_ = 0;  // no earlier try after one that failed
   std::string pending_;
   std::vector<Written> added_;  // since the last Keep
-  std::map<std::string, int64_t>
-      open_bytes_;  // of the newest record of each job that has not ended
+  // Of the newest record of each job that has not ended.
+  std::map<std::string, int64_t> open_bytes_;
   int64_t open_total_ = 0;
 };
 
