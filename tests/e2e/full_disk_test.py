@@ -64,6 +64,14 @@ class FullDisk(unittest.TestCase):
                 box.yoke("job", "cancel", free)
                 box.wait(free, "CANCELLED")
 
+            # A daemon that dies now starts again, and knows what it knew.
+            self.fill()
+            box.kill()
+            box.start()
+            self.assertEqual({job["name"] for job in box.json("jobs")["jobs"]}, listed)
+            self.assertEqual(box.job(runs)["state"], "CANCELLED")
+            self.assertNotEqual(self.submit(box, check=False).returncode, 0)
+
             (self.disk / "filler").unlink()
             deadline = time.monotonic() + 10
             while (answer := self.submit(box, "1", check=False)).returncode != 0:
