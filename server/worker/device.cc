@@ -1,7 +1,5 @@
 #include "server/worker/device.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <cstdio>
 
@@ -11,12 +9,11 @@
 #include "absl/strings/str_join.h"
 #include "c10/util/Exception.h"
 #include "server/engine/cuda/cuda_module.h"
+#include "server/engine/train/tensor_heap.h"
 #include "server/worker/failure.h"
 
 namespace yoke::worker {
 namespace {
-
-constexpr int kKeptBytes = 1 << 30;
 
 // LibTorch's warnings as one line each.
 class WarningLines : public c10::WarningHandler {
@@ -59,8 +56,7 @@ absl::StatusOr<at::Device> OpenDevice(const ipc::RankSpec& rank, int local_rank)
 void SetUpProcess(int threads) {
   at::set_num_threads(std::max(threads, 1));
   at::set_num_interop_threads(1);
-  mallopt(M_MMAP_THRESHOLD, kKeptBytes);
-  mallopt(M_TRIM_THRESHOLD, kKeptBytes);
+  engine::KeepTensorMemory();
   static WarningLines warnings;
   c10::WarningUtils::set_warning_handler(&warnings);
 }

@@ -6,8 +6,6 @@
 // Prints images/s and each stage's median milliseconds; with --ops N also the N operators that took
 // the most time of their own. --clock cpu with --threads 1 measures processor time, which a busy
 // machine hardly changes.
-#include <malloc.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -24,6 +22,7 @@
 #include "server/engine/train/grad_scaler.h"
 #include "server/engine/train/optimizer.h"
 #include "server/engine/train/precision.h"
+#include "server/engine/train/tensor_heap.h"
 #include "torch/utils.h"
 
 namespace yoke::engine {
@@ -38,7 +37,6 @@ double Milliseconds() {
 }
 
 constexpr int kBoxesPerImage = 8;
-constexpr int kKeptBytes = 1 << 30;  // as the worker keeps its heap
 
 double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -122,8 +120,7 @@ int Run(const std::map<std::string, std::string>& flags) {
   const auto number = [&](const char* flag) { return std::atoi(flags.at(flag).c_str()); };
   at::set_num_threads(number("threads"));
   g_cpu_clock = flags.at("clock") == "cpu";
-  mallopt(M_MMAP_THRESHOLD, kKeptBytes);
-  mallopt(M_TRIM_THRESHOLD, kKeptBytes);
+  KeepTensorMemory();
   torch::manual_seed(1);
   const int64_t batch = number("batch"), size = number("imgsz");
   const int classes = number("classes");

@@ -14,6 +14,11 @@ SIDE = 160
 FIRST_OUTPUT = 16 * 80 * 80 * 4
 
 
+def scarce_bytes(tensor):
+    """Allocations for a tensor of so many bytes: a cache line more, to align it."""
+    return f"{tensor + 64}-{tensor + 65}"
+
+
 class Memory(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -31,7 +36,7 @@ class Memory(unittest.TestCase):
 
     def test_want_of_memory_in_one_rank_halves_what_all_compute_at_once(self):
         scarce = {"LD_PRELOAD": str(harness.BIN / "scarce_memory.so"), "YOKE_SCARCE_RANK": "1",
-                  "YOKE_SCARCE_BYTES": f"{8 * FIRST_OUTPUT}-{8 * FIRST_OUTPUT + 1}"}
+                  "YOKE_SCARCE_BYTES": scarce_bytes(8 * FIRST_OUTPUT)}
         with harness.Box(env=scarce) as box:
             job = self.train(box)
             result = box.wait(job)["result"]["train"]
@@ -42,7 +47,7 @@ class Memory(unittest.TestCase):
 
     def test_not_even_one_image_fits_says_so(self):
         scarce = {"LD_PRELOAD": str(harness.BIN / "scarce_memory.so"), "YOKE_SCARCE_RANK": "1",
-                  "YOKE_SCARCE_BYTES": f"{FIRST_OUTPUT}-{FIRST_OUTPUT + 1}"}
+                  "YOKE_SCARCE_BYTES": scarce_bytes(FIRST_OUTPUT)}
         with harness.Box(env=scarce) as box:
             job = self.train(box, batch=2)
             ended = box.wait(job, "FAILED")
