@@ -16,6 +16,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/log/log.h"
+#include "common/os/failpoint.h"
 #include "grpc/grpc.h"
 #include "grpcpp/grpcpp.h"
 #include "server/daemon/config.h"
@@ -106,7 +107,9 @@ absl::Status Serve(const Config& config) {
   builder.AddListeningPort(absl::StrCat("unix:", config.socket), grpc::InsecureServerCredentials());
   int port = 0;
   if (!config.listen.empty()) builder.AddListeningPort(config.listen, grpc::InsecureServerCredentials(), &port);
+  YOKE_FAILPOINT("daemon.serve.before");
   const std::unique_ptr<grpc::Server> server = StartPrivately(builder);
+  YOKE_FAILPOINT("daemon.serve.after");
   if (server == nullptr || (!config.listen.empty() && port == 0)) {
     return absl::UnavailableError(absl::StrCat("cannot serve on ", config.socket, config.listen.empty() ? "" : " and ", config.listen,
                                                ": the address is taken or not allowed"));
@@ -120,8 +123,10 @@ absl::Status Serve(const Config& config) {
   sigwait(&stop_signals, &signal_number);
   spdlog::info("{}: stopping; running jobs go on", strsignal(signal_number));
   NotifyServiceManager("STOPPING=1");
+  YOKE_FAILPOINT("daemon.stop.before");
   services->Shutdown();
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  YOKE_FAILPOINT("daemon.stop.after");
   core->End();  // before the services, which it calls, are gone
   return absl::OkStatus();
 }

@@ -1,7 +1,11 @@
 #include "server/store/writer.h"
 
+#include <errno.h>
+#include <sqlite3.h>
+
 #include <utility>
 
+#include "common/os/failpoint.h"
 #include "server/store/schema.h"
 
 namespace yoke::store {
@@ -37,7 +41,9 @@ void Writer::Loop() {
       group.swap(waiting_);
     }
     Commit(group);
+    YOKE_FAILPOINT("store.announce.before");
     committed_();
+    YOKE_FAILPOINT("store.answer.before");
     MutexLock lock(mutex_);
     for (Request* request : group) request->done = true;
     answered_.NotifyAll();
@@ -46,6 +52,7 @@ void Writer::Loop() {
 
 void Writer::Commit(const std::vector<Request*>& group) {
   try {
+    YOKE_FAILPOINT("store.begin.before");
     SQLite::Transaction transaction(*database_, SQLite::TransactionBehavior::IMMEDIATE);
     for (Request* request : group) {
       try {
@@ -57,7 +64,11 @@ void Writer::Commit(const std::vector<Request*>& group) {
       if (!request->status.ok()) database_->exec("ROLLBACK TO work");
       database_->exec("RELEASE work");
     }
+    if (const int error = YOKE_FAILPOINT_ERROR("store.commit.before")) {
+      throw SQLite::Exception("failpoint", error == ENOSPC ? SQLITE_FULL : SQLITE_IOERR);
+    }
     transaction.commit();
+    YOKE_FAILPOINT("store.commit.after");
   } catch (const SQLite::Exception& error) {
     // A full disk or an I/O error: the whole group is undone, and each caller hears it.
     const absl::Status failure = ToStatus(error, "cannot commit to the database");
