@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -147,6 +148,18 @@ absl::Status AtomicWriteFile(const std::string& path, std::string_view bytes, mo
     return status;
   }
   return SyncFolder(FolderOf(path));
+}
+
+void RemoveUnfinished(const std::string& folder) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    const size_t mark = name.rfind(".tmp");
+    if (mark == std::string::npos) continue;
+    if (name.find_first_not_of("0123456789.", mark + 4) == std::string::npos)
+      unlink(entry->path().c_str());
+  }
 }
 
 absl::Status MakeDirs(const std::string& path, mode_t mode) {

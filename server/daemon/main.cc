@@ -2,6 +2,7 @@
 // objects -> serve -> stop in reverse.
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -80,7 +81,17 @@ sigset_t BlockStopSignals() {
   return signals;
 }
 
+// Each follower, job and reader of the database holds descriptors, and gRPC never listens again once it had none for a
+// new connection: as many as this user may have.
+void AllowDescriptors() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 absl::Status Serve(const Config& config) {
+  AllowDescriptors();
   YOKE_RETURN_IF_ERROR(log::SetUp(config.log_level));
   const sigset_t stop_signals = BlockStopSignals();
   // Never given back: whoever gives back the last one may wait 10 s for a thread of gRPC's.

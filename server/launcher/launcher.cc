@@ -339,6 +339,10 @@ class ThreadLauncher : public Launcher {
     YOKE_FAILPOINT("launcher.sweep.before");
     const std::vector<pid_t> left = KillMarked(attempt.run_id);
     if (!left.empty() && os::BootMilliseconds() < attempt.sweep_deadline_ms) return LookAgainIn(attempt, kSweepAgainMs);
+    if (left.empty()) {
+      os::RemoveUnfinished(attempt.folder.dir());
+      os::RemoveUnfinished(RunDir(JobsRoot(options_.state_dir), attempt.job_id) + "/weights");
+    }
     attempt.events.Read();
     const Emptiness empty = LookForHolders(inventory_, attempt.device_uuids, left);
     YOKE_FAILPOINT("launcher.finish.before");
