@@ -38,7 +38,8 @@ constexpr int kMessageBytesMax = 16 << 20;
 std::shared_ptr<grpc::Channel> MakeChannel(const ServerAddress& server) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  // Also the time one attempt may take: on a busy machine a daemon may need a while to greet.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // Every client its own connection: one that is broken is not shared through gRPC's global pool.
@@ -290,7 +291,7 @@ class GrpcClient final : public Client {
       if (now - gone_since >= patience) {
         return status.error_code() == grpc::UNAVAILABLE && !status.error_details().empty() ? FromGrpc(status) : Unreachable();
       }
-      Pause(absl::Milliseconds(200));
+      AwaitConnection(absl::Milliseconds(200));
     }
   }
 
@@ -306,8 +307,20 @@ class GrpcClient final : public Client {
                     .notice = options_.notice,
                     .interrupted = [this] { return interrupted_.load(); },
                     .make_context = [this] { return MakeContext(); },
-                    .pause = [this](absl::Duration duration) { Pause(duration); }};
+                    .pause = [this](absl::Duration duration) { AwaitConnection(duration); }};
     return Resume<Request, Response>(std::move(request), host, open, classify, on_frame);
+  }
+
+  // Pauses, but no longer than until a lost connection is back. It has to be waited for on the channel: between calls
+  // nothing else drives an attempt to connect, but for a look every 5 s.
+  void AwaitConnection(absl::Duration duration) {
+    if (channel_->GetState(true) == GRPC_CHANNEL_READY) return Pause(duration);
+    const absl::Time deadline = absl::Now() + duration;
+    while (!interrupted_ && absl::Now() < deadline) {
+      const grpc_connectivity_state state = channel_->GetState(true);
+      if (state == GRPC_CHANNEL_READY) return;
+      channel_->WaitForStateChange(state, absl::ToChronoTime(std::min(deadline, absl::Now() + absl::Milliseconds(100))));
+    }
   }
 
   void Pause(absl::Duration duration) {

@@ -1,7 +1,5 @@
 #include "server/daemon/control.h"
 
-#include <stdlib.h>
-
 #include <filesystem>
 
 #include "absl/strings/ascii.h"
@@ -13,6 +11,7 @@
 #include "common/ipc/attempt_files.h"
 #include "common/os/file.h"
 #include "google/protobuf/util/time_util.h"
+#include "server/daemon/state_folder.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/spec.h"
 #include "server/jobs/state_machine.h"
@@ -29,11 +28,11 @@ constexpr absl::Duration kProbeLimit = absl::Seconds(60);
 // A folder of this call's own, removed at its end.
 class ScratchFolder {
  public:
-  static absl::StatusOr<std::unique_ptr<ScratchFolder>> Make(const std::string& state_dir) {
-    YOKE_RETURN_IF_ERROR(os::MakeDirs(state_dir + "/scratch"));
-    std::string path = state_dir + "/scratch/XXXXXX";
-    if (mkdtemp(path.data()) == nullptr) return os::ErrnoStatus(errno, absl::StrCat("cannot make a folder in ", state_dir, "/scratch"));
-    return std::make_unique<ScratchFolder>(std::move(path));
+  // Named by the run id: what a killed daemon leaves is found by it.
+  static absl::StatusOr<std::unique_ptr<ScratchFolder>> Make(const std::string& state_dir, const std::string& run_id) {
+    const std::string path = absl::StrCat(ScratchRoot(state_dir), "/", run_id);
+    YOKE_RETURN_IF_ERROR(os::MakeDirs(path));
+    return std::make_unique<ScratchFolder>(path);
   }
   explicit ScratchFolder(std::string path) : path_(std::move(path)) {}
   ~ScratchFolder() {
@@ -104,8 +103,10 @@ class Control : public jobs::JobControl {
   }
 
   absl::StatusOr<jobs::PrepareAnswer> Prepare(const v1::JobSpec& resolved, const std::vector<std::string>& user_set) override {
-    YOKE_ASSIGN_OR_RETURN(const std::unique_ptr<ScratchFolder> folder, ScratchFolder::Make(options_.state_dir));
+    const std::string run_id = jobs::NewRunId();
+    YOKE_ASSIGN_OR_RETURN(const std::unique_ptr<ScratchFolder> folder, ScratchFolder::Make(options_.state_dir, run_id));
     YOKE_ASSIGN_OR_RETURN(ipc::AttemptSpec spec, SpecFor(resolved, user_set, folder->path()));
+    spec.run_id = run_id;
     const launcher::AttemptFolder attempt(spec.attempt_dir);
     YOKE_RETURN_IF_ERROR(attempt.Create(spec));
     YOKE_ASSIGN_OR_RETURN(const launcher::ShortRun run,
@@ -117,9 +118,9 @@ class Control : public jobs::JobControl {
   }
 
   absl::StatusOr<std::string> ProbeWorker() override {
-    YOKE_ASSIGN_OR_RETURN(const std::unique_ptr<ScratchFolder> folder, ScratchFolder::Make(options_.state_dir));
-    YOKE_ASSIGN_OR_RETURN(const launcher::ShortRun run,
-                          launcher::RunShortly({options_.worker_path, "--probe"}, folder->path(), jobs::NewRunId(), kProbeLimit));
+    const std::string run_id = jobs::NewRunId();
+    YOKE_ASSIGN_OR_RETURN(const std::unique_ptr<ScratchFolder> folder, ScratchFolder::Make(options_.state_dir, run_id));
+    YOKE_ASSIGN_OR_RETURN(const launcher::ShortRun run, launcher::RunShortly({options_.worker_path, "--probe"}, folder->path(), run_id, kProbeLimit));
     const nlohmann::json answer = LastObject(run.output);
     if (run.exit_code == 0 && run.signal == 0 && answer.is_object()) return answer.dump();
     return absl::InternalError(absl::StrCat(options_.worker_path, " --probe ended with ",
@@ -158,7 +159,6 @@ class Control : public jobs::JobControl {
     YOKE_ASSIGN_OR_RETURN(const devices::DeviceSelection selection, inventory_.Resolve(resolved.device()));
     ipc::AttemptSpec spec;
     spec.job = "jobs/check";
-    spec.run_id = jobs::NewRunId();
     spec.attempt_dir = folder + "/attempt";
     spec.run_dir = folder + "/run";
     spec.cache_dir = options_.state_dir + "/cache";

@@ -13,6 +13,7 @@
 #include "server/daemon/state_folder.h"
 #include "server/launcher/attempt_folder.h"
 #include "server/launcher/launcher.h"
+#include "server/launcher/short_run.h"
 #include "server/store/job_store_sqlite.h"
 #include "server/store/rebuild.h"
 #include "spdlog/spdlog.h"
@@ -116,6 +117,7 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   YOKE_ASSIGN_OR_RETURN(launching.worker_path, ProgramPath(config.worker_path, "yoke-worker"));
   YOKE_ASSIGN_OR_RETURN(launching.shim_path, ProgramPath(config.shim_path, "yoke-shim"));
   YOKE_ASSIGN_OR_RETURN(StateFolder folder, OpenStateFolder(state));
+  launcher::EndShortRuns(ScratchRoot(state));
   std::vector<std::string> warnings;
   YOKE_ASSIGN_OR_RETURN(std::unique_ptr<jobs::JobStore> store, OpenStore(state, folder.had_jobs, warnings));
   devices::InventoryOptions devices;

@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/os/clock.h"
+#include "common/os/failpoint.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/spec.h"
 #include "spdlog/spdlog.h"
@@ -122,7 +123,9 @@ absl::Status Dispatcher::Dispatch() {
 
 absl::Status Dispatcher::CarryOut(const scheduler::Plan& plan, const std::vector<jobs::JobRecord>& open) {
   for (const scheduler::Start& start : plan.starts) {
+    YOKE_FAILPOINT("dispatch.start.before");
     const absl::Status started = launcher_.Start(start.job_id, start.device_uuids);
+    YOKE_FAILPOINT("dispatch.start.after");
     // Cancelled or overtaken since the snapshot: the change that did it wakes us again.
     if (!started.ok() && !absl::IsFailedPrecondition(started)) return started;
   }
@@ -131,6 +134,7 @@ absl::Status Dispatcher::CarryOut(const scheduler::Plan& plan, const std::vector
   for (const scheduler::Wait& wait : plan.waits) {
     const v1::Job& now = *shown.at(wait.job_id);
     if (now.reason() == wait.reason && now.message() == wait.sentence) continue;
+    YOKE_FAILPOINT("dispatch.wait.before");
     const auto updated = store_.Update(wait.job_id, [&](jobs::JobRecord& job, jobs::JobStore::LeaseChange&) {
       if (job.public_job.state() != v1::Job::QUEUED) return absl::FailedPreconditionError("no longer waits");
       job.public_job.set_reason(wait.reason);

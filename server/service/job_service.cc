@@ -8,6 +8,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/os/failpoint.h"
 #include "google/rpc/error_details.pb.h"
 #include "server/jobs/state_machine.h"
 #include "server/service/durations.h"
@@ -77,7 +78,9 @@ absl::Status JobService::Create(const grpc::ServerContext& context,
 
   YOKE_RETURN_IF_ERROR(queue_.Reserve(caller.user, record.request_id));
   const std::string id = record.id;
+  YOKE_FAILPOINT("submit.before");
   const absl::StatusOr<jobs::JobRecord> created = shared_.store().Create(std::move(record));
+  YOKE_FAILPOINT("submit.after");
   if (!created.ok() || created->id != id) queue_.GiveBack();
   if (!created.ok()) return AsCreateError(created.status());
   job = created->public_job;

@@ -9,6 +9,7 @@
 #include "common/base/file_use.h"
 #include "common/base/status_macros.h"
 #include "common/os/clock.h"
+#include "common/os/failpoint.h"
 #include "server/shim/claim.h"
 #include "server/shim/commands.h"
 #include "server/shim/exit_writer.h"
@@ -55,6 +56,7 @@ History RunPhases(const ipc::AttemptSpec& spec, Signals& signals, Stop& stop) {
   if (prepared && !stop.requested()) {
     history.ranks = RunPhase(RankCommands(spec, env), spec.grace_seconds, signals, stop);
   }
+  YOKE_FAILPOINT("shim.sweep.before");
   history.strays = KillStrays(spec.run_id, kStrayLimitSeconds);
   return history;
 }

@@ -14,6 +14,7 @@
 #include "common/base/status_macros.h"
 #include "common/ipc/attempt_files.h"
 #include "common/os/clock.h"
+#include "common/os/failpoint.h"
 #include "common/os/file.h"
 #include "server/shim/exec_rank.h"
 
@@ -93,7 +94,9 @@ class Gang {
 
   void StartAll() {
     for (size_t i = 0; i < commands_.size(); ++i) {
+      YOKE_FAILPOINT("shim.rank.before");
       absl::StatusOr<pid_t> pid = Start(commands_[i]);
+      YOKE_FAILPOINT("shim.rank.after");
       if (!pid.ok()) {
         result_.start_error = std::string(pid.status().message());
         result_.members[i].exit.exit_code = kExecFailed;
@@ -138,6 +141,7 @@ class Gang {
       int status = 0;
       struct rusage usage = {};
       const pid_t pid = wait4(-1, &status, WNOHANG, &usage);
+      if (pid > 0) YOKE_FAILPOINT("shim.reap.after");
       if (pid < 0 && errno == EINTR) continue;
       if (pid <= 0) break;
       const auto found = std::find(pids_.begin(), pids_.end(), pid);

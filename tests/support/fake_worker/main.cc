@@ -32,6 +32,16 @@ void SleepFor(double seconds) {
   nanosleep(&time, nullptr);
 }
 
+// As zlib's.
+uint32_t Crc32(std::string_view bytes) {
+  uint32_t crc = ~uint32_t{0};
+  for (const unsigned char byte : bytes) {
+    crc ^= byte;
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
+  }
+  return ~crc;
+}
+
 class Worker {
  public:
   Worker(ipc::AttemptSpec spec, Script script, int rank)
@@ -69,8 +79,7 @@ class Worker {
     for (int step = 1; step <= steps && !stop_asked; ++step) {
       SleepFor(1 / script_.lines_per_second);
       const int epoch = std::min(script_.epochs, (step - 1) / per_epoch + 1);
-      std::printf("rank %d epoch %d step %d\n", rank_, epoch, step);
-      std::fflush(stdout);
+      PrintStep(epoch, step);
       if (rank_ == 0) {
         YOKE_RETURN_IF_ERROR(Event("step", {{"epoch", epoch},
                                             {"iteration", (step - 1) % per_epoch + 1},
@@ -87,6 +96,16 @@ class Worker {
       if (step == script_.end_at_step) return absl::OkStatus();
     }
     return absl::OkStatus();
+  }
+
+  void PrintStep(int epoch, int step) const {
+    const std::string line = absl::StrCat("rank ", rank_, " epoch ", epoch, " step ", step);
+    if (script_.checked) {
+      std::printf("%s crc %08x\n", line.c_str(), Crc32(line));
+    } else {
+      std::printf("%s\n", line.c_str());
+    }
+    std::fflush(stdout);
   }
 
   absl::Status EndEpoch(int epoch) {

@@ -17,6 +17,8 @@
 //   events            writes events at all (true)
 //   witness           file outside the attempt that gets "START JOB ATTEMPT RUN_ID RANK PID TICKS" and
 //                     "END JOB ATTEMPT RUN_ID RANK CODE" (none)
+//   checked           each step's line ends with the CRC-32 of what stands before it (false)
+//   data              {"NAME": {…}}: members that replace the above for a training whose data is …/NAME.yaml
 //   ranks             {"1": {…}}: members that replace the above for one rank
 //   prepare           {…}: members of the prepare phase, which otherwise does nothing and succeeds;
 //                     none of the above hold for it, the witness neither
@@ -42,6 +44,7 @@ struct Script {
   int signal = 0;
   bool hang = false;
   bool ignore_term = false;
+  bool checked = false;
   std::string stray;
   std::vector<std::string> lines;
   std::string error_reason;
