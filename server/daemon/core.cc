@@ -26,18 +26,19 @@ absl::StatusOr<std::string> ProgramPath(const std::string& configured, const cha
 class ComposedCore : public Core {
  public:
   ComposedCore(StateFolder folder, std::unique_ptr<jobs::JobStore> store, std::unique_ptr<devices::DeviceInventory> inventory,
-               const launcher::LauncherOptions& launching, const ControlOptions& controlling)
+               const launcher::LauncherOptions& launching, const ControlOptions& controlling, DeskOptions scheduling)
       : folder_(std::move(folder)),
         store_(std::move(store)),
         inventory_(std::move(inventory)),
         launcher_(launcher::MakeLauncher(launching, *store_, *inventory_)),
-        control_(MakeControl(controlling, *store_, *inventory_, *launcher_)) {}
+        desk_(std::move(scheduling), *store_, *inventory_),
+        control_(MakeControl(controlling, *store_, *inventory_, *launcher_, desk_)) {}
 
   ~ComposedCore() override { End(); }
 
   absl::Status Begin(std::function<void()> jobs_changed, std::function<void()> devices_changed) override {
     YOKE_RETURN_IF_ERROR(launcher_->Begin());
-    dispatcher_ = std::make_unique<Dispatcher>(*store_, *inventory_, *launcher_);
+    dispatcher_ = std::make_unique<Dispatcher>(*store_, *inventory_, *launcher_, desk_);
     store_->SetListener([this, jobs_changed = std::move(jobs_changed)] {
       dispatcher_->Wake();
       jobs_changed();
@@ -67,6 +68,7 @@ class ComposedCore : public Core {
   const std::unique_ptr<jobs::JobStore> store_;
   const std::unique_ptr<devices::DeviceInventory> inventory_;
   const std::unique_ptr<launcher::Launcher> launcher_;
+  SchedulingDesk desk_;
   const std::unique_ptr<jobs::JobControl> control_;
   std::unique_ptr<Dispatcher> dispatcher_;
 };
@@ -81,6 +83,12 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   launching.grace_seconds = config.grace_seconds;
   YOKE_ASSIGN_OR_RETURN(launching.worker_path, ProgramPath(config.worker_path, "yoke-worker"));
   YOKE_ASSIGN_OR_RETURN(launching.shim_path, ProgramPath(config.shim_path, "yoke-shim"));
+  DeskOptions scheduling;
+  scheduling.policy.owner_running_max = config.owner_running_max;
+  scheduling.policy.half_life = config.usage_half_life_hours * 3600.0;
+  scheduling.policy.min_run_time = config.preempt_after_seconds;
+  scheduling.preempt_grace_seconds = config.grace_seconds;
+  YOKE_RETURN_IF_ERROR(ParseQueues(config.queues, scheduling));
   YOKE_ASSIGN_OR_RETURN(StateFolder folder, OpenStateFolder(state));
   YOKE_ASSIGN_OR_RETURN(std::unique_ptr<jobs::JobStore> store,
                         store::OpenJobStore({.path = state + "/yoke.db", .must_exist = folder.had_jobs}));
@@ -89,7 +97,8 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   devices.nvml_library = config.nvml;
   devices.cpu_slots = config.cpu_slots;
   const ControlOptions controlling{state, launching.worker_path, absl::Seconds(config.prepare_timeout_seconds)};
-  return std::make_unique<ComposedCore>(std::move(folder), std::move(store), devices::MakeInventory(devices), launching, controlling);
+  return std::make_unique<ComposedCore>(std::move(folder), std::move(store), devices::MakeInventory(devices), launching, controlling,
+                                        std::move(scheduling));
 }
 
 }  // namespace yoke::daemon

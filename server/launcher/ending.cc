@@ -4,6 +4,7 @@
 #include "common/base/status_macros.h"
 #include "google/protobuf/util/json_util.h"
 #include "google/protobuf/util/time_util.h"
+#include "server/jobs/transitions.h"
 
 namespace yoke::launcher {
 namespace {
@@ -110,11 +111,27 @@ Ending CancelledBeforeStart() {
   return ending;
 }
 
+Ending AsAsked(Ending ending, const std::string& stop_reason) {
+  if (EventOf(ending, false) != JobEventKind::kCancelled) return ending;
+  if (stop_reason == jobs::kStopTimeLimit) {
+    ending.outcome = Attempt::TIMED_OUT;
+    ending.reason = JobReason::TIME_LIMIT;
+    ending.message = "Stopped at its time limit.";
+  } else if (stop_reason == jobs::kStopPreempt || stop_reason == jobs::kStopRequeue) {
+    const bool preempted = stop_reason == jobs::kStopPreempt;
+    ending.outcome = Attempt::PREEMPTED;
+    ending.reason = preempted ? JobReason::PREEMPTED : JobReason::REQUEUED_BY_USER;
+    ending.message = preempted ? "Stopped for a job of higher priority; waits again." : "Stopped to wait again.";
+  }
+  return ending;
+}
+
 JobEventKind EventOf(const Ending& ending, bool may_retry) {
   switch (ending.outcome) {
     case Attempt::SUCCEEDED: return JobEventKind::kSucceeded;
     case Attempt::CANCELLED: return JobEventKind::kCancelled;
     case Attempt::TIMED_OUT: return JobEventKind::kTimedOut;
+    case Attempt::PREEMPTED: return JobEventKind::kRequeue;
     case Attempt::LOST:
       if (ending.reason == JobReason::CANCELLED_BY_USER) return JobEventKind::kCancelled;
       return may_retry ? JobEventKind::kRequeue : JobEventKind::kFailed;
@@ -137,6 +154,14 @@ absl::Status Apply(const Ending& ending, bool may_retry, absl::Time now, v1::Job
   if (!jobs::IsTerminal(job.state())) return absl::OkStatus();
   *job.mutable_end_time() = ToTimestamp(now);
   if (ending.has_error) *job.mutable_error() = ending.error;
+  return absl::OkStatus();
+}
+
+absl::Status EndAttempt(Ending ending, int attempts_max, absl::Time now, jobs::JobRecord& record) {
+  v1::Job& job = record.public_job;
+  if (record.stop_requested) ending = AsAsked(std::move(ending), record.stop_reason);
+  YOKE_RETURN_IF_ERROR(Apply(ending, job.attempts_size() < attempts_max, now, job));
+  if (!jobs::IsTerminal(job.state())) jobs::ForgetStop(record);
   return absl::OkStatus();
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "common/ipc/attempt_files.h"
+#include "server/jobs/job_store.h"
 #include "server/jobs/state_machine.h"
 #include "server/launcher/event_follower.h"
 #include "yoke/v1/job.pb.h"
@@ -27,13 +28,20 @@ Ending EndingOf(const ipc::ExitRecord& record, const Report& failed_rank);
 Ending LostEnding(bool stop_requested);
 Ending SpawnFailedEnding(const std::string& why);
 Ending CancelledBeforeStart();
+// An end that came of a stop, as what was asked for (JobRecord::stop_reason): at the time limit it is TIMED_OUT, and
+// after a preemption or a requeue the job waits again. Other ends stay as they are.
+Ending AsAsked(Ending ending, const std::string& stop_reason);
 
-// What happens to the job, by the outcome; kRequeue for a lost attempt that may be tried again.
+// What happens to the job, by the outcome; kRequeue for a preempted attempt, and a lost one that may be tried again.
 jobs::JobEventKind EventOf(const Ending& ending, bool may_retry);
 
 // Writes end, error and result into the job and its last attempt, and moves its state.
 // FailedPrecondition if the state does not allow it.
 absl::Status Apply(const Ending& ending, bool may_retry, absl::Time now, v1::Job& job);
+
+// The same with what the record says besides: as what a stop was asked, and free of that stop if the job waits again.
+// `attempts_max`: tries of a job whose attempt is lost.
+absl::Status EndAttempt(Ending ending, int attempts_max, absl::Time now, jobs::JobRecord& record);
 
 // Rank 0's result as the API has it, with what only others know: the checksums of the other ranks' weights,
 // memory, run folder.

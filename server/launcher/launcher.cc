@@ -355,7 +355,7 @@ class ThreadLauncher : public Launcher {
     } else {
       ending = LostEnding(job.stop_requested);
     }
-    YOKE_RETURN_IF_ERROR(Apply(ending, shown.attempts_size() < options_.attempts_max, absl::Now(), shown));
+    YOKE_RETURN_IF_ERROR(EndAttempt(ending, options_.attempts_max, absl::Now(), job));
     std::vector<Report> others;
     for (int rank = 1; rank < shown.attempts(shown.attempts_size() - 1).world_size(); ++rank) others.push_back(ReportOf(attempt, rank));
     const v1::JobResult result = ResultOf(attempt.events.report(), others, ending.peak_rss_bytes, shown.run_dir());

@@ -119,7 +119,7 @@ TEST_F(System, EveryRpcAndStreamAsksWhoCalls) {
       }
     }
   }
-  EXPECT_EQ(asked, 13);
+  EXPECT_EQ(asked, 19);
 }
 
 TEST_F(System, IsHealthyWhileItServes) {
