@@ -239,9 +239,48 @@ void World::CheckPlan(const scheduler::Snapshot& snapshot, const scheduler::Plan
   for (const scheduler::Wait& wait : plan.waits) answered.insert(wait.job_id);
   for (const scheduler::End& end : plan.ends) answered.insert(end.job_id);
   if (asked != answered) throw Violation{"a plan that does not answer for every job once"};
+  CheckPassing(snapshot, plan);
   for (const scheduler::Wait& wait : plan.waits) {
     if (wait.sentence.empty() || (!wait.earliest_start && wait.earliest_why.empty()))
       throw Violation{absl::StrCat("nothing is said of ", wait.job_id)};
+  }
+}
+
+// Who starts does not delay those of higher priority that wait for the same devices, and what is
+// said about their earliest start holds.
+void World::CheckPassing(const scheduler::Snapshot& snapshot, const scheduler::Plan& plan) const {
+  std::map<std::string, const scheduler::WaitingJob*> jobs;
+  for (const scheduler::WaitingJob& job : snapshot.jobs) jobs[job.id] = &job;
+  std::set<std::string> broken;
+  for (const scheduler::DeviceView& device : snapshot.devices) {
+    if (!device.unusable.empty()) broken.insert(device.uuid);
+  }
+  for (const scheduler::Wait& wait : plan.waits) {
+    const scheduler::WaitingJob& waiting = *jobs.at(wait.job_id);
+    const bool reserves = wait.reason == v1::JobReason::WAITING_FOR_DEVICES ||
+                          wait.reason == v1::JobReason::WAITING_FOR_PRIORITY;
+    const bool stuck = std::any_of(waiting.bound.begin(), waiting.bound.end(),
+                                   [&](const std::string& uuid) { return broken.contains(uuid); });
+    if (!reserves || stuck) continue;
+    for (const scheduler::Start& start : plan.starts) {
+      const scheduler::WaitingJob& starting = *jobs.at(start.job_id);
+      const bool shares =
+          std::any_of(waiting.bound.begin(), waiting.bound.end(), [&](const std::string& uuid) {
+            return std::find(start.device_uuids.begin(), start.device_uuids.end(), uuid) !=
+                   start.device_uuids.end();
+          });
+      if (!shares) continue;
+      const bool in_time = starting.time_limit > 0 && wait.earliest_start &&
+                           snapshot.now + starting.time_limit <= *wait.earliest_start;
+      // Behind one that waits as well nobody may know when it starts, and yet there may be time
+      // until that one does.
+      const bool must_not_pass =
+          waiting.priority > starting.priority && (wait.place == 1 || starting.time_limit <= 0);
+      if (!in_time && (must_not_pass || wait.earliest_start)) {
+        throw Violation{absl::StrCat(start.job_id, " starts on a device of ", wait.job_id,
+                                     ", which is delayed by that")};
+      }
+    }
   }
 }
 

@@ -72,6 +72,7 @@ class World {
 
   // Invariants.
   void CheckPlan(const scheduler::Snapshot& snapshot, const scheduler::Plan& plan);
+  void CheckPassing(const scheduler::Snapshot& snapshot, const scheduler::Plan& plan) const;
   void CheckStore() const;
   void CheckStart(const jobs::JobRecord& job, const scheduler::Start& start) const;
   void CheckRunTime(const Process& process) const;
