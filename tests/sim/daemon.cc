@@ -151,6 +151,7 @@ void World::FinishAttempt(const Process& process) {
     throw Violation{absl::StrCat(record.id, " is ", Job::State_Name(record.public_job.state()),
                                  " after a stop for '", record.stop_reason, "'")};
   }
+  if (process.lost) not_before_[record.id] = now_ + Between(0, 20);
   for (const std::string& uuid : process.devices) store_.leases.erase(uuid);
   changed_ = true;
   Say(absl::StrCat(record.id, " is ", Job::State_Name(record.public_job.state())));
@@ -161,6 +162,10 @@ scheduler::Snapshot World::Take() {
   scheduler::Snapshot snapshot = daemon::TakeSnapshot(open, store_.Leases(), inventory_);
   ledger_->Complete(
       open, Now(), [this](const std::string& id) { return store_.StateOf(id); }, snapshot);
+  for (scheduler::WaitingJob& job : snapshot.jobs) {
+    if (const auto found = not_before_.find(job.id); found != not_before_.end())
+      job.not_before = found->second;
+  }
   return snapshot;
 }
 
@@ -296,6 +301,12 @@ void World::CheckStart(const jobs::JobRecord& record, const scheduler::Start& st
   for (const v1::Device& device : inventory_.Devices()) {
     if (device.state() == v1::Device::LOST && distinct.contains(device.uuid()))
       throw Violation{absl::StrCat(record.id, " gets a lost device")};
+  }
+  if (cancelled_.contains(record.id))
+    throw Violation{absl::StrCat(record.id, " starts though it was cancelled")};
+  if (const auto found = not_before_.find(record.id);
+      found != not_before_.end() && now_ < found->second) {
+    throw Violation{absl::StrCat(record.id, " starts before it may")};
   }
   for (const v1::Scheduling::Dependency& dependency : job.scheduling().dependencies()) {
     const Job::State state = store_.StateOf(*jobs::ParseJobName(dependency.job()));

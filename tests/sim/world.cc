@@ -102,7 +102,10 @@ void World::Interfere() {
   if (what < 52) {
     const double grace = Between(0, 8);
     return Edit(AnyJob(), "cancel", [&](jobs::JobRecord& job) {
-      return jobs::IntendStop(job, {jobs::kStopCancel, grace, "", ""}, Now().wall);
+      const absl::Status asked =
+          jobs::IntendStop(job, {jobs::kStopCancel, grace, "", ""}, Now().wall);
+      if (asked.ok()) cancelled_.insert(job.id);
+      return asked;
     });
   }
   if (what < 58) return Edit(AnyJob(), "hold", jobs::Hold);

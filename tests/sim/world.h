@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -87,6 +88,8 @@ class World {
   std::map<std::string, Process> processes_;  // by run id
   std::map<std::string, double> work_left_;   // by job: what its attempts still have to do
   double work_total_ = 0;
+  std::map<std::string, double> not_before_;  // of jobs whose attempt was lost
+  std::set<std::string> cancelled_;           // jobs of which somebody did not want more
   int sequence_ = 0, attempts_ = 0, crashes_ = 0, preemptions_ = 0;
 
   // The daemon's memory: gone when it dies.
