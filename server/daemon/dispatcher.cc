@@ -65,6 +65,7 @@ scheduler::Snapshot TakeSnapshot(const std::vector<jobs::JobRecord>& open, const
   for (const jobs::Lease& lease : leases) held[lease.device_uuid] = &lease;
   for (const v1::Device& device : inventory.Devices()) {
     scheduler::DeviceView view = ToView(device);
+    if (!view.cpu) view.peers = inventory.Peers(view.uuid);
     if (const auto lease = held.find(view.uuid); lease != held.end()) {
       if (lease->second->quarantined) {
         view.unusable = absl::StrCat("is quarantined: ", lease->second->quarantine_reason);

@@ -1,6 +1,7 @@
 """The queue as its users order it: hold, after, time limits, priorities, preemption, why a job waits."""
 
 import json
+import tempfile
 import time
 import unittest
 
@@ -177,6 +178,20 @@ class Queue(unittest.TestCase):
             self.running(box, other)
             box.yoke("job", "cancel", first, other, "--grace", "1s")
             self.running(box, second)
+
+    def test_two_gpus_are_a_linked_pair_and_one_leaves_pairs_alone(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".nvml") as script:
+            script.write("count 4\nlink 1 3\n")
+            script.flush()
+            worker = {"YOKE_WORKER_PATH": str(harness.BIN / "fake_worker"), "YOKE_FAKE_WORKER": '{"run_for": 20}', "YOKE_FAKE_NVML": script.name}
+            with harness.Box("--nvml", harness.BIN.parent / "lib" / "fake" / "libnvidia-ml.so.1", env=worker) as box:
+                pair = self.running(box, self.submit(box, "gpus:2"))
+                uuids = [device["uuid"] for device in box.json("devices")["devices"] if device["kind"] == "GPU"]
+                self.assertEqual(pair["attempts"][0]["deviceUuids"], [uuids[1], uuids[3]])
+                box.yoke("job", "cancel", pair["name"], "--grace", "1s")
+                self.ended(box, pair["name"])
+                one = self.running(box, self.submit(box, "gpus:1"))
+                self.assertEqual(one["attempts"][0]["deviceUuids"], [uuids[0]])
 
 
 if __name__ == "__main__":
