@@ -1,5 +1,7 @@
 #include "server/launcher/ending.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "google/protobuf/util/json_util.h"
@@ -160,7 +162,9 @@ absl::Status Apply(const Ending& ending, bool may_retry, absl::Time now, v1::Job
 absl::Status EndAttempt(Ending ending, int attempts_max, absl::Time now, jobs::JobRecord& record) {
   v1::Job& job = record.public_job;
   if (record.stop_requested) ending = AsAsked(std::move(ending), record.stop_reason);
-  YOKE_RETURN_IF_ERROR(Apply(ending, job.attempts_size() < attempts_max, now, job));
+  const auto tries = std::count_if(job.attempts().begin(), job.attempts().end(),
+                                   [](const Attempt& attempt) { return attempt.outcome() != Attempt::PREEMPTED; });
+  YOKE_RETURN_IF_ERROR(Apply(ending, tries < attempts_max, now, job));
   if (!jobs::IsTerminal(job.state())) jobs::ForgetStop(record);
   return absl::OkStatus();
 }

@@ -40,7 +40,7 @@ jobs::JobEventKind EventOf(const Ending& ending, bool may_retry);
 absl::Status Apply(const Ending& ending, bool may_retry, absl::Time now, v1::Job& job);
 
 // The same with what the record says besides: as what a stop was asked, and free of that stop if the job waits again.
-// `attempts_max`: tries of a job whose attempt is lost.
+// `attempts_max`: tries of a job whose attempt is lost; those that were stopped to wait again do not count.
 absl::Status EndAttempt(Ending ending, int attempts_max, absl::Time now, jobs::JobRecord& record);
 
 // Rank 0's result as the API has it, with what only others know: the checksums of the other ranks' weights,

@@ -82,6 +82,7 @@ class Queue(unittest.TestCase):
             self.running(box, job)
             ended = self.ended(box, job)
             self.assertEqual((ended["state"], ended["reason"]), ("TIMED_OUT", "TIME_LIMIT"))
+            self.assertRegex(box.yoke("job", "show", job).stdout, "time limit: +3s, asked to save 2s before")
             self.assertTrue((box.state / "jobs" / job / "run" / "weights" / "last.pt").exists())  # it was asked, and saved
             self.assertEqual(box.yoke("job", "wait", job, check=False).returncode, 7)
 
