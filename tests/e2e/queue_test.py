@@ -78,17 +78,16 @@ class Queue(unittest.TestCase):
 
     def test_a_time_limit_asks_first_and_ends_the_job_as_timed_out(self):
         with self.box() as box:
-            job = self.submit(box, "cpu:0", "--time-limit", "3s", "--signal-before", "2s")
-            self.running(box, job)
+            job = self.submit(box, "cpu:0", "--time-limit", "6s", "--signal-before", "3s")
             ended = self.ended(box, job)
             self.assertEqual((ended["state"], ended["reason"]), ("TIMED_OUT", "TIME_LIMIT"))
-            self.assertRegex(box.yoke("job", "show", job).stdout, "time limit: +3s, asked to save 2s before")
+            self.assertRegex(box.yoke("job", "show", job).stdout, "time limit: +6s, asked to save 3s before")
             self.assertTrue((box.state / "jobs" / job / "run" / "weights" / "last.pt").exists())  # it was asked, and saved
             self.assertEqual(box.yoke("job", "wait", job, check=False).returncode, 7)
 
     def test_a_time_limit_holds_across_a_restart_of_the_daemon(self):
         with self.box() as box:
-            job = self.submit(box, "cpu:0", "--time-limit", "4s", "--signal-before", "1s")
+            job = self.submit(box, "cpu:0", "--time-limit", "6s", "--signal-before", "2s")
             self.running(box, job)
             box.kill()
             began = time.monotonic()
