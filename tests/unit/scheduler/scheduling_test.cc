@@ -272,6 +272,26 @@ TEST(Preemption, WhatStopsAlreadyIsWaitedForInsteadOfStoppingMore) {
               testing::HasSubstr("GPU 0, held by jobs/first (train), which was asked to stop"));
 }
 
+TEST(Preemption, OfSeveralDevicesOneMayBeStoppingAlready) {
+  RunningJob stopping = Preemptible("first", {"GPU-0"});
+  stopping.stopping = true;
+  const Plan plan = MakePlan(At1000({Bound("urgent", 1, {"GPU-0", "GPU-1"}, 5)}, 2,
+                                    {stopping, Preemptible("second", {"GPU-1"})}));
+  ASSERT_THAT(plan.stops, SizeIs(1));
+  EXPECT_EQ(plan.stops[0].job_id, "second");
+}
+
+TEST(TimeLimit, CutsShortTheGraceOfAnotherStop) {
+  RunningJob job = Running("r", {"GPU-0"}, 1100);
+  job.stopping = true;
+  job.stop_grace = 3600;
+  EXPECT_EQ(MakePlan(At1000({}, 1, {job})).wake_at, 1100);
+  job.time_limit = 1000;
+  const Plan plan = MakePlan(At1000({}, 1, {job}));
+  ASSERT_THAT(plan.stops, SizeIs(1));
+  EXPECT_EQ(plan.stops[0].grace, 0);
+}
+
 TEST(Topology, LinkedPairsGoTogetherAndOneAloneTakesNoneOfThem) {
   std::vector<DeviceView> gpus = Gpus(5);
   gpus[1].peers = {"GPU-3"};
