@@ -15,11 +15,9 @@
 
 namespace yoke::daemon {
 
-inline constexpr char kDefaultQueue[] = "default";
-
 struct DeskOptions {
   scheduler::Policy policy;
-  std::set<std::string> queues = {kDefaultQueue};
+  std::set<std::string> queues = {jobs::kDefaultQueue};
   double preempt_grace_seconds = 10;
 };
 

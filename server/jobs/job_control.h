@@ -18,6 +18,9 @@ struct PrepareAnswer {
   std::vector<std::string> banner, warnings;
 };
 
+// Where jobs go that name no queue.
+inline constexpr char kDefaultQueue[] = "default";
+
 // The waiting jobs as the scheduler sees them now.
 struct QueueView {
   std::vector<v1::QueueEntry> entries;  // by place

@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "google/protobuf/util/time_util.h"
+#include "server/jobs/job_control.h"
 #include "server/jobs/transitions.h"
 #include "server/service/durations.h"
 #include "server/service/errors.h"
@@ -19,7 +20,6 @@ constexpr int kDependenciesMax = 100;
 constexpr absl::Duration kTimeLimitMin = absl::Seconds(1);
 constexpr absl::Duration kTimeLimitMax = absl::Hours(24 * 366);
 constexpr absl::Duration kSignalBeforeMax = absl::Seconds(60);
-constexpr char kDefaultQueue[] = "default";
 
 google::protobuf::Duration ToProtoDuration(absl::Duration duration) {
   return google::protobuf::util::TimeUtil::MillisecondsToDuration(
@@ -54,7 +54,7 @@ void ApplyTimes(v1::Scheduling& asked, std::vector<jobs::Violation>& violations)
 
 void ApplyQueue(const std::set<std::string>& queues, v1::Scheduling& asked,
                 std::vector<jobs::Violation>& violations) {
-  if (asked.queue().empty()) asked.set_queue(kDefaultQueue);
+  if (asked.queue().empty()) asked.set_queue(jobs::kDefaultQueue);
   if (queues.contains(asked.queue())) return;
   violations.push_back(
       {"scheduling.queue", absl::StrCat("there is no queue '", asked.queue(), "'; the queues are ",
