@@ -112,6 +112,55 @@ class GrpcClient final : public Client {
     });
   }
 
+  absl::StatusOr<v1::Job> HoldJob(const std::string& id) override {
+    v1::HoldJobRequest request;
+    request.set_name(JobName(id));
+    return Call<v1::Job>(kCallTimeout, absl::ZeroDuration(), [&](grpc::ClientContext* context, v1::Job* job) {
+      return jobs_->HoldJob(context, request, job);
+    });
+  }
+
+  absl::StatusOr<v1::Job> ReleaseJob(const std::string& id) override {
+    v1::ReleaseJobRequest request;
+    request.set_name(JobName(id));
+    return Call<v1::Job>(kCallTimeout, absl::ZeroDuration(), [&](grpc::ClientContext* context, v1::Job* job) {
+      return jobs_->ReleaseJob(context, request, job);
+    });
+  }
+
+  absl::StatusOr<v1::Job> RequeueJob(const std::string& id, absl::Duration grace) override {
+    v1::RequeueJobRequest request;
+    request.set_name(JobName(id));
+    if (grace >= absl::ZeroDuration()) *request.mutable_grace() = ToProto(grace);
+    return Call<v1::Job>(kCallTimeout, absl::ZeroDuration(), [&](grpc::ClientContext* context, v1::Job* job) {
+      return jobs_->RequeueJob(context, request, job);
+    });
+  }
+
+  absl::StatusOr<v1::Job> UpdateJob(const v1::UpdateJobRequest& request) override {
+    return Call<v1::Job>(kCallTimeout, absl::ZeroDuration(), [&](grpc::ClientContext* context, v1::Job* job) {
+      return jobs_->UpdateJob(context, request, job);
+    });
+  }
+
+  absl::StatusOr<v1::ExplainJobResponse> ExplainJob(const std::string& id) override {
+    v1::ExplainJobRequest request;
+    request.set_name(JobName(id));
+    return Call<v1::ExplainJobResponse>(kCallTimeout, absl::ZeroDuration(),
+                                        [&](grpc::ClientContext* context, v1::ExplainJobResponse* response) {
+                                          return jobs_->ExplainJob(context, request, response);
+                                        });
+  }
+
+  absl::StatusOr<v1::ListQueueResponse> ListQueue(int limit) override {
+    v1::ListQueueRequest request;
+    request.set_page_size(limit);
+    return Call<v1::ListQueueResponse>(kCallTimeout, absl::ZeroDuration(),
+                                       [&](grpc::ClientContext* context, v1::ListQueueResponse* response) {
+                                         return jobs_->ListQueue(context, request, response);
+                                       });
+  }
+
   absl::StatusOr<v1::Job> WaitJob(const std::string& id, absl::Duration timeout) override {
     const absl::Time deadline = absl::Now() + timeout;
     while (true) {

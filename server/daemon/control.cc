@@ -10,11 +10,11 @@
 #include "common/base/status_macros.h"
 #include "common/ipc/attempt_files.h"
 #include "common/os/file.h"
-#include "google/protobuf/util/time_util.h"
 #include "server/daemon/state_folder.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/spec.h"
 #include "server/jobs/state_machine.h"
+#include "server/jobs/transitions.h"
 #include "server/launcher/attempt_folder.h"
 #include "server/launcher/short_run.h"
 #include "server/launcher/start.h"
@@ -90,17 +90,30 @@ absl::Status Refusal(const launcher::ShortRun& run, const nlohmann::json& answer
 
 class Control : public jobs::JobControl {
  public:
-  Control(const ControlOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory, launcher::Launcher& launcher)
-      : options_(options), store_(store), inventory_(inventory), launcher_(launcher) {}
+  Control(const ControlOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory, launcher::Launcher& launcher,
+          SchedulingDesk& desk)
+      : options_(options), store_(store), inventory_(inventory), launcher_(launcher), desk_(desk) {}
 
   absl::StatusOr<jobs::JobRecord> Cancel(const std::string& id, absl::Duration grace, const std::string& comment) override {
     const double seconds = absl::ToDoubleSeconds(std::clamp(grace, absl::ZeroDuration(), kGraceMax));
     YOKE_ASSIGN_OR_RETURN(jobs::JobRecord job, store_.Update(id, [&](jobs::JobRecord& record, jobs::JobStore::LeaseChange&) {
-                            return IntendStop(record, seconds, comment);
+                            return jobs::IntendStop(record, {jobs::kStopCancel, seconds, comment, ""}, absl::Now());
                           }));
     if (jobs::HasLiveAttempt(job.public_job.state())) launcher_.CarryOutStop(job.id);
     return job;
   }
+
+  absl::StatusOr<jobs::JobRecord> Requeue(const std::string& id, absl::Duration grace) override {
+    const double seconds = absl::ToDoubleSeconds(std::clamp(grace, absl::ZeroDuration(), kGraceMax));
+    YOKE_ASSIGN_OR_RETURN(jobs::JobRecord job, store_.Update(id, [&](jobs::JobRecord& record, jobs::JobStore::LeaseChange&) {
+                            return jobs::StopAttempt(record, {jobs::kStopRequeue, seconds, "", ""});
+                          }));
+    launcher_.CarryOutStop(job.id);
+    return job;
+  }
+
+  absl::StatusOr<jobs::QueueView> Queue() override { return desk_.View(); }
+  const std::set<std::string>& QueueNames() const override { return desk_.queue_names(); }
 
   absl::StatusOr<jobs::PrepareAnswer> Prepare(const v1::JobSpec& resolved, const std::vector<std::string>& user_set) override {
     const std::string run_id = jobs::NewRunId();
@@ -133,28 +146,6 @@ class Control : public jobs::JobControl {
   }
 
  private:
-  static absl::Status IntendStop(jobs::JobRecord& record, double grace_seconds, const std::string& comment) {
-    v1::Job& job = record.public_job;
-    if (job.state() == v1::Job::STOPPING) {
-      record.stop_grace_seconds = std::min(record.stop_grace_seconds, grace_seconds);
-      return absl::OkStatus();
-    }
-    const auto next = jobs::Next(job.state(), jobs::JobEventKind::kStop);
-    if (!next.ok()) return absl::FailedPreconditionError(absl::StrCat("The job has ended already: ", v1::Job::State_Name(job.state()), "."));
-    job.set_state(*next);
-    job.clear_next_attempt_time();
-    record.stop_requested = true;
-    record.stop_reason = "cancel";
-    record.stop_grace_seconds = grace_seconds;
-    job.set_reason(v1::JobReason::CANCELLED_BY_USER);
-    job.set_message(jobs::IsTerminal(*next) ? "Cancelled before it started." : "Asked to stop; saves and ends.");
-    if (!comment.empty()) job.set_message(absl::StrCat(job.message(), " Comment: ", comment));
-    if (jobs::IsTerminal(*next)) {
-      *job.mutable_end_time() = google::protobuf::util::TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(absl::Now()));
-    }
-    return absl::OkStatus();
-  }
-
   absl::StatusOr<ipc::AttemptSpec> SpecFor(const v1::JobSpec& resolved, const std::vector<std::string>& user_set, const std::string& folder) const {
     YOKE_ASSIGN_OR_RETURN(const devices::DeviceSelection selection, inventory_.Resolve(resolved.device()));
     ipc::AttemptSpec spec;
@@ -185,13 +176,14 @@ class Control : public jobs::JobControl {
   jobs::JobStore& store_;
   const devices::DeviceInventory& inventory_;
   launcher::Launcher& launcher_;
+  SchedulingDesk& desk_;
 };
 
 }  // namespace
 
 std::unique_ptr<jobs::JobControl> MakeControl(const ControlOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory,
-                                              launcher::Launcher& launcher) {
-  return std::make_unique<Control>(options, store, inventory, launcher);
+                                              launcher::Launcher& launcher, SchedulingDesk& desk) {
+  return std::make_unique<Control>(options, store, inventory, launcher, desk);
 }
 
 }  // namespace yoke::daemon

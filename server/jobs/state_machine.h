@@ -14,7 +14,7 @@ enum class JobEventKind {
   kFailed,
   kCancelled,  // the attempt ended because of a stop
   kTimedOut,
-  kRequeue,    // the attempt is lost; another will be made
+  kRequeue,    // the attempt is lost, or was stopped for that: another will be made
   kHold,
   kRelease,
 };

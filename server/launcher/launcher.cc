@@ -381,7 +381,7 @@ class ThreadLauncher : public Launcher {
     } else {
       ending = LostEnding(job.stop_requested, Rebooted(attempt));
     }
-    YOKE_RETURN_IF_ERROR(Apply(ending, options_.tries, absl::Now(), shown));
+    YOKE_RETURN_IF_ERROR(EndAttempt(ending, options_.tries, absl::Now(), job));
     std::vector<Report> others;
     for (int rank = 1; rank < shown.attempts(shown.attempts_size() - 1).world_size(); ++rank) others.push_back(ReportOf(attempt, rank));
     const v1::JobResult result = ResultOf(attempt.events.report(), others, ending.peak_rss_bytes, shown.run_dir());

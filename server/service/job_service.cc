@@ -14,6 +14,7 @@
 #include "server/service/durations.h"
 #include "server/service/errors.h"
 #include "server/service/job_filter.h"
+#include "server/service/scheduling.h"
 #include "server/service/submission.h"
 #include "server/service/watch_token.h"
 
@@ -73,6 +74,9 @@ absl::Status JobService::Create(const grpc::ServerContext& context,
       jobs::JobRecord record,
       MakeJobRecord(request, parent.has_value() ? &*parent : nullptr, shared_.inventory()));
   record.public_job.set_owner(caller.user);
+  YOKE_RETURN_IF_ERROR(ApplyScheduling(
+      request, shared_.control().QueueNames(),
+      [&](const std::string& name) { return shared_.FindJob(kCreateJob, caller, name); }, record));
   if (request.validate_only())
     return Check(std::move(record), parent.has_value() ? parent->public_job.run_dir() : "", job);
 
