@@ -125,6 +125,7 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   scheduling.preempt_grace_seconds = config.grace_seconds;
   YOKE_RETURN_IF_ERROR(ParseQueues(config.queues, scheduling));
   YOKE_ASSIGN_OR_RETURN(StateFolder folder, OpenStateFolder(state));
+  os::RemoveUnfinished(state);
   launcher::EndShortRuns(ScratchRoot(state));
   std::vector<std::string> warnings;
   YOKE_ASSIGN_OR_RETURN(std::unique_ptr<jobs::JobStore> store, OpenStore(state, folder.had_jobs, warnings));

@@ -48,8 +48,11 @@ class Submission(unittest.TestCase):
             box.drain()
             self.assertEqual(invariants.judge(box)["rank starts"], 1)
 
-    def test_killed_before_the_commit_and_asked_again(self):
-        self.repeat_after_death("store.commit.before", stored=0)
+    def test_killed_before_anything_is_stored_and_asked_again(self):
+        self.repeat_after_death("journal.write.before", stored=0)
+
+    def test_killed_when_only_the_journal_has_it_and_asked_again(self):
+        self.repeat_after_death("store.commit.before", stored=1)
 
     def test_killed_between_commit_and_answer_and_asked_again(self):
         self.repeat_after_death("store.commit.after", stored=1)
