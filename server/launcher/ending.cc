@@ -29,6 +29,11 @@ Ending Failed(const ipc::ExitRecord& record, const Report& report) {
   JobReason::Code said;
   if (JobReason::Code_Parse(report.error_reason, &said) && said != JobReason::CODE_UNSPECIFIED) ending.reason = said;
   ending.message = report.error_message.empty() ? record.message : report.error_message;
+  // What its supervisor saw counts more than what a rank says while it is being ended.
+  if (JobReason::Code_Parse(record.reason, &said)) {
+    ending.reason = said;
+    ending.message = record.message;
+  }
   ending.has_error = true;
   ending.error.set_rank(record.has_first_failure ? record.first_failure.rank : -1);
   ending.error.set_exit_code(record.first_failure.exit_code);
@@ -110,6 +115,11 @@ Ending CancelledBeforeStart() {
   return ending;
 }
 
+bool MayBeTriedAgain(const Ending& ending) {
+  if (ending.outcome == Attempt::LOST) return ending.reason != JobReason::CANCELLED_BY_USER;
+  return ending.outcome == Attempt::FAILED && (ending.reason == JobReason::HANG || ending.reason == JobReason::DEVICE_LOST);
+}
+
 JobEventKind EventOf(const Ending& ending, bool may_retry) {
   switch (ending.outcome) {
     case Attempt::SUCCEEDED: return JobEventKind::kSucceeded;
@@ -118,7 +128,7 @@ JobEventKind EventOf(const Ending& ending, bool may_retry) {
     case Attempt::LOST:
       if (ending.reason == JobReason::CANCELLED_BY_USER) return JobEventKind::kCancelled;
       return may_retry ? JobEventKind::kRequeue : JobEventKind::kFailed;
-    default: return JobEventKind::kFailed;
+    default: return may_retry && MayBeTriedAgain(ending) ? JobEventKind::kRequeue : JobEventKind::kFailed;
   }
 }
 

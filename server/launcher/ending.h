@@ -28,7 +28,10 @@ Ending LostEnding(bool stop_requested);
 Ending SpawnFailedEnding(const std::string& why);
 Ending CancelledBeforeStart();
 
-// What happens to the job, by the outcome; kRequeue for a lost attempt that may be tried again.
+// Whether another attempt may end otherwise: this one was lost, hung, or lost its device.
+bool MayBeTriedAgain(const Ending& ending);
+
+// What happens to the job, by the outcome; kRequeue if it is tried again.
 jobs::JobEventKind EventOf(const Ending& ending, bool may_retry);
 
 // Writes end, error and result into the job and its last attempt, and moves its state.

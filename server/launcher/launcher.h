@@ -22,6 +22,7 @@ struct LauncherOptions {
   std::string shim_path;    // absolute
   int attempts_max = 1;     // tries of a job whose attempt is lost
   double grace_seconds = 10;
+  double hang_seconds = 120;
 };
 
 // Thread-safe. The store and the inventory must outlive it.
