@@ -85,6 +85,8 @@ const std::vector<ConfigKey>& ConfigKeys() {
       Number("preempt_after_seconds", "an attempt runs so long before one of higher priority may stop it", &Config::preempt_after_seconds, 0, 1'000'000),
       Number("grace_seconds", "time ranks get to save and end", &Config::grace_seconds, 0, 3600),
       Number("prepare_timeout_seconds", "time a check of data and weights may take", &Config::prepare_timeout_seconds, 1, 86400),
+      Number("hang_seconds", "training step without progress that counts as a hang; first steps, saving and validation get 5 times that; 0: never",
+             &Config::hang_seconds, 0, 86400),
   };
   return keys;
 }

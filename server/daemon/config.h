@@ -31,6 +31,7 @@ struct Config {
   int preempt_after_seconds = 600;
   int grace_seconds = 10;          // between asking ranks to stop and killing them
   int prepare_timeout_seconds = 120;
+  int hang_seconds = 120;          // without progress of a training step; other phases get more; 0: never
 };
 
 // One setting: `worker_path` in YAML, YOKE_WORKER_PATH, --worker-path.

@@ -116,6 +116,7 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   launching.state_dir = state;
   launching.tries = {config.attempts_max, config.attempts_max_failed};
   launching.grace_seconds = config.grace_seconds;
+  launching.hang_seconds = config.hang_seconds;
   YOKE_ASSIGN_OR_RETURN(launching.worker_path, ProgramPath(config.worker_path, "yoke-worker"));
   YOKE_ASSIGN_OR_RETURN(launching.shim_path, ProgramPath(config.shim_path, "yoke-shim"));
   DeskOptions scheduling;

@@ -32,6 +32,11 @@ Ending Failed(const ipc::ExitRecord& record, const Report& report) {
   JobReason::Code said;
   if (JobReason::Code_Parse(report.error_reason, &said) && said != JobReason::CODE_UNSPECIFIED) ending.reason = said;
   ending.message = report.error_message.empty() ? record.message : report.error_message;
+  // What its supervisor saw counts more than what a rank says while it is being ended.
+  if (JobReason::Code_Parse(record.reason, &said)) {
+    ending.reason = said;
+    ending.message = record.message;
+  }
   ending.has_error = true;
   ending.error.set_rank(record.has_first_failure ? record.first_failure.rank : -1);
   ending.error.set_exit_code(record.first_failure.exit_code);
@@ -120,6 +125,7 @@ int TriesOf(const Ending& ending, const Tries& tries) {
     case JobReason::BAD_INPUT:
     case JobReason::CUDA_UNAVAILABLE:
     case JobReason::SPAWN_FAILED: return 1;
+    case JobReason::HANG:
     case JobReason::DEVICE_LOST: return tries.lost_max;
     default: return tries.failed_max;
   }

@@ -17,6 +17,7 @@
 #include "common/os/failpoint.h"
 #include "common/os/file.h"
 #include "server/shim/exec_rank.h"
+#include "server/shim/hang_watch.h"
 
 namespace yoke::shim {
 namespace {
@@ -63,11 +64,13 @@ int CauseRank(const os::ExitStatus& exit) {
 
 class Gang {
  public:
-  Gang(const std::vector<Command>& commands, double grace_seconds, Signals& signals, Stop& stop)
+  Gang(const ipc::AttemptSpec& spec, const std::vector<Command>& commands, Signals& signals,
+       Stop& stop)
       : commands_(commands),
-        grace_ms_(static_cast<int64_t>(grace_seconds * 1000)),
+        grace_ms_(static_cast<int64_t>(spec.grace_seconds * 1000)),
         signals_(signals),
         stop_(stop),
+        hang_watch_(spec, /*prepare=*/commands[0].rank < 0),
         pids_(commands.size(), 0) {
     for (const Command& command : commands) {
       Ended member;
@@ -81,8 +84,10 @@ class Gang {
     while (Running()) {
       const int64_t deadline = EnforceStop();
       const int64_t left = std::max<int64_t>(deadline - os::BootMilliseconds(), 0);
-      stop_.Look(signals_.Wait(static_cast<int>(std::min(left, kTickMs))));
+      const int64_t tick = std::min(kTickMs, hang_watch_.tick_ms());
+      stop_.Look(signals_.Wait(static_cast<int>(std::min(left, tick))));
       Reap();
+      WatchForHang();
     }
     return std::move(result_);
   }
@@ -116,6 +121,7 @@ class Gang {
   int64_t EnforceStop() {
     if (!stop_.requested() && !result_.first_failure) return kNever;
     if (!terminated_) SignalAll(SIGTERM);
+    if (!terminated_ && !result_.hang.empty()) SignalAll(SIGCONT);
     terminated_ = true;
     const int64_t deadline =
         std::min(failure_deadline_ms_, stop_.requested() ? stop_.deadline_ms() : kNever);
@@ -132,6 +138,14 @@ class Gang {
       kill(-pids_[i], signal);
       if (signal == SIGKILL) result_.members[i].killed = true;
     }
+  }
+
+  void WatchForHang() {
+    if (terminated_ || stop_.requested() || result_.first_failure) return;
+    const std::optional<Hang> hang = hang_watch_.Look(pids_);
+    if (!hang) return;
+    result_.hang = hang->message;
+    Fail(static_cast<size_t>(std::max(hang->rank, 0)));
   }
 
   // Also reaps strays: the shim is their reaper.
@@ -169,6 +183,7 @@ class Gang {
   const int64_t grace_ms_;
   Signals& signals_;
   Stop& stop_;
+  HangWatch hang_watch_;
   std::vector<pid_t> pids_;  // 0: has ended, or never started
   PhaseResult result_;
   bool terminated_ = false;
@@ -177,9 +192,9 @@ class Gang {
 
 }  // namespace
 
-PhaseResult RunPhase(const std::vector<Command>& commands, double grace_seconds, Signals& signals,
-                     Stop& stop) {
-  return Gang(commands, grace_seconds, signals, stop).Run();
+PhaseResult RunPhase(const ipc::AttemptSpec& spec, const std::vector<Command>& commands,
+                     Signals& signals, Stop& stop) {
+  return Gang(spec, commands, signals, stop).Run();
 }
 
 }  // namespace yoke::shim

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/ipc/events.h"
+#include "common/ipc/progress.h"
 #include "common/os/file.h"
 #include "common/os/process.h"
 #include "tests/support/fake_worker/script.h"
@@ -56,6 +57,9 @@ class Worker {
           events_, ipc::EventWriter::Open(
                        absl::StrCat(spec_.attempt_dir, "/", ipc::RankEventsName(rank_)), rank_));
     }
+    if (auto slots = ipc::ProgressFile::Open(absl::StrCat(spec_.attempt_dir, "/", ipc::kProgressName), rank_); slots.ok()) {
+      slots_.emplace(*std::move(slots));
+    }
     for (const std::string& line : script_.lines) std::printf("%s\n", line.c_str());
     std::fflush(stdout);
     if (!script_.stray.empty()) YOKE_RETURN_IF_ERROR(LeaveStray());
@@ -74,9 +78,11 @@ class Worker {
       YOKE_RETURN_IF_ERROR(Event("phase", {{"phase", "train"}}));
       YOKE_RETURN_IF_ERROR(Event("banner", {{"lines", spec_.device_words}}));
     }
+    if (slots_) slots_->Phase(script_.phase);
     const int steps = static_cast<int>(script_.run_for * script_.lines_per_second);
     const int per_epoch = std::max(1, steps / std::max(1, script_.epochs));
     for (int step = 1; step <= steps && !stop_asked; ++step) {
+      BeginStep(step);
       SleepFor(1 / script_.lines_per_second);
       const int epoch = std::min(script_.epochs, (step - 1) / per_epoch + 1);
       PrintStep(epoch, step);
@@ -106,6 +112,22 @@ class Worker {
       std::printf("%s\n", line.c_str());
     }
     std::fflush(stdout);
+  }
+
+  void BeginStep(int step) {
+    if (!slots_) return;
+    slots_->Step();
+    while (step == script_.stuck_at_step && !stop_asked) SleepFor(0.05);
+    while (step == script_.spin_at_step && !stop_asked) {
+    }
+    while (script_.collective && Behind(step) && !stop_asked) SleepFor(0.002);
+  }
+
+  bool Behind(int step) const {
+    for (size_t rank = 0; rank < spec_.ranks.size(); ++rank) {
+      if (slots_->Read(static_cast<int>(rank)).step < step) return true;
+    }
+    return false;
   }
 
   absl::Status EndEpoch(int epoch) {
@@ -188,6 +210,7 @@ class Worker {
   const Script script_;
   const int rank_;
   std::unique_ptr<ipc::EventWriter> events_;
+  std::optional<ipc::ProgressFile> slots_;
 };
 
 absl::StatusOr<int> RunFromSpec(const std::string& path, bool prepare) {

@@ -56,6 +56,10 @@ Script FromJson(const json& object, const ipc::AttemptSpec& spec, int rank) {
   script.exit_code = object.value("exit_code", script.exit_code);
   script.signal = object.value("signal", script.signal);
   script.hang = object.value("hang", script.hang);
+  script.collective = object.value("collective", script.collective);
+  script.stuck_at_step = object.value("stuck_at_step", script.stuck_at_step);
+  script.spin_at_step = object.value("spin_at_step", script.spin_at_step);
+  script.phase = object.value("phase", script.phase);
   script.ignore_term = object.value("ignore_term", script.ignore_term);
   script.checked = object.value("checked", script.checked);
   script.stray = object.value("stray", script.stray);
