@@ -1,17 +1,26 @@
 #include "server/daemon/dispatcher.h"
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/spec.h"
+#include "server/jobs/state_machine.h"
 #include "spdlog/spdlog.h"
 
 namespace yoke::daemon {
 namespace {
 
 constexpr std::chrono::seconds kRetryAfterError(1);
+// The jobs at the head of the queue whose sentence is kept up to date. Each is a durable write, and
+// a change at the head changes the sentences of all behind it.
+constexpr size_t kExplained = 64;
+// The rest after a plan, as a multiple of what it took.
+constexpr int kRestShare = 4;
+constexpr std::chrono::seconds kRestMax(2);
 
 scheduler::DeviceView ToView(const v1::Device& device) {
   scheduler::DeviceView view;
@@ -90,9 +99,9 @@ void Dispatcher::Loop() {
   for (bool failed = false;;) {
     {
       MutexLock lock(mutex_);
-      const auto retry = std::chrono::steady_clock::now() + kRetryAfterError;
+      const auto retry = failed ? std::chrono::steady_clock::now() + kRetryAfterError : rest_until_;
       while (!pending_ && !stopping_) {
-        if (!failed) {
+        if (!failed && !put_off_) {
           woken_.Wait(mutex_);
         } else if (!woken_.WaitUntil(mutex_, retry)) {
           break;
@@ -107,10 +116,34 @@ void Dispatcher::Loop() {
   }
 }
 
+bool Dispatcher::MayStart(const std::vector<jobs::Lease>& leases) const {
+  const auto same = [](const jobs::Lease& a, const jobs::Lease& b) {
+    return a.device_uuid == b.device_uuid && a.job_id == b.job_id && a.quarantined == b.quarantined;
+  };
+  if (!std::equal(leases.begin(), leases.end(), planned_leases_.begin(), planned_leases_.end(),
+                  same))
+    return true;
+  std::set<std::string> held;
+  for (const jobs::Lease& lease : leases) held.insert(lease.device_uuid);
+  const std::vector<v1::Device> devices = inventory_.Devices();
+  return std::any_of(devices.begin(), devices.end(), [&](const v1::Device& device) {
+    return !held.contains(device.uuid()) && ToView(device).unusable.empty();
+  });
+}
+
 absl::Status Dispatcher::Dispatch() {
+  const auto begin = std::chrono::steady_clock::now();
+  YOKE_ASSIGN_OR_RETURN(std::vector<jobs::Lease> leases, store_.ListLeases());
+  put_off_ = begin < rest_until_ && !MayStart(leases);
+  if (put_off_) return absl::OkStatus();
   YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::JobRecord> open, store_.ListOpen());
-  YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::Lease> leases, store_.ListLeases());
-  return CarryOut(scheduler::MakePlan(TakeSnapshot(open, leases, inventory_)), open);
+  const scheduler::Plan plan = scheduler::MakePlan(TakeSnapshot(open, leases, inventory_));
+  planned_leases_ = std::move(leases);
+  YOKE_RETURN_IF_ERROR(CarryOut(plan, open));
+  const auto end = std::chrono::steady_clock::now();
+  rest_until_ =
+      end + std::min<std::chrono::steady_clock::duration>(kRestShare * (end - begin), kRestMax);
+  return absl::OkStatus();
 }
 
 absl::Status Dispatcher::CarryOut(const scheduler::Plan& plan, const std::vector<jobs::JobRecord>& open) {
@@ -121,8 +154,14 @@ absl::Status Dispatcher::CarryOut(const scheduler::Plan& plan, const std::vector
   }
   std::map<std::string, const v1::Job*> shown;
   for (const jobs::JobRecord& job : open) shown[job.id] = &job.public_job;
-  for (const scheduler::Wait& wait : plan.waits) {
+  for (size_t i = 0; i < plan.waits.size(); ++i) {
+    scheduler::Wait wait = plan.waits[i];
     const v1::Job& now = *shown.at(wait.job_id);
+    if (i >= kExplained) {
+      // What it says since its submission; written only for one that was overtaken.
+      wait.reason = v1::JobReason::WAITING_FOR_PRIORITY;
+      wait.sentence = jobs::kWaitsItsTurn;
+    }
     if (now.reason() == wait.reason && now.message() == wait.sentence) continue;
     const auto updated = store_.Update(wait.job_id, [&](jobs::JobRecord& job, jobs::JobStore::LeaseChange&) {
       if (job.public_job.state() != v1::Job::QUEUED) return absl::FailedPreconditionError("no longer waits");

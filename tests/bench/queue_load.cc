@@ -1,8 +1,10 @@
-// Asks one operation of yoked many times over one connection and prints what it cost as a line of JSON:
+// Asks one operation of yoked many times over one connection and prints what it cost as a line of
+// JSON:
 //
 //   queue_load SOCKET submit|get|list COUNT IN_FLIGHT DEVICE
 //
-// `get` reads the newest job, `list` the newest page of 100. Latencies are from the call to its answer.
+// `get` reads the newest job, `list` the newest page of 100. Latencies are from the call to its
+// answer.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -25,7 +27,9 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kCallTimeout(60);
 constexpr int kPage = 100;
 
-double SecondsSince(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double SecondsSince(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 // One call: what it was given and got must live until its answer.
 struct Call {
@@ -41,7 +45,8 @@ struct Call {
 class Load {
  public:
   Load(const std::string& socket, std::string operation, std::string device)
-      : jobs_(v1::JobService::NewStub(grpc::CreateChannel("unix:" + socket, grpc::InsecureChannelCredentials()))),
+      : jobs_(v1::JobService::NewStub(
+            grpc::CreateChannel("unix:" + socket, grpc::InsecureChannelCredentials()))),
         operation_(std::move(operation)),
         device_(std::move(device)) {}
 
@@ -53,7 +58,8 @@ class Load {
     request.set_page_size(1);
     v1::ListJobsResponse page;
     const grpc::Status status = jobs_->ListJobs(&context, request, &page);
-    if (status.ok() && page.jobs_size() == 0) return {grpc::StatusCode::NOT_FOUND, "there is no job to get: submit one first"};
+    if (status.ok() && page.jobs_size() == 0)
+      return {grpc::StatusCode::NOT_FOUND, "there is no job to get: submit one first"};
     if (status.ok()) name_ = page.jobs(0).name();
     return status;
   }
@@ -76,12 +82,18 @@ class Load {
   // False when a call failed; says how the first one did.
   bool Print() {
     MutexLock lock(mutex_);
-    if (!failure_.ok()) absl::FPrintF(stderr, "queue_load: %d calls failed, the first: %s\n", failed_, failure_.error_message());
+    if (!failure_.ok())
+      absl::FPrintF(stderr, "queue_load: %d calls failed, the first: %s\n", failed_,
+                    failure_.error_message());
     if (latencies_.empty()) return false;
     std::sort(latencies_.begin(), latencies_.end());
-    const auto at = [&](double share) { return latencies_[static_cast<size_t>(share * static_cast<double>(latencies_.size() - 1))] * 1000; };
-    absl::PrintF("{\"calls\": %d, \"per_second\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f}\n", latencies_.size(),
-                 static_cast<double>(latencies_.size()) / seconds_, at(0.5), at(0.99));
+    const auto at = [&](double share) {
+      return latencies_[static_cast<size_t>(share * static_cast<double>(latencies_.size() - 1))] *
+             1000;
+    };
+    absl::PrintF("{\"calls\": %d, \"per_second\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f}\n",
+                 latencies_.size(), static_cast<double>(latencies_.size()) / seconds_, at(0.5),
+                 at(0.99));
     return failure_.ok();
   }
 
@@ -131,8 +143,9 @@ int Main(int argc, char** argv) {
   int count = 0;
   int in_flight = 0;
   const std::string operation = argc > 2 ? argv[2] : "";
-  if (argc != 6 || (operation != "submit" && operation != "get" && operation != "list") || !absl::SimpleAtoi(argv[3], &count) ||
-      !absl::SimpleAtoi(argv[4], &in_flight) || count < 1 || in_flight < 1) {
+  if (argc != 6 || (operation != "submit" && operation != "get" && operation != "list") ||
+      !absl::SimpleAtoi(argv[3], &count) || !absl::SimpleAtoi(argv[4], &in_flight) || count < 1 ||
+      in_flight < 1) {
     std::fputs("usage: queue_load SOCKET submit|get|list COUNT IN_FLIGHT DEVICE\n", stderr);
     return 2;
   }
