@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -10,6 +11,7 @@
 #include "common/os/failpoint.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/spec.h"
+#include "server/jobs/state_machine.h"
 #include "server/jobs/transitions.h"
 #include "spdlog/spdlog.h"
 
@@ -19,6 +21,15 @@ namespace {
 constexpr std::chrono::milliseconds kRetryAfterError(1000);
 // A moment farther away than that is waited for in parts: the clock it is on goes on while the machine sleeps.
 constexpr double kLookAgain = 60;
+
+// The jobs at the head of the queue whose sentence is kept up to date. Each is a durable write, and
+// a change at the head changes the sentences of all behind it.
+constexpr size_t kExplained = 64;
+// The rest after a plan, as a multiple of what it took.
+constexpr int kRestShare = 4;
+constexpr std::chrono::seconds kRestMax(2);
+
+double BootSeconds() { return static_cast<double>(os::BootMilliseconds()) / 1000; }
 
 // No longer so since the snapshot: the change that did it wakes us again.
 bool Overtaken(const absl::Status& status) { return absl::IsFailedPrecondition(status); }
@@ -103,11 +114,9 @@ void Dispatcher::Loop() {
   for (bool failed = false;;) {
     {
       MutexLock lock(mutex_);
-      const double left = wake_at_ - static_cast<double>(os::BootMilliseconds()) / 1000;
-      const auto wake = std::chrono::steady_clock::now() +
-                        (failed ? kRetryAfterError : std::chrono::milliseconds(static_cast<int64_t>(std::clamp(left, 0.0, kLookAgain) * 1000) + 1));
+      const auto wake = std::chrono::steady_clock::now() + (failed ? kRetryAfterError : UntilDue());
       while (!pending_ && !stopping_) {
-        if (!failed && wake_at_ == scheduler::kNever) {
+        if (!failed && !put_off_ && wake_at_ == scheduler::kNever) {
           woken_.Wait(mutex_);
         } else if (!woken_.WaitUntil(mutex_, wake)) {
           break;
@@ -124,13 +133,41 @@ void Dispatcher::Loop() {
   }
 }
 
+std::chrono::milliseconds Dispatcher::UntilDue() const {
+  const double due = std::clamp(wake_at_ - BootSeconds(), 0.0, kLookAgain);
+  const double rest = std::chrono::duration<double>(rest_until_ - std::chrono::steady_clock::now()).count();
+  return std::chrono::milliseconds(static_cast<int64_t>((put_off_ ? std::clamp(rest, 0.0, due) : due) * 1000) + 1);
+}
+
+bool Dispatcher::MayStart(const std::vector<jobs::Lease>& leases) const {
+  const auto same = [](const jobs::Lease& a, const jobs::Lease& b) {
+    return a.device_uuid == b.device_uuid && a.job_id == b.job_id && a.quarantined == b.quarantined;
+  };
+  if (!std::equal(leases.begin(), leases.end(), planned_leases_.begin(), planned_leases_.end(),
+                  same))
+    return true;
+  std::set<std::string> held;
+  for (const jobs::Lease& lease : leases) held.insert(lease.device_uuid);
+  const std::vector<v1::Device> devices = inventory_.Devices();
+  return std::any_of(devices.begin(), devices.end(), [&](const v1::Device& device) {
+    return !held.contains(device.uuid()) && ToView(device).unusable.empty();
+  });
+}
+
 absl::Status Dispatcher::Dispatch() {
+  const auto begin = std::chrono::steady_clock::now();
+  YOKE_ASSIGN_OR_RETURN(std::vector<jobs::Lease> leases, store_.ListLeases());
+  put_off_ = begin < rest_until_ && BootSeconds() < wake_at_ && !MayStart(leases);
+  if (put_off_) return absl::OkStatus();
   YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::JobRecord> open, store_.ListOpen());
-  YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::Lease> leases, store_.ListLeases());
   YOKE_ASSIGN_OR_RETURN(const scheduler::Snapshot snapshot, desk_.Take(open, leases));
   const scheduler::Plan plan = scheduler::MakePlan(snapshot);
   wake_at_ = plan.wake_at;
-  return CarryOut(plan, open);
+  planned_leases_ = std::move(leases);
+  YOKE_RETURN_IF_ERROR(CarryOut(plan, open));
+  const auto end = std::chrono::steady_clock::now();
+  rest_until_ = end + std::min<std::chrono::steady_clock::duration>(kRestShare * (end - begin), kRestMax);
+  return absl::OkStatus();
 }
 
 absl::Status Dispatcher::CarryOutStop(const scheduler::Stop& stop) {
@@ -164,8 +201,15 @@ absl::Status Dispatcher::CarryOut(const scheduler::Plan& plan, const std::vector
   }
   std::map<std::string, const v1::Job*> shown;
   for (const jobs::JobRecord& job : open) shown[job.id] = &job.public_job;
-  for (const scheduler::Wait& wait : plan.waits) {
+  for (size_t i = 0; i < plan.waits.size(); ++i) {
+    scheduler::Wait wait = plan.waits[i];
     const v1::Job& now = *shown.at(wait.job_id);
+    const bool for_turn = wait.reason == v1::JobReason::WAITING_FOR_DEVICES || wait.reason == v1::JobReason::WAITING_FOR_PRIORITY;
+    if (i >= kExplained && for_turn) {
+      // What it says since its submission; written only for one that was overtaken.
+      wait.reason = v1::JobReason::WAITING_FOR_PRIORITY;
+      wait.sentence = jobs::kWaitsItsTurn;
+    }
     if (now.reason() == wait.reason && now.message() == wait.sentence) continue;
     YOKE_FAILPOINT("dispatch.wait.before");
     const auto updated = store_.Update(wait.job_id, [&](jobs::JobRecord& job, jobs::JobStore::LeaseChange&) {

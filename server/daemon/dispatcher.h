@@ -2,7 +2,9 @@
 // takes a snapshot, asks for a plan and carries it out. One thread, no tick.
 #pragma once
 
+#include <chrono>
 #include <thread>
+#include <vector>
 
 #include "common/base/mutex.h"
 #include "server/daemon/scheduling_desk.h"
@@ -29,6 +31,10 @@ class Dispatcher {
  private:
   void Loop();
   absl::Status Dispatch();
+  // Until the moment that the last plan named, or the end of a rest that put a plan off.
+  std::chrono::milliseconds UntilDue() const;
+  // While the thread rests: whether a job could start that could not at the last plan.
+  bool MayStart(const std::vector<jobs::Lease>& leases) const;
   absl::Status CarryOut(const scheduler::Plan& plan, const std::vector<jobs::JobRecord>& open);
   absl::Status CarryOutStop(const scheduler::Stop& stop);
 
@@ -41,6 +47,11 @@ class Dispatcher {
   CondVar woken_;
   bool pending_ YOKE_GUARDED_BY(mutex_) = true;  // the first plan needs no cause
   bool stopping_ YOKE_GUARDED_BY(mutex_) = false;
+  // Of the thread. A plan costs time for every job that waits; where it could only change what they
+  // say, it is put off until the rest is over.
+  std::chrono::steady_clock::time_point rest_until_;
+  bool put_off_ = false;
+  std::vector<jobs::Lease> planned_leases_;
   std::thread thread_;
 };
 

@@ -32,4 +32,7 @@ bool HasLiveAttempt(v1::Job::State state);
 
 const char* EventName(JobEventKind event);
 
+// The message of a job from its submission on, until the scheduler says more.
+inline constexpr char kWaitsItsTurn[] = "waits for its turn in the queue";
+
 }  // namespace yoke::jobs

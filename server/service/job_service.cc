@@ -80,6 +80,10 @@ absl::Status JobService::Create(const grpc::ServerContext& context,
   if (request.validate_only())
     return Check(std::move(record), parent.has_value() ? parent->public_job.run_dir() : "", job);
 
+  if (record.public_job.state() != v1::Job::HELD) {
+    record.public_job.set_reason(v1::JobReason::WAITING_FOR_PRIORITY);
+    record.public_job.set_message(jobs::kWaitsItsTurn);
+  }
   YOKE_RETURN_IF_ERROR(queue_.Reserve(caller.user, record.request_id));
   const std::string id = record.id;
   YOKE_FAILPOINT("submit.before");

@@ -167,6 +167,28 @@ TEST_F(DaemonCore, JobsOnDisjointDevicesRunAtOnceAndAThirdWaitsAndSaysWhy) {
   EXPECT_EQ(Show(a).state(), Job::SUCCEEDED);
 }
 
+TEST_F(DaemonCore, OnlyTheHeadOfALongQueueIsExplainedAndAnOvertakenJobNoLonger) {
+  Script(R"({"run_for": 60})");
+  Open();
+  const std::string running = Submit("0");
+  WaitForState(running, Job::RUNNING);
+  std::vector<std::string> queued;
+  for (int i = 0; i < 65; ++i) queued.push_back(Submit("0"));
+  WaitFor(queued.back(), [](const Job& job) { return job.message() == jobs::kWaitsItsTurn; });
+  WaitFor(queued[63], [&](const Job& job) {
+    return job.message() ==
+           absl::StrCat("waits for CPU slot 0, held by jobs/", running, " (train)");
+  });
+  const std::string urgent = Submit("0", /*priority=*/1);
+  WaitFor(urgent, [](const Job& job) { return job.reason() == JobReason::WAITING_FOR_DEVICES; });
+  WaitFor(queued[63], [](const Job& job) { return job.message() == jobs::kWaitsItsTurn; });
+  for (const std::string& id : queued)
+    ASSERT_TRUE(core_->control().Cancel(id, absl::Seconds(1), "").ok());
+  ASSERT_TRUE(core_->control().Cancel(urgent, absl::Seconds(1), "").ok());
+  ASSERT_TRUE(core_->control().Cancel(running, absl::Seconds(1), "").ok());
+  EXPECT_EQ(WaitForEnd(running).state(), Job::CANCELLED);
+}
+
 TEST_F(DaemonCore, AKilledRankFailsTheJobWithItsRankAndSignal) {
   Script(R"({"run_for": 60})");
   Open();
