@@ -38,7 +38,8 @@ constexpr int kMessageBytesMax = 16 << 20;
 std::shared_ptr<grpc::Channel> MakeChannel(const ServerAddress& server) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  // Also the time one attempt may take: on a busy machine a daemon may need a while to greet.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // Every client its own connection: one that is broken is not shared through gRPC's global pool.
@@ -109,6 +110,55 @@ class GrpcClient final : public Client {
     return Call<v1::Job>(kCallTimeout, absl::ZeroDuration(), [&](grpc::ClientContext* context, v1::Job* job) {
       return jobs_->CancelJob(context, request, job);
     });
+  }
+
+  absl::StatusOr<v1::Job> HoldJob(const std::string& id) override {
+    v1::HoldJobRequest request;
+    request.set_name(JobName(id));
+    return Call<v1::Job>(kCallTimeout, absl::ZeroDuration(), [&](grpc::ClientContext* context, v1::Job* job) {
+      return jobs_->HoldJob(context, request, job);
+    });
+  }
+
+  absl::StatusOr<v1::Job> ReleaseJob(const std::string& id) override {
+    v1::ReleaseJobRequest request;
+    request.set_name(JobName(id));
+    return Call<v1::Job>(kCallTimeout, absl::ZeroDuration(), [&](grpc::ClientContext* context, v1::Job* job) {
+      return jobs_->ReleaseJob(context, request, job);
+    });
+  }
+
+  absl::StatusOr<v1::Job> RequeueJob(const std::string& id, absl::Duration grace) override {
+    v1::RequeueJobRequest request;
+    request.set_name(JobName(id));
+    if (grace >= absl::ZeroDuration()) *request.mutable_grace() = ToProto(grace);
+    return Call<v1::Job>(kCallTimeout, absl::ZeroDuration(), [&](grpc::ClientContext* context, v1::Job* job) {
+      return jobs_->RequeueJob(context, request, job);
+    });
+  }
+
+  absl::StatusOr<v1::Job> UpdateJob(const v1::UpdateJobRequest& request) override {
+    return Call<v1::Job>(kCallTimeout, absl::ZeroDuration(), [&](grpc::ClientContext* context, v1::Job* job) {
+      return jobs_->UpdateJob(context, request, job);
+    });
+  }
+
+  absl::StatusOr<v1::ExplainJobResponse> ExplainJob(const std::string& id) override {
+    v1::ExplainJobRequest request;
+    request.set_name(JobName(id));
+    return Call<v1::ExplainJobResponse>(kCallTimeout, absl::ZeroDuration(),
+                                        [&](grpc::ClientContext* context, v1::ExplainJobResponse* response) {
+                                          return jobs_->ExplainJob(context, request, response);
+                                        });
+  }
+
+  absl::StatusOr<v1::ListQueueResponse> ListQueue(int limit) override {
+    v1::ListQueueRequest request;
+    request.set_page_size(limit);
+    return Call<v1::ListQueueResponse>(kCallTimeout, absl::ZeroDuration(),
+                                       [&](grpc::ClientContext* context, v1::ListQueueResponse* response) {
+                                         return jobs_->ListQueue(context, request, response);
+                                       });
   }
 
   absl::StatusOr<v1::Job> WaitJob(const std::string& id, absl::Duration timeout) override {
@@ -290,7 +340,7 @@ class GrpcClient final : public Client {
       if (now - gone_since >= patience) {
         return status.error_code() == grpc::UNAVAILABLE && !status.error_details().empty() ? FromGrpc(status) : Unreachable();
       }
-      Pause(absl::Milliseconds(200));
+      AwaitConnection(absl::Milliseconds(200));
     }
   }
 
@@ -306,8 +356,20 @@ class GrpcClient final : public Client {
                     .notice = options_.notice,
                     .interrupted = [this] { return interrupted_.load(); },
                     .make_context = [this] { return MakeContext(); },
-                    .pause = [this](absl::Duration duration) { Pause(duration); }};
+                    .pause = [this](absl::Duration duration) { AwaitConnection(duration); }};
     return Resume<Request, Response>(std::move(request), host, open, classify, on_frame);
+  }
+
+  // Pauses, but no longer than until a lost connection is back. It has to be waited for on the channel: between calls
+  // nothing else drives an attempt to connect, but for a look every 5 s.
+  void AwaitConnection(absl::Duration duration) {
+    if (channel_->GetState(true) == GRPC_CHANNEL_READY) return Pause(duration);
+    const absl::Time deadline = absl::Now() + duration;
+    while (!interrupted_ && absl::Now() < deadline) {
+      const grpc_connectivity_state state = channel_->GetState(true);
+      if (state == GRPC_CHANNEL_READY) return;
+      channel_->WaitForStateChange(state, absl::ToChronoTime(std::min(deadline, absl::Now() + absl::Milliseconds(100))));
+    }
   }
 
   void Pause(absl::Duration duration) {

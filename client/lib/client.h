@@ -49,6 +49,14 @@ class Client {
   // All pages, at most `limit` jobs (0: all).
   virtual absl::StatusOr<v1::ListJobsResponse> ListJobs(const std::string& filter, int limit) = 0;
   virtual absl::StatusOr<v1::Job> CancelJob(const std::string& id, absl::Duration grace, const std::string& comment) = 0;
+  virtual absl::StatusOr<v1::Job> HoldJob(const std::string& id) = 0;
+  virtual absl::StatusOr<v1::Job> ReleaseJob(const std::string& id) = 0;
+  // `grace` below 0: the server's default.
+  virtual absl::StatusOr<v1::Job> RequeueJob(const std::string& id, absl::Duration grace) = 0;
+  virtual absl::StatusOr<v1::Job> UpdateJob(const v1::UpdateJobRequest& request) = 0;
+  virtual absl::StatusOr<v1::ExplainJobResponse> ExplainJob(const std::string& id) = 0;
+  // The first `limit` waiting jobs.
+  virtual absl::StatusOr<v1::ListQueueResponse> ListQueue(int limit) = 0;
   // The ended job. DeadlineExceeded after `timeout`. Survives restarts of the server.
   virtual absl::StatusOr<v1::Job> WaitJob(const std::string& id, absl::Duration timeout) = 0;
 

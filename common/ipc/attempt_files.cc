@@ -68,6 +68,7 @@ json ToJson(const AttemptSpec& spec) {
           {"backend", spec.backend},
           {"resume_from", spec.resume_from},
           {"grace_seconds", spec.grace_seconds},
+          {"hang_seconds", spec.hang_seconds},
           {"ranks", std::move(ranks)},
           {"device_words", spec.device_words},
           {"user_set", spec.user_set},
@@ -92,6 +93,7 @@ json ToJson(const ExitRecord& record) {
   json out = {{"protocol", record.protocol},
               {"run_id", record.run_id},
               {"outcome", record.outcome},
+              {"reason", record.reason},
               {"message", record.message},
               {"ranks", std::move(ranks)},
               {"start_time", record.start_time},
@@ -120,6 +122,7 @@ absl::StatusOr<AttemptSpec> AttemptSpecFromJson(const json& object) {
   reader.ReadIfPresent("backend", spec.backend);
   reader.ReadIfPresent("resume_from", spec.resume_from);
   reader.ReadIfPresent("grace_seconds", spec.grace_seconds);
+  reader.ReadIfPresent("hang_seconds", spec.hang_seconds);
   ReadList(reader, "ranks", RankSpecFromJson, spec.ranks);
   reader.ReadIfPresent("device_words", spec.device_words);
   reader.ReadIfPresent("user_set", spec.user_set);
@@ -156,6 +159,7 @@ absl::StatusOr<ExitRecord> ExitRecordFromJson(const json& object) {
   reader.Read("protocol", record.protocol);
   reader.Read("run_id", record.run_id);
   reader.Read("outcome", record.outcome);
+  reader.ReadIfPresent("reason", record.reason);
   reader.ReadIfPresent("message", record.message);
   ReadList(reader, "ranks", RankExitFromJson, record.ranks);
   reader.ReadIfPresent("start_time", record.start_time);

@@ -8,6 +8,8 @@
 //   jobs/JOB/attempts/N/prepare.log      output of the prepare phase
 //   jobs/JOB/attempts/N/rankK.log        stdout and stderr of rank K, O_APPEND
 //   jobs/JOB/attempts/N/rankK.events.jsonl  events of rank K, one object a line
+//   jobs/JOB/attempts/N/progress         made by the shim, a slot a rank (progress.h): what it does now
+//   jobs/JOB/attempts/N/hang/            shim: what the ranks did when they made no progress any more
 //   jobs/JOB/attempts/N/rendezvous       c10d FileStore, made by the ranks
 //   jobs/JOB/attempts/N/exit.json        shim: ExitRecord, the last thing it writes
 #pragma once
@@ -60,6 +62,7 @@ struct AttemptSpec {
   std::string backend = "gloo";  // gloo | nccl
   std::string resume_from;   // a run folder or checkpoint to continue from; empty: afresh
   double grace_seconds = 10; // between SIGTERM and SIGKILL
+  double hang_seconds = 120;  // a training step without progress for longer is a hang; 0: never
   std::vector<RankSpec> ranks;
   std::vector<std::string> device_words;  // for the banner: "GPU 0: NVIDIA …", "CPU slot 0"
   std::vector<std::string> user_set;      // spec keys the user gave, by proto field name
@@ -89,6 +92,7 @@ struct ExitRecord {
   int protocol = kProtocolVersion;
   std::string run_id;
   std::string outcome;       // "succeeded", "failed", "cancelled", "timed_out"
+  std::string reason;        // of a failure, a JobReason code: "HANG"; empty: as its exit code says
   std::string message;       // sentence
   bool has_first_failure = false;
   RankExit first_failure;    // of the rank that failed first by itself, not through our stop

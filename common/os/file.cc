@@ -9,10 +9,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/os/failpoint.h"
 
 namespace yoke::os {
 namespace {
@@ -74,6 +76,14 @@ absl::Status WriteNewFile(const std::string& path, std::string_view bytes, mode_
   return SyncFile(fd.get(), path);
 }
 
+absl::Status Rename(const std::string& from, const std::string& to) {
+  int error = YOKE_FAILPOINT_ERROR("file.rename.before");
+  if (error == 0 && rename(from.c_str(), to.c_str()) != 0) error = errno;
+  if (error != 0) return ErrnoStatus(error, absl::StrCat("cannot rename ", from, " to ", to));
+  YOKE_FAILPOINT("file.rename.after");
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ErrnoStatus(int error, std::string_view what) {
@@ -84,6 +94,8 @@ absl::Status ErrnoStatus(int error, std::string_view what) {
 
 absl::StatusOr<UniqueFd> Open(const std::string& path, int flags, mode_t mode) {
   for (;;) {
+    if (const int error = YOKE_FAILPOINT_ERROR("file.open"))
+      return ErrnoStatus(error, absl::StrCat("cannot open ", path));
     const int fd = open(path.c_str(), flags | O_CLOEXEC, mode);
     if (fd >= 0) return UniqueFd(fd);
     if (errno != EINTR) return ErrnoStatus(errno, absl::StrCat("cannot open ", path));
@@ -116,7 +128,10 @@ absl::StatusOr<std::string> ReadTail(const std::string& path, size_t limit) {
 
 absl::Status WriteAll(int fd, std::string_view bytes, std::string_view path) {
   while (!bytes.empty()) {
-    const ssize_t put = write(fd, bytes.data(), bytes.size());
+    if (const int error = YOKE_FAILPOINT_ERROR("file.write"))
+      return ErrnoStatus(error, absl::StrCat("cannot write ", ToAbsl(path)));
+    const ssize_t put =
+        write(fd, bytes.data(), YOKE_FAILPOINT_LENGTH("file.write.length", bytes.size()));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) return ErrnoStatus(errno, absl::StrCat("cannot write ", ToAbsl(path)));
     bytes.remove_prefix(static_cast<size_t>(put));
@@ -127,14 +142,24 @@ absl::Status WriteAll(int fd, std::string_view bytes, std::string_view path) {
 absl::Status AtomicWriteFile(const std::string& path, std::string_view bytes, mode_t mode) {
   const std::string temp = TempName(path);
   absl::Status status = WriteNewFile(temp, bytes, mode);
-  if (status.ok() && rename(temp.c_str(), path.c_str()) != 0) {
-    status = ErrnoStatus(errno, absl::StrCat("cannot rename ", temp, " to ", path));
-  }
+  if (status.ok()) status = Rename(temp, path);
   if (!status.ok()) {
     unlink(temp.c_str());
     return status;
   }
   return SyncFolder(FolderOf(path));
+}
+
+void RemoveUnfinished(const std::string& folder) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    const size_t mark = name.rfind(".tmp");
+    if (mark == std::string::npos) continue;
+    if (name.find_first_not_of("0123456789.", mark + 4) == std::string::npos)
+      unlink(entry->path().c_str());
+  }
 }
 
 absl::Status MakeDirs(const std::string& path, mode_t mode) {
@@ -146,14 +171,19 @@ absl::Status MakeDirs(const std::string& path, mode_t mode) {
   if (errno != ENOENT) return ErrnoStatus(errno, absl::StrCat("cannot look at ", path));
   const std::string parent = FolderOf(path);
   YOKE_RETURN_IF_ERROR(MakeDirs(parent, mode));
+  YOKE_FAILPOINT("file.mkdir.before");
   if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
     return ErrnoStatus(errno, absl::StrCat("cannot make folder ", path));
   }
+  YOKE_FAILPOINT("file.mkdir.after");
   return SyncFolder(parent);
 }
 
 absl::Status SyncFile(int fd, std::string_view path) {
-  if (fsync(fd) != 0) return ErrnoStatus(errno, absl::StrCat("cannot sync ", ToAbsl(path)));
+  int error = YOKE_FAILPOINT_ERROR("file.sync.before");
+  if (error == 0 && fsync(fd) != 0) error = errno;
+  if (error != 0) return ErrnoStatus(error, absl::StrCat("cannot sync ", ToAbsl(path)));
+  YOKE_FAILPOINT("file.sync.after");
   return absl::OkStatus();
 }
 
@@ -168,6 +198,7 @@ bool FileExists(const std::string& path) {
 }
 
 absl::Status RemoveFile(const std::string& path) {
+  YOKE_FAILPOINT("file.unlink.before");
   if (unlink(path.c_str()) != 0 && errno != ENOENT) {
     return ErrnoStatus(errno, absl::StrCat("cannot remove ", path));
   }

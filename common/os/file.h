@@ -37,6 +37,10 @@ absl::Status WriteAll(int fd, std::string_view bytes, std::string_view path);
 // an error the old content stands and no temp file is left.
 absl::Status AtomicWriteFile(const std::string& path, std::string_view bytes, mode_t mode = 0644);
 
+// Removes what AtomicWriteFile (*.tmp.PID.NUMBER) and the engine (*.tmp) left in `folder` when
+// their process was killed. REQUIRES: no process writes there.
+void RemoveUnfinished(const std::string& folder);
+
 // mkdir -p; each folder made is synced into its parent. OK if it is there already.
 absl::Status MakeDirs(const std::string& path, mode_t mode = 0755);
 

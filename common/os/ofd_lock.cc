@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/os/failpoint.h"
 #include "common/os/file.h"
 
 namespace yoke::os {
@@ -23,12 +24,14 @@ struct flock WholeFile(short type) {
 absl::StatusOr<OfdLock> OfdLock::Take(const std::string& path) {
   YOKE_ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_RDWR | O_CREAT));
   struct flock lock = WholeFile(F_WRLCK);
+  YOKE_FAILPOINT("lock.take.before");
   if (fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
     if (errno == EAGAIN || errno == EACCES) {
       return absl::FailedPreconditionError(absl::StrCat(path, " is locked by another process"));
     }
     return ErrnoStatus(errno, absl::StrCat("cannot lock ", path));
   }
+  YOKE_FAILPOINT("lock.take.after");
   return OfdLock(std::move(fd));
 }
 

@@ -86,12 +86,15 @@ absl::StatusOr<ProcessStat> ReadProcessStat(pid_t pid) {
   const std::vector<absl::string_view> fields =
       absl::StrSplit(absl::string_view(*text).substr(end + 2), ' ');
   ProcessStat stat;
+  int64_t user_ticks = 0, system_ticks = 0;
   if (fields.size() < 20 || fields[0].size() != 1 || !absl::SimpleAtoi(fields[1], &stat.parent) ||
       !absl::SimpleAtoi(fields[2], &stat.group) || !absl::SimpleAtoi(fields[3], &stat.session) ||
+      !absl::SimpleAtoi(fields[11], &user_ticks) || !absl::SimpleAtoi(fields[12], &system_ticks) ||
       !absl::SimpleAtoi(fields[19], &stat.start_ticks)) {
     return absl::InternalError(absl::StrCat("cannot parse ", path));
   }
   stat.state = fields[0][0];
+  stat.cpu_ticks = user_ticks + system_ticks;
   return stat;
 }
 

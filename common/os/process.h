@@ -58,6 +58,7 @@ struct ProcessStat {
   pid_t parent = 0;
   pid_t group = 0;
   pid_t session = 0;
+  int64_t cpu_ticks = 0;    // user and system time of all its threads, in units of sysconf(_SC_CLK_TCK)
   int64_t start_ticks = 0;  // field 22: with the pid and the boot id it names a process for ever
 };
 // /proc/PID/stat. NotFound if there is no such process.

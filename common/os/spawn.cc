@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/os/failpoint.h"
 #include "common/os/file.h"
 #include "common/os/process.h"
 
@@ -90,9 +91,12 @@ absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
   std::vector<char*> argv = Pointers(options.argv);
   std::vector<char*> env = Pointers(options.env);
   pid_t pid = 0;
+  if (const int error = YOKE_FAILPOINT_ERROR("spawn.before"))
+    return ErrnoStatus(error, absl::StrCat("cannot start ", options.argv[0]));
   const int error = posix_spawn(&pid, options.argv[0].c_str(), plan.actions(), plan.attributes(),
                                 argv.data(), env.data());
   if (error != 0) return ErrnoStatus(error, absl::StrCat("cannot start ", options.argv[0]));
+  YOKE_FAILPOINT("spawn.after");
   return pid;
 }
 

@@ -79,8 +79,14 @@ const std::vector<ConfigKey>& ConfigKeys() {
       Number("backup_seconds", "time between copies of the database in STATE/backups, of which three are kept; 0: none", &Config::backup_seconds, 0,
              31'536'000),
       Number("queue_length_max", "jobs that may be open at once", &Config::queue_length_max, 1, 10'000'000),
+      Text("queues", "queues beside \"default\", with the jobs of each that may run at once: night=2,day", &Config::queues),
+      Number("owner_running_max", "jobs of one owner that may run at once; 0: no limit", &Config::owner_running_max, 0, 1'000'000),
+      Number("usage_half_life_hours", "after so long what an owner used counts half against him", &Config::usage_half_life_hours, 1, 100'000),
+      Number("preempt_after_seconds", "an attempt runs so long before one of higher priority may stop it", &Config::preempt_after_seconds, 0, 1'000'000),
       Number("grace_seconds", "time ranks get to save and end", &Config::grace_seconds, 0, 3600),
       Number("prepare_timeout_seconds", "time a check of data and weights may take", &Config::prepare_timeout_seconds, 1, 86400),
+      Number("hang_seconds", "training step without progress that counts as a hang; first steps, saving and validation get 5 times that; 0: never",
+             &Config::hang_seconds, 0, 86400),
   };
   return keys;
 }

@@ -25,8 +25,13 @@ struct Config {
   int attempts_max_failed = 1;     // tries of a job whose program failed by itself
   int backup_seconds = 3600;       // between copies of the database; 0: none
   int queue_length_max = 10000;    // open jobs
+  std::string queues;              // "night=2,day": beside the default one
+  int owner_running_max = 0;       // 0: no limit
+  int usage_half_life_hours = 24;  // of an owner's share
+  int preempt_after_seconds = 600;
   int grace_seconds = 10;          // between asking ranks to stop and killing them
   int prepare_timeout_seconds = 120;
+  int hang_seconds = 120;          // without progress of a training step; other phases get more; 0: never
 };
 
 // One setting: `worker_path` in YAML, YOKE_WORKER_PATH, --worker-path.

@@ -1,7 +1,5 @@
 #include "server/daemon/control.h"
 
-#include <stdlib.h>
-
 #include <filesystem>
 
 #include "absl/strings/ascii.h"
@@ -12,10 +10,11 @@
 #include "common/base/status_macros.h"
 #include "common/ipc/attempt_files.h"
 #include "common/os/file.h"
-#include "google/protobuf/util/time_util.h"
+#include "server/daemon/state_folder.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/spec.h"
 #include "server/jobs/state_machine.h"
+#include "server/jobs/transitions.h"
 #include "server/launcher/attempt_folder.h"
 #include "server/launcher/short_run.h"
 #include "server/launcher/start.h"
@@ -29,11 +28,11 @@ constexpr absl::Duration kProbeLimit = absl::Seconds(60);
 // A folder of this call's own, removed at its end.
 class ScratchFolder {
  public:
-  static absl::StatusOr<std::unique_ptr<ScratchFolder>> Make(const std::string& state_dir) {
-    YOKE_RETURN_IF_ERROR(os::MakeDirs(state_dir + "/scratch"));
-    std::string path = state_dir + "/scratch/XXXXXX";
-    if (mkdtemp(path.data()) == nullptr) return os::ErrnoStatus(errno, absl::StrCat("cannot make a folder in ", state_dir, "/scratch"));
-    return std::make_unique<ScratchFolder>(std::move(path));
+  // Named by the run id: what a killed daemon leaves is found by it.
+  static absl::StatusOr<std::unique_ptr<ScratchFolder>> Make(const std::string& state_dir, const std::string& run_id) {
+    const std::string path = absl::StrCat(ScratchRoot(state_dir), "/", run_id);
+    YOKE_RETURN_IF_ERROR(os::MakeDirs(path));
+    return std::make_unique<ScratchFolder>(path);
   }
   explicit ScratchFolder(std::string path) : path_(std::move(path)) {}
   ~ScratchFolder() {
@@ -91,21 +90,36 @@ absl::Status Refusal(const launcher::ShortRun& run, const nlohmann::json& answer
 
 class Control : public jobs::JobControl {
  public:
-  Control(const ControlOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory, launcher::Launcher& launcher)
-      : options_(options), store_(store), inventory_(inventory), launcher_(launcher) {}
+  Control(const ControlOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory, launcher::Launcher& launcher,
+          SchedulingDesk& desk)
+      : options_(options), store_(store), inventory_(inventory), launcher_(launcher), desk_(desk) {}
 
   absl::StatusOr<jobs::JobRecord> Cancel(const std::string& id, absl::Duration grace, const std::string& comment) override {
     const double seconds = absl::ToDoubleSeconds(std::clamp(grace, absl::ZeroDuration(), kGraceMax));
     YOKE_ASSIGN_OR_RETURN(jobs::JobRecord job, store_.Update(id, [&](jobs::JobRecord& record, jobs::JobStore::LeaseChange&) {
-                            return IntendStop(record, seconds, comment);
+                            return jobs::IntendStop(record, {jobs::kStopCancel, seconds, comment, ""}, absl::Now());
                           }));
     if (jobs::HasLiveAttempt(job.public_job.state())) launcher_.CarryOutStop(job.id);
     return job;
   }
 
+  absl::StatusOr<jobs::JobRecord> Requeue(const std::string& id, absl::Duration grace) override {
+    const double seconds = absl::ToDoubleSeconds(std::clamp(grace, absl::ZeroDuration(), kGraceMax));
+    YOKE_ASSIGN_OR_RETURN(jobs::JobRecord job, store_.Update(id, [&](jobs::JobRecord& record, jobs::JobStore::LeaseChange&) {
+                            return jobs::StopAttempt(record, {jobs::kStopRequeue, seconds, "", ""});
+                          }));
+    launcher_.CarryOutStop(job.id);
+    return job;
+  }
+
+  absl::StatusOr<jobs::QueueView> Queue() override { return desk_.View(); }
+  const std::set<std::string>& QueueNames() const override { return desk_.queue_names(); }
+
   absl::StatusOr<jobs::PrepareAnswer> Prepare(const v1::JobSpec& resolved, const std::vector<std::string>& user_set) override {
-    YOKE_ASSIGN_OR_RETURN(const std::unique_ptr<ScratchFolder> folder, ScratchFolder::Make(options_.state_dir));
+    const std::string run_id = jobs::NewRunId();
+    YOKE_ASSIGN_OR_RETURN(const std::unique_ptr<ScratchFolder> folder, ScratchFolder::Make(options_.state_dir, run_id));
     YOKE_ASSIGN_OR_RETURN(ipc::AttemptSpec spec, SpecFor(resolved, user_set, folder->path()));
+    spec.run_id = run_id;
     const launcher::AttemptFolder attempt(spec.attempt_dir);
     YOKE_RETURN_IF_ERROR(attempt.Create(spec));
     YOKE_ASSIGN_OR_RETURN(const launcher::ShortRun run,
@@ -117,9 +131,9 @@ class Control : public jobs::JobControl {
   }
 
   absl::StatusOr<std::string> ProbeWorker() override {
-    YOKE_ASSIGN_OR_RETURN(const std::unique_ptr<ScratchFolder> folder, ScratchFolder::Make(options_.state_dir));
-    YOKE_ASSIGN_OR_RETURN(const launcher::ShortRun run,
-                          launcher::RunShortly({options_.worker_path, "--probe"}, folder->path(), jobs::NewRunId(), kProbeLimit));
+    const std::string run_id = jobs::NewRunId();
+    YOKE_ASSIGN_OR_RETURN(const std::unique_ptr<ScratchFolder> folder, ScratchFolder::Make(options_.state_dir, run_id));
+    YOKE_ASSIGN_OR_RETURN(const launcher::ShortRun run, launcher::RunShortly({options_.worker_path, "--probe"}, folder->path(), run_id, kProbeLimit));
     const nlohmann::json answer = LastObject(run.output);
     if (run.exit_code == 0 && run.signal == 0 && answer.is_object()) return answer.dump();
     return absl::InternalError(absl::StrCat(options_.worker_path, " --probe ended with ",
@@ -132,33 +146,10 @@ class Control : public jobs::JobControl {
   }
 
  private:
-  static absl::Status IntendStop(jobs::JobRecord& record, double grace_seconds, const std::string& comment) {
-    v1::Job& job = record.public_job;
-    if (job.state() == v1::Job::STOPPING) {
-      record.stop_grace_seconds = std::min(record.stop_grace_seconds, grace_seconds);
-      return absl::OkStatus();
-    }
-    const auto next = jobs::Next(job.state(), jobs::JobEventKind::kStop);
-    if (!next.ok()) return absl::FailedPreconditionError(absl::StrCat("The job has ended already: ", v1::Job::State_Name(job.state()), "."));
-    job.set_state(*next);
-    job.clear_next_attempt_time();
-    record.stop_requested = true;
-    record.stop_reason = "cancel";
-    record.stop_grace_seconds = grace_seconds;
-    job.set_reason(v1::JobReason::CANCELLED_BY_USER);
-    job.set_message(jobs::IsTerminal(*next) ? "Cancelled before it started." : "Asked to stop; saves and ends.");
-    if (!comment.empty()) job.set_message(absl::StrCat(job.message(), " Comment: ", comment));
-    if (jobs::IsTerminal(*next)) {
-      *job.mutable_end_time() = google::protobuf::util::TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(absl::Now()));
-    }
-    return absl::OkStatus();
-  }
-
   absl::StatusOr<ipc::AttemptSpec> SpecFor(const v1::JobSpec& resolved, const std::vector<std::string>& user_set, const std::string& folder) const {
     YOKE_ASSIGN_OR_RETURN(const devices::DeviceSelection selection, inventory_.Resolve(resolved.device()));
     ipc::AttemptSpec spec;
     spec.job = "jobs/check";
-    spec.run_id = jobs::NewRunId();
     spec.attempt_dir = folder + "/attempt";
     spec.run_dir = folder + "/run";
     spec.cache_dir = options_.state_dir + "/cache";
@@ -185,13 +176,14 @@ class Control : public jobs::JobControl {
   jobs::JobStore& store_;
   const devices::DeviceInventory& inventory_;
   launcher::Launcher& launcher_;
+  SchedulingDesk& desk_;
 };
 
 }  // namespace
 
 std::unique_ptr<jobs::JobControl> MakeControl(const ControlOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory,
-                                              launcher::Launcher& launcher) {
-  return std::make_unique<Control>(options, store, inventory, launcher);
+                                              launcher::Launcher& launcher, SchedulingDesk& desk) {
+  return std::make_unique<Control>(options, store, inventory, launcher, desk);
 }
 
 }  // namespace yoke::daemon

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "server/daemon/scheduling_desk.h"
 #include "server/devices/inventory.h"
 #include "server/jobs/job_control.h"
 #include "server/launcher/launcher.h"
@@ -19,6 +20,6 @@ struct ControlOptions {
 
 // Everything given must outlive it. Thread-safe.
 std::unique_ptr<jobs::JobControl> MakeControl(const ControlOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory,
-                                              launcher::Launcher& launcher);
+                                              launcher::Launcher& launcher, SchedulingDesk& desk);
 
 }  // namespace yoke::daemon

@@ -13,6 +13,7 @@
 #include "server/daemon/state_folder.h"
 #include "server/launcher/attempt_folder.h"
 #include "server/launcher/launcher.h"
+#include "server/launcher/short_run.h"
 #include "server/store/job_store_sqlite.h"
 #include "server/store/rebuild.h"
 #include "spdlog/spdlog.h"
@@ -50,7 +51,7 @@ class ComposedCore : public Core {
  public:
   ComposedCore(StateFolder folder, std::vector<std::string> warnings, std::unique_ptr<jobs::JobStore> store,
                std::unique_ptr<devices::DeviceInventory> inventory, const launcher::LauncherOptions& launching,
-               const ControlOptions& controlling, absl::Duration backup_every)
+               const ControlOptions& controlling, DeskOptions scheduling, absl::Duration backup_every)
       : backup_every_(backup_every),
         database_(launching.state_dir + "/yoke.db"),
         folder_(std::move(folder)),
@@ -58,13 +59,14 @@ class ComposedCore : public Core {
         store_(std::move(store)),
         inventory_(std::move(inventory)),
         launcher_(launcher::MakeLauncher(launching, *store_, *inventory_)),
-        control_(MakeControl(controlling, *store_, *inventory_, *launcher_)) {}
+        desk_(std::move(scheduling), *store_, *inventory_),
+        control_(MakeControl(controlling, *store_, *inventory_, *launcher_, desk_)) {}
 
   ~ComposedCore() override { End(); }
 
   absl::Status Begin(std::function<void()> jobs_changed, std::function<void()> devices_changed) override {
     YOKE_RETURN_IF_ERROR(launcher_->Begin());
-    dispatcher_ = std::make_unique<Dispatcher>(*store_, *inventory_, *launcher_);
+    dispatcher_ = std::make_unique<Dispatcher>(*store_, *inventory_, *launcher_, desk_);
     store_->SetListener([this, jobs_changed = std::move(jobs_changed)] {
       dispatcher_->Wake();
       jobs_changed();
@@ -100,6 +102,7 @@ class ComposedCore : public Core {
   const std::unique_ptr<jobs::JobStore> store_;
   const std::unique_ptr<devices::DeviceInventory> inventory_;
   const std::unique_ptr<launcher::Launcher> launcher_;
+  SchedulingDesk desk_;
   const std::unique_ptr<jobs::JobControl> control_;
   std::unique_ptr<Dispatcher> dispatcher_;
   std::unique_ptr<AutomaticBackup> backup_;
@@ -113,9 +116,18 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   launching.state_dir = state;
   launching.tries = {config.attempts_max, config.attempts_max_failed};
   launching.grace_seconds = config.grace_seconds;
+  launching.hang_seconds = config.hang_seconds;
   YOKE_ASSIGN_OR_RETURN(launching.worker_path, ProgramPath(config.worker_path, "yoke-worker"));
   YOKE_ASSIGN_OR_RETURN(launching.shim_path, ProgramPath(config.shim_path, "yoke-shim"));
+  DeskOptions scheduling;
+  scheduling.policy.owner_running_max = config.owner_running_max;
+  scheduling.policy.half_life = config.usage_half_life_hours * 3600.0;
+  scheduling.policy.min_run_time = config.preempt_after_seconds;
+  scheduling.preempt_grace_seconds = config.grace_seconds;
+  YOKE_RETURN_IF_ERROR(ParseQueues(config.queues, scheduling));
   YOKE_ASSIGN_OR_RETURN(StateFolder folder, OpenStateFolder(state));
+  os::RemoveUnfinished(state);
+  launcher::EndShortRuns(ScratchRoot(state));
   std::vector<std::string> warnings;
   YOKE_ASSIGN_OR_RETURN(std::unique_ptr<jobs::JobStore> store, OpenStore(state, folder.had_jobs, warnings));
   devices::InventoryOptions devices;
@@ -123,7 +135,7 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   devices.cpu_slots = config.cpu_slots;
   const ControlOptions controlling{state, launching.worker_path, absl::Seconds(config.prepare_timeout_seconds)};
   return std::make_unique<ComposedCore>(std::move(folder), std::move(warnings), std::move(store), devices::MakeInventory(devices), launching,
-                                        controlling, absl::Seconds(config.backup_seconds));
+                                        controlling, std::move(scheduling), absl::Seconds(config.backup_seconds));
 }
 
 }  // namespace yoke::daemon

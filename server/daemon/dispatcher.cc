@@ -1,20 +1,38 @@
 #include "server/daemon/dispatcher.h"
 
+#include <algorithm>
 #include <map>
-#include <optional>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/os/clock.h"
+#include "common/os/failpoint.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/spec.h"
+#include "server/jobs/state_machine.h"
+#include "server/jobs/transitions.h"
 #include "spdlog/spdlog.h"
 
 namespace yoke::daemon {
 namespace {
 
-constexpr absl::Duration kRetryAfterError = absl::Seconds(1);
+constexpr std::chrono::milliseconds kRetryAfterError(1000);
+// A moment farther away than that is waited for in parts: the clock it is on goes on while the machine sleeps.
+constexpr double kLookAgain = 60;
+
+// The jobs at the head of the queue whose sentence is kept up to date. Each is a durable write, and
+// a change at the head changes the sentences of all behind it.
+constexpr size_t kExplained = 64;
+// The rest after a plan, as a multiple of what it took.
+constexpr int kRestShare = 4;
+constexpr std::chrono::seconds kRestMax(2);
+
+double BootSeconds() { return static_cast<double>(os::BootMilliseconds()) / 1000; }
+
+// No longer so since the snapshot: the change that did it wakes us again.
+bool Overtaken(const absl::Status& status) { return absl::IsFailedPrecondition(status); }
 
 scheduler::DeviceView ToView(const v1::Device& device) {
   scheduler::DeviceView view;
@@ -31,6 +49,7 @@ scheduler::WaitingJob ToWaiting(const jobs::JobRecord& job, const devices::Devic
   waiting.id = job.id;
   waiting.priority = job.public_job.priority();
   waiting.sequence = job.sequence;
+  AddScheduling(job.public_job, waiting);
   waiting.bound.assign(job.public_job.device_uuids().begin(), job.public_job.device_uuids().end());
   if (!waiting.bound.empty()) return waiting;
   if (const auto selection = inventory.Resolve(job.public_job.spec().device()); selection.ok()) {
@@ -58,6 +77,7 @@ scheduler::Snapshot TakeSnapshot(const std::vector<jobs::JobRecord>& open, const
   for (const jobs::Lease& lease : leases) held[lease.device_uuid] = &lease;
   for (const v1::Device& device : inventory.Devices()) {
     scheduler::DeviceView view = ToView(device);
+    if (!view.cpu) view.peers = inventory.Peers(view.uuid);
     if (const auto lease = held.find(view.uuid); lease != held.end()) {
       if (lease->second->quarantined) {
         view.unusable = absl::StrCat("is quarantined: ", lease->second->quarantine_reason);
@@ -71,8 +91,8 @@ scheduler::Snapshot TakeSnapshot(const std::vector<jobs::JobRecord>& open, const
   return snapshot;
 }
 
-Dispatcher::Dispatcher(jobs::JobStore& store, devices::DeviceInventory& inventory, launcher::Launcher& launcher)
-    : store_(store), inventory_(inventory), launcher_(launcher), thread_([this] { Loop(); }) {}
+Dispatcher::Dispatcher(jobs::JobStore& store, devices::DeviceInventory& inventory, launcher::Launcher& launcher, SchedulingDesk& desk)
+    : store_(store), inventory_(inventory), launcher_(launcher), desk_(desk), thread_([this] { Loop(); }) {}
 
 Dispatcher::~Dispatcher() {
   {
@@ -91,14 +111,14 @@ void Dispatcher::Wake() {
 
 void Dispatcher::Loop() {
   std::string told;  // the error told last: one that lasts, such as a full disk, is told once
-  for (std::optional<absl::Duration> again;;) {
+  for (bool failed = false;;) {
     {
       MutexLock lock(mutex_);
-      const auto at = std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(again.value_or(absl::ZeroDuration()));
+      const auto wake = std::chrono::steady_clock::now() + (failed ? kRetryAfterError : UntilDue());
       while (!pending_ && !stopping_) {
-        if (!again) {
+        if (!failed && !put_off_ && wake_at_ == scheduler::kNever) {
           woken_.Wait(mutex_);
-        } else if (!woken_.WaitUntil(mutex_, at)) {
+        } else if (!woken_.WaitUntil(mutex_, wake)) {
           break;
         }
       }
@@ -106,38 +126,96 @@ void Dispatcher::Loop() {
       pending_ = false;
     }
     const absl::Status dispatched = Dispatch();
-    again = dispatched.ok() ? retry_wait_.Left(os::BootMilliseconds()) : kRetryAfterError;
-    const std::string problem = dispatched.ok() ? "" : dispatched.ToString();
+    failed = !dispatched.ok();
+    const std::string problem = failed ? dispatched.ToString() : "";
     if (!problem.empty() && problem != told) spdlog::error("scheduling: {}", problem);
     told = problem;
   }
 }
 
+std::chrono::milliseconds Dispatcher::UntilDue() const {
+  const double due = std::clamp(wake_at_ - BootSeconds(), 0.0, kLookAgain);
+  const double rest = std::chrono::duration<double>(rest_until_ - std::chrono::steady_clock::now()).count();
+  return std::chrono::milliseconds(static_cast<int64_t>((put_off_ ? std::clamp(rest, 0.0, due) : due) * 1000) + 1);
+}
+
+bool Dispatcher::MayStart(const std::vector<jobs::Lease>& leases) const {
+  const auto same = [](const jobs::Lease& a, const jobs::Lease& b) {
+    return a.device_uuid == b.device_uuid && a.job_id == b.job_id && a.quarantined == b.quarantined;
+  };
+  if (!std::equal(leases.begin(), leases.end(), planned_leases_.begin(), planned_leases_.end(),
+                  same))
+    return true;
+  std::set<std::string> held;
+  for (const jobs::Lease& lease : leases) held.insert(lease.device_uuid);
+  const std::vector<v1::Device> devices = inventory_.Devices();
+  return std::any_of(devices.begin(), devices.end(), [&](const v1::Device& device) {
+    return !held.contains(device.uuid()) && ToView(device).unusable.empty();
+  });
+}
+
 absl::Status Dispatcher::Dispatch() {
-  YOKE_ASSIGN_OR_RETURN(std::vector<jobs::JobRecord> open, store_.ListOpen());
-  retry_wait_.HoldBack(absl::Now(), os::BootMilliseconds(), open);
-  YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::Lease> leases, store_.ListLeases());
-  return CarryOut(scheduler::MakePlan(TakeSnapshot(open, leases, inventory_)), open);
+  const auto begin = std::chrono::steady_clock::now();
+  YOKE_ASSIGN_OR_RETURN(std::vector<jobs::Lease> leases, store_.ListLeases());
+  put_off_ = begin < rest_until_ && BootSeconds() < wake_at_ && !MayStart(leases);
+  if (put_off_) return absl::OkStatus();
+  YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::JobRecord> open, store_.ListOpen());
+  YOKE_ASSIGN_OR_RETURN(const scheduler::Snapshot snapshot, desk_.Take(open, leases));
+  const scheduler::Plan plan = scheduler::MakePlan(snapshot);
+  wake_at_ = plan.wake_at;
+  planned_leases_ = std::move(leases);
+  YOKE_RETURN_IF_ERROR(CarryOut(plan, open));
+  const auto end = std::chrono::steady_clock::now();
+  rest_until_ = end + std::min<std::chrono::steady_clock::duration>(kRestShare * (end - begin), kRestMax);
+  return absl::OkStatus();
+}
+
+absl::Status Dispatcher::CarryOutStop(const scheduler::Stop& stop) {
+  jobs::StopIntent intent{jobs::kStopTimeLimit, stop.grace, "", stop.for_job};
+  if (stop.why == scheduler::Stop::Why::kPreempt) {
+    intent.reason = jobs::kStopPreempt;
+    intent.grace_seconds = desk_.preempt_grace_seconds();
+  }
+  const auto stopped = store_.Update(stop.job_id, [&](jobs::JobRecord& job, jobs::JobStore::LeaseChange&) { return jobs::StopAttempt(job, intent); });
+  if (!stopped.ok()) return stopped.status();
+  launcher_.CarryOutStop(stop.job_id);
+  return absl::OkStatus();
 }
 
 absl::Status Dispatcher::CarryOut(const scheduler::Plan& plan, const std::vector<jobs::JobRecord>& open) {
   for (const scheduler::Start& start : plan.starts) {
+    YOKE_FAILPOINT("dispatch.start.before");
     const absl::Status started = launcher_.Start(start.job_id, start.device_uuids);
-    // Cancelled or overtaken since the snapshot: the change that did it wakes us again.
-    if (!started.ok() && !absl::IsFailedPrecondition(started)) return started;
+    YOKE_FAILPOINT("dispatch.start.after");
+    if (!started.ok() && !Overtaken(started)) return started;
+  }
+  for (const scheduler::Stop& stop : plan.stops) {
+    const absl::Status stopped = CarryOutStop(stop);
+    if (!stopped.ok() && !Overtaken(stopped)) return stopped;
+  }
+  for (const scheduler::End& end : plan.ends) {
+    const auto ended = store_.Update(end.job_id, [&](jobs::JobRecord& job, jobs::JobStore::LeaseChange&) {
+      return jobs::EndUnstarted(job, end.reason, end.sentence, absl::Now());
+    });
+    if (!ended.ok() && !Overtaken(ended.status())) return ended.status();
   }
   std::map<std::string, const v1::Job*> shown;
   for (const jobs::JobRecord& job : open) shown[job.id] = &job.public_job;
-  for (const scheduler::Wait& wait : plan.waits) {
+  for (size_t i = 0; i < plan.waits.size(); ++i) {
+    scheduler::Wait wait = plan.waits[i];
     const v1::Job& now = *shown.at(wait.job_id);
+    const bool for_turn = wait.reason == v1::JobReason::WAITING_FOR_DEVICES || wait.reason == v1::JobReason::WAITING_FOR_PRIORITY;
+    if (i >= kExplained && for_turn) {
+      // What it says since its submission; written only for one that was overtaken.
+      wait.reason = v1::JobReason::WAITING_FOR_PRIORITY;
+      wait.sentence = jobs::kWaitsItsTurn;
+    }
     if (now.reason() == wait.reason && now.message() == wait.sentence) continue;
+    YOKE_FAILPOINT("dispatch.wait.before");
     const auto updated = store_.Update(wait.job_id, [&](jobs::JobRecord& job, jobs::JobStore::LeaseChange&) {
-      if (job.public_job.state() != v1::Job::QUEUED) return absl::FailedPreconditionError("no longer waits");
-      job.public_job.set_reason(wait.reason);
-      job.public_job.set_message(wait.sentence);
-      return absl::OkStatus();
+      return jobs::ShowWait(job, wait.reason, wait.sentence);
     });
-    if (!updated.ok() && !absl::IsFailedPrecondition(updated.status())) return updated.status();
+    if (!updated.ok() && !Overtaken(updated.status())) return updated.status();
   }
   return absl::OkStatus();
 }

@@ -1,11 +1,13 @@
-// Joins the pure scheduler with the world: whenever jobs or devices change, it takes a snapshot, asks for a plan and
-// carries it out. One thread, no tick.
+// Joins the pure scheduler with the world: whenever jobs or devices change, or a moment comes that a plan named, it
+// takes a snapshot, asks for a plan and carries it out. One thread, no tick.
 #pragma once
 
+#include <chrono>
 #include <thread>
+#include <vector>
 
 #include "common/base/mutex.h"
-#include "server/daemon/retry_wait.h"
+#include "server/daemon/scheduling_desk.h"
 #include "server/devices/inventory.h"
 #include "server/jobs/job_store.h"
 #include "server/launcher/launcher.h"
@@ -13,14 +15,14 @@
 
 namespace yoke::daemon {
 
-// What the scheduler shall see. Pure.
+// What the scheduler shall see of waiting jobs and devices. Pure.
 scheduler::Snapshot TakeSnapshot(const std::vector<jobs::JobRecord>& open, const std::vector<jobs::Lease>& leases,
                                  const devices::DeviceInventory& inventory);
 
 // Thread-safe. Everything given must outlive it.
 class Dispatcher {
  public:
-  Dispatcher(jobs::JobStore& store, devices::DeviceInventory& inventory, launcher::Launcher& launcher);
+  Dispatcher(jobs::JobStore& store, devices::DeviceInventory& inventory, launcher::Launcher& launcher, SchedulingDesk& desk);
   ~Dispatcher();
 
   // Something changed. Cheap, from any thread.
@@ -29,16 +31,27 @@ class Dispatcher {
  private:
   void Loop();
   absl::Status Dispatch();
+  // Until the moment that the last plan named, or the end of a rest that put a plan off.
+  std::chrono::milliseconds UntilDue() const;
+  // While the thread rests: whether a job could start that could not at the last plan.
+  bool MayStart(const std::vector<jobs::Lease>& leases) const;
   absl::Status CarryOut(const scheduler::Plan& plan, const std::vector<jobs::JobRecord>& open);
+  absl::Status CarryOutStop(const scheduler::Stop& stop);
 
   jobs::JobStore& store_;
   devices::DeviceInventory& inventory_;
   launcher::Launcher& launcher_;
-  RetryWait retry_wait_;  // of the thread
+  SchedulingDesk& desk_;
+  scheduler::Seconds wake_at_ = scheduler::kNever;  // of the thread, on CLOCK_BOOTTIME
   Mutex mutex_;
   CondVar woken_;
   bool pending_ YOKE_GUARDED_BY(mutex_) = true;  // the first plan needs no cause
   bool stopping_ YOKE_GUARDED_BY(mutex_) = false;
+  // Of the thread. A plan costs time for every job that waits; where it could only change what they
+  // say, it is put off until the rest is over.
+  std::chrono::steady_clock::time_point rest_until_;
+  bool put_off_ = false;
+  std::vector<jobs::Lease> planned_leases_;
   std::thread thread_;
 };
 

@@ -2,6 +2,7 @@
 // objects -> serve -> stop in reverse.
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/log/log.h"
+#include "common/os/failpoint.h"
 #include "grpc/grpc.h"
 #include "grpcpp/grpcpp.h"
 #include "server/daemon/config.h"
@@ -79,7 +81,17 @@ sigset_t BlockStopSignals() {
   return signals;
 }
 
+// Each follower, job and reader of the database holds descriptors, and gRPC never listens again once it had none for a
+// new connection: as many as this user may have.
+void AllowDescriptors() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 absl::Status Serve(const Config& config) {
+  AllowDescriptors();
   YOKE_RETURN_IF_ERROR(log::SetUp(config.log_level));
   const sigset_t stop_signals = BlockStopSignals();
   // Never given back: whoever gives back the last one may wait 10 s for a thread of gRPC's.
@@ -106,7 +118,9 @@ absl::Status Serve(const Config& config) {
   builder.AddListeningPort(absl::StrCat("unix:", config.socket), grpc::InsecureServerCredentials());
   int port = 0;
   if (!config.listen.empty()) builder.AddListeningPort(config.listen, grpc::InsecureServerCredentials(), &port);
+  YOKE_FAILPOINT("daemon.serve.before");
   const std::unique_ptr<grpc::Server> server = StartPrivately(builder);
+  YOKE_FAILPOINT("daemon.serve.after");
   if (server == nullptr || (!config.listen.empty() && port == 0)) {
     return absl::UnavailableError(absl::StrCat("cannot serve on ", config.socket, config.listen.empty() ? "" : " and ", config.listen,
                                                ": the address is taken or not allowed"));
@@ -120,8 +134,10 @@ absl::Status Serve(const Config& config) {
   sigwait(&stop_signals, &signal_number);
   spdlog::info("{}: stopping; running jobs go on", strsignal(signal_number));
   NotifyServiceManager("STOPPING=1");
+  YOKE_FAILPOINT("daemon.stop.before");
   services->Shutdown();
   server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  YOKE_FAILPOINT("daemon.stop.after");
   core->End();  // before the services, which it calls, are gone
   return absl::OkStatus();
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/os/failpoint.h"
 #include "common/os/file.h"
 
 namespace yoke::daemon {
@@ -29,6 +30,7 @@ absl::StatusOr<StateFolder> OpenStateFolder(const std::string& path) {
                                                       ": another yoked works there. Stop it first, or choose another folder with --state"));
   }
   if (!lock.ok()) return lock.status();
+  YOKE_FAILPOINT("daemon.lock.after");
   if (ftruncate(lock->fd(), 0) != 0) return os::ErrnoStatus(errno, absl::StrCat("cannot write ", lock_path));
   YOKE_RETURN_IF_ERROR(os::WriteAll(lock->fd(), absl::StrCat(getpid(), "\n"), lock_path));
   return StateFolder{std::move(*lock), os::FileExists(path + "/jobs")};

@@ -17,4 +17,7 @@ struct StateFolder {
 // another daemon has it; nothing is touched then.
 absl::StatusOr<StateFolder> OpenStateFolder(const std::string& path);
 
+// Folders of questions to the worker that are being answered, each named by its run id.
+inline std::string ScratchRoot(const std::string& state_dir) { return state_dir + "/scratch"; }
+
 }  // namespace yoke::daemon

@@ -100,6 +100,13 @@ class Inventory : public DeviceInventory {
     return {};
   }
 
+  std::vector<std::string> Peers(const std::string& uuid) const override {
+    for (const GpuReading& gpu : Sample().reading.gpus) {
+      if (gpu.uuid == uuid) return gpu.peers;
+    }
+    return {};
+  }
+
   std::string DriverVersion() const override { return Sample().reading.driver_version; }
   std::string DriverProblem() const override {
     return sampler_ == nullptr ? "GPUs are switched off (--nvml none)" : Sample().problem;

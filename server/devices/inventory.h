@@ -37,6 +37,8 @@ class DeviceInventory {
   virtual bool has_gpus() const = 0;
   // Processes that compute on a GPU now, ours and others'. Used before a device is freed. CPU slots: empty.
   virtual std::vector<int64_t> HolderPids(const std::string& uuid) const = 0;
+  // UUIDs of the GPUs that NVLink joins it to, as far as the driver tells.
+  virtual std::vector<std::string> Peers(const std::string& uuid) const { return {}; }
   // "550.54.14"; empty where no driver answers.
   virtual std::string DriverVersion() const { return ""; }
   // Why there are no GPUs or no fresh readings of them; empty while all is well.

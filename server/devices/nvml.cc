@@ -36,6 +36,8 @@ struct ProcessInfo {
   unsigned gpu_instance_id, compute_instance_id;
 };
 constexpr int kTemperatureOfGpu = 0;
+constexpr int kByNvLink = 2;
+constexpr int kP2pWorks = 0;
 constexpr size_t kProcessesMax = 1024;
 
 struct Functions {
@@ -55,6 +57,7 @@ struct Functions {
   Result (*pci)(DeviceHandle, PciInfo*) = nullptr;
   Result (*capability)(DeviceHandle, int*, int*) = nullptr;
   Result (*processes)(DeviceHandle, unsigned*, ProcessInfo*) = nullptr;
+  Result (*p2p_status)(DeviceHandle, DeviceHandle, int, int*) = nullptr;
 };
 
 template <typename F>
@@ -80,12 +83,17 @@ class LoadedNvml : public Nvml {
     if (nvml_.driver_version(text.data(), text.size()) == kSuccess) reading.driver_version = text.data();
     unsigned count = 0;
     YOKE_RETURN_IF_ERROR(Check("nvmlDeviceGetCount", nvml_.count(&count)));
+    std::vector<std::pair<DeviceHandle, std::string>> handles;
     for (unsigned i = 0; i < count; ++i) {
       DeviceHandle device = nullptr;
       if (nvml_.handle(i, &device) != kSuccess) continue;
       std::array<char, 128> uuid{};
       if (nvml_.uuid(device, uuid.data(), uuid.size()) != kSuccess) continue;
       reading.gpus.push_back(ReadGpu(device, uuid.data()));
+      handles.emplace_back(device, uuid.data());
+    }
+    for (size_t i = 0; i < handles.size(); ++i) {
+      if (reading.gpus[i].lost.empty()) reading.gpus[i].peers = ReadPeers(handles[i].first, handles);
     }
     std::stable_sort(reading.gpus.begin(), reading.gpus.end(),
                      [](const GpuReading& a, const GpuReading& b) { return a.pci_bus_id < b.pci_bus_id; });
@@ -146,6 +154,16 @@ class LoadedNvml : public Nvml {
     return gpu;
   }
 
+  std::vector<std::string> ReadPeers(DeviceHandle device, const std::vector<std::pair<DeviceHandle, std::string>>& all) const {
+    std::vector<std::string> peers;
+    for (const auto& [other, uuid] : all) {
+      int status = -1;
+      if (other == device || nvml_.p2p_status == nullptr) continue;
+      if (nvml_.p2p_status(device, other, kByNvLink, &status) == kSuccess && status == kP2pWorks) peers.push_back(uuid);
+    }
+    return peers;
+  }
+
   void* library_;
   Functions nvml_;
 };
@@ -175,6 +193,7 @@ absl::StatusOr<std::unique_ptr<Nvml>> Nvml::Load(const std::string& library) {
   Find(handle, nvml.temperature, {"nvmlDeviceGetTemperature"});
   Find(handle, nvml.pci, {"nvmlDeviceGetPciInfo_v3"});
   Find(handle, nvml.capability, {"nvmlDeviceGetCudaComputeCapability"});
+  Find(handle, nvml.p2p_status, {"nvmlDeviceGetP2PStatus"});
   Find(handle, nvml.processes, {"nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"});
   if (const Result result = nvml.init(); result != kSuccess) {
     std::string why = nvml.error_string(result);

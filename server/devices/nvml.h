@@ -16,6 +16,7 @@ struct GpuReading {
   int64_t memory_total_bytes = 0, memory_used_bytes = 0;
   std::optional<double> utilization_percent, power_watts, temperature_celsius;
   std::vector<int64_t> pids;  // compute processes
+  std::vector<std::string> peers;  // UUIDs of the GPUs that NVLink joins it to
   std::string lost;           // why the driver no longer reaches it; empty while it does
 };
 

@@ -50,12 +50,15 @@ struct CheckpointReport {
 };
 
 // Called from the thread that runs the task, in order. Only rank 0 reports steps, epochs and
-// metrics.
+// metrics; every rank reports phases and iterations, by which a rank that hangs is found.
 class Observer {
  public:
   virtual ~Observer() = default;
   // "scan", "load", "train", "val", "save", "label", "process", "export"
   virtual void OnPhase(const std::string& phase) {}
+  // On every rank, at the same points: before it computes on the images of a training iteration, and before each round
+  // of validation or labelling.
+  virtual void OnIteration() {}
   virtual void OnBanner(const std::vector<std::string>& lines) {}
   virtual void OnStep(const StepReport&) {}
   virtual void OnEpoch(const EpochReport&) {}

@@ -2,7 +2,9 @@
 // composition of scheduler and launcher; faked in the service's tests.
 #pragma once
 
+#include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -16,12 +18,27 @@ struct PrepareAnswer {
   std::vector<std::string> banner, warnings;
 };
 
+// Where jobs go that name no queue.
+inline constexpr char kDefaultQueue[] = "default";
+
+// The waiting jobs as the scheduler sees them now.
+struct QueueView {
+  std::vector<v1::QueueEntry> entries;  // by place
+};
+
 class JobControl {
  public:
   virtual ~JobControl() = default;
   // Commits the intent to stop and carries it out in the background. Idempotent while the job is stopping.
   // NotFound; FailedPrecondition if it has ended.
   virtual absl::StatusOr<JobRecord> Cancel(const std::string& id, absl::Duration grace, const std::string& comment) = 0;
+  // Commits the intent to stop a job that has started so that it waits again, and carries it out in the background.
+  // NotFound; FailedPrecondition as jobs::StopAttempt.
+  virtual absl::StatusOr<JobRecord> Requeue(const std::string& id, absl::Duration grace) = 0;
+  // Makes a plan and carries nothing of it out.
+  virtual absl::StatusOr<QueueView> Queue() = 0;
+  // The queues that jobs may be submitted to.
+  virtual const std::set<std::string>& QueueNames() const = 0;
   // Runs the prepare phase on a resolved spec without storing anything; its error is the user's answer.
   virtual absl::StatusOr<PrepareAnswer> Prepare(const v1::JobSpec& resolved, const std::vector<std::string>& user_set) = 0;
   // `yoke-worker --probe`: one JSON object.

@@ -35,6 +35,7 @@ constexpr Transition kTransitions[] = {
     {Job::STOPPING, JobEventKind::kSucceeded, Job::SUCCEEDED},
     {Job::STOPPING, JobEventKind::kFailed, Job::FAILED},
     {Job::STOPPING, JobEventKind::kTimedOut, Job::TIMED_OUT},
+    {Job::STOPPING, JobEventKind::kRequeue, Job::QUEUED},  // it was stopped to wait again
 };
 
 }  // namespace

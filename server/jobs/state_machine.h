@@ -14,7 +14,7 @@ enum class JobEventKind {
   kFailed,
   kCancelled,  // the attempt ended because of a stop
   kTimedOut,
-  kRequeue,    // the attempt is lost; another will be made
+  kRequeue,    // the attempt is lost, or was stopped for that: another will be made
   kHold,
   kRelease,
 };
@@ -31,5 +31,8 @@ bool IsTerminal(v1::Job::State state);
 bool HasLiveAttempt(v1::Job::State state);
 
 const char* EventName(JobEventKind event);
+
+// The message of a job from its submission on, until the scheduler says more.
+inline constexpr char kWaitsItsTurn[] = "waits for its turn in the queue";
 
 }  // namespace yoke::jobs

@@ -6,6 +6,7 @@
 #include "common/base/status_macros.h"
 #include "google/protobuf/util/json_util.h"
 #include "google/protobuf/util/time_util.h"
+#include "server/jobs/transitions.h"
 
 namespace yoke::launcher {
 namespace {
@@ -31,6 +32,11 @@ Ending Failed(const ipc::ExitRecord& record, const Report& report) {
   JobReason::Code said;
   if (JobReason::Code_Parse(report.error_reason, &said) && said != JobReason::CODE_UNSPECIFIED) ending.reason = said;
   ending.message = report.error_message.empty() ? record.message : report.error_message;
+  // What its supervisor saw counts more than what a rank says while it is being ended.
+  if (JobReason::Code_Parse(record.reason, &said)) {
+    ending.reason = said;
+    ending.message = record.message;
+  }
   ending.has_error = true;
   ending.error.set_rank(record.has_first_failure ? record.first_failure.rank : -1);
   ending.error.set_exit_code(record.first_failure.exit_code);
@@ -119,6 +125,7 @@ int TriesOf(const Ending& ending, const Tries& tries) {
     case JobReason::BAD_INPUT:
     case JobReason::CUDA_UNAVAILABLE:
     case JobReason::SPAWN_FAILED: return 1;
+    case JobReason::HANG:
     case JobReason::DEVICE_LOST: return tries.lost_max;
     default: return tries.failed_max;
   }
@@ -126,11 +133,27 @@ int TriesOf(const Ending& ending, const Tries& tries) {
 
 absl::Duration RetryDelay(int attempt) { return absl::Seconds(std::min(60, 1 << std::clamp(attempt - 1, 0, 6))); }
 
+Ending AsAsked(Ending ending, const std::string& stop_reason) {
+  if (EventOf(ending, false) != JobEventKind::kCancelled) return ending;
+  if (stop_reason == jobs::kStopTimeLimit) {
+    ending.outcome = Attempt::TIMED_OUT;
+    ending.reason = JobReason::TIME_LIMIT;
+    ending.message = "Stopped at its time limit.";
+  } else if (stop_reason == jobs::kStopPreempt || stop_reason == jobs::kStopRequeue) {
+    const bool preempted = stop_reason == jobs::kStopPreempt;
+    ending.outcome = Attempt::PREEMPTED;
+    ending.reason = preempted ? JobReason::PREEMPTED : JobReason::REQUEUED_BY_USER;
+    ending.message = preempted ? "Stopped for a job of higher priority; waits again." : "Stopped to wait again.";
+  }
+  return ending;
+}
+
 JobEventKind EventOf(const Ending& ending, bool may_retry) {
   switch (ending.outcome) {
     case Attempt::SUCCEEDED: return JobEventKind::kSucceeded;
     case Attempt::CANCELLED: return JobEventKind::kCancelled;
     case Attempt::TIMED_OUT: return JobEventKind::kTimedOut;
+    case Attempt::PREEMPTED: return JobEventKind::kRequeue;
     case Attempt::LOST:
       if (ending.reason == JobReason::CANCELLED_BY_USER) return JobEventKind::kCancelled;
       [[fallthrough]];
@@ -153,7 +176,7 @@ absl::Status Apply(const Ending& ending, const Tries& tries, absl::Time now, v1:
     attempt.set_shim_pid(0);
     if (ending.has_error) *attempt.mutable_error() = ending.error;
   }
-  if (!jobs::IsTerminal(job.state())) {
+  if (!jobs::IsTerminal(job.state()) && ending.outcome != Attempt::PREEMPTED) {
     const absl::Duration delay = RetryDelay(tried);
     *job.mutable_next_attempt_time() = ToTimestamp(now + delay);
     job.set_reason(JobReason::WAITING_FOR_RETRY);
@@ -162,12 +185,21 @@ absl::Status Apply(const Ending& ending, const Tries& tries, absl::Time now, v1:
   }
   job.set_reason(ending.reason);
   job.set_message(ending.message);
+  if (!jobs::IsTerminal(job.state())) return absl::OkStatus();
   if (job.state() == v1::Job::FAILED && tried > 1) absl::StrAppend(job.mutable_message(), " It was tried ", tried, " times.");
   if (job.state() == v1::Job::FAILED && ending.outcome == Attempt::LOST) {
     absl::StrAppend(job.mutable_message(), " Submit it again with resume=JOB to continue from its last checkpoint.");
   }
   *job.mutable_end_time() = ToTimestamp(now);
   if (ending.has_error) *job.mutable_error() = ending.error;
+  return absl::OkStatus();
+}
+
+absl::Status EndAttempt(Ending ending, const Tries& tries, absl::Time now, jobs::JobRecord& record) {
+  v1::Job& job = record.public_job;
+  if (record.stop_requested) ending = AsAsked(std::move(ending), record.stop_reason);
+  YOKE_RETURN_IF_ERROR(Apply(ending, tries, now, job));
+  if (!jobs::IsTerminal(job.state())) jobs::ForgetStop(record);
   return absl::OkStatus();
 }
 

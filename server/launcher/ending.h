@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "common/ipc/attempt_files.h"
+#include "server/jobs/job_store.h"
 #include "server/jobs/state_machine.h"
 #include "server/launcher/event_follower.h"
 #include "yoke/v1/job.pb.h"
@@ -28,6 +29,9 @@ Ending EndingOf(const ipc::ExitRecord& record, const Report& failed_rank);
 Ending LostEnding(bool stop_requested, bool rebooted);
 Ending SpawnFailedEnding(const std::string& why);
 Ending CancelledBeforeStart();
+// An end that came of a stop, as what was asked for (JobRecord::stop_reason): at the time limit it is TIMED_OUT, and
+// after a preemption or a requeue the job waits again. Other ends stay as they are.
+Ending AsAsked(Ending ending, const std::string& stop_reason);
 
 // How often a job may be tried, by what ended its attempts.
 struct Tries {
@@ -39,12 +43,16 @@ int TriesOf(const Ending& ending, const Tries& tries);
 // Between attempt `attempt` and the next: 1, 2, 4 ... 60 s.
 absl::Duration RetryDelay(int attempt);
 
-// What happens to the job, by the outcome; kRequeue if it is to be tried again.
+// What happens to the job, by the outcome; kRequeue for a preempted attempt, and if it is to be tried again.
 jobs::JobEventKind EventOf(const Ending& ending, bool may_retry);
 
 // Writes end, error and result into the job and its last attempt, and moves its state: to its end, or back into the
 // queue with the time before which it is not tried again. FailedPrecondition if the state does not allow it.
 absl::Status Apply(const Ending& ending, const Tries& tries, absl::Time now, v1::Job& job);
+
+// The same with what the record says besides: as what a stop was asked, and free of that stop if the job waits again.
+// Attempts that were stopped to wait again are no tries.
+absl::Status EndAttempt(Ending ending, const Tries& tries, absl::Time now, jobs::JobRecord& record);
 
 // Rank 0's result as the API has it, with what only others know: the checksums of the other ranks' weights,
 // memory, run folder.

@@ -13,6 +13,7 @@
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/os/clock.h"
+#include "common/os/failpoint.h"
 #include "common/os/file.h"
 #include "common/os/process.h"
 #include "server/jobs/ids.h"
@@ -52,6 +53,7 @@ class ThreadLauncher : public Launcher {
   }
 
   absl::Status Begin() override {
+    YOKE_FAILPOINT("launcher.recover.before");
     YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> open, store_.ListOpen());
     for (const JobRecord& job : open) {
       if (!jobs::HasLiveAttempt(job.public_job.state())) continue;
@@ -64,6 +66,7 @@ class ThreadLauncher : public Launcher {
       if (lease.quarantined) quarantine_due_ms_ = 0;
     }
     thread_ = std::thread([this] { Loop(); });
+    YOKE_FAILPOINT("launcher.recover.after");
     return absl::OkStatus();
   }
 
@@ -221,9 +224,12 @@ class ThreadLauncher : public Launcher {
     if (!job.ok()) return LookAgainIn(attempt, kRetryMs);
     const absl::StatusOr<ipc::AttemptSpec> spec = MakeAttemptSpec(options_, store_, inventory_, *job);
     if (!spec.ok()) return OverWithoutRecord(attempt, SpawnFailedEnding(std::string(spec.status().message())));
+    YOKE_FAILPOINT("launcher.folder.before");
     if (const absl::Status made = attempt.folder.Create(*spec); !made.ok()) return CannotSpawn(attempt, made);
     WatchFolder(attempt);
+    YOKE_FAILPOINT("launcher.spawn.before");
     const absl::StatusOr<pid_t> pid = SpawnShim(options_.shim_path, attempt.folder);
+    YOKE_FAILPOINT("launcher.spawn.after");
     if (!pid.ok()) return CannotSpawn(attempt, pid.status());
     attempt.shim_pid = *pid;
     attempt.child = true;
@@ -269,22 +275,27 @@ class ThreadLauncher : public Launcher {
       spdlog::warn("job {}: its shim speaks protocol {}, newer than ours ({}); it is left alone", attempt.job_id, seen.started->protocol,
                    ipc::kProtocolVersion);
     }
+    YOKE_FAILPOINT("launcher.adopt.after");
     spdlog::info("job {}: adopted attempt {}, shim {}", attempt.job_id, attempt.number, pid);
     return true;
   }
 
   void SendStop(LiveAttempt& attempt) {
+    YOKE_FAILPOINT("launcher.stop.before");
     if (const absl::Status written = attempt.folder.WriteStop(*attempt.stop); !written.ok()) {
       // The signal alone stops it as well, with the default grace.
       spdlog::warn("job {}: {}", attempt.job_id, written.ToString());
     }
+    YOKE_FAILPOINT("launcher.signal.before");
     const absl::Status sent = os::PidfdSignal(attempt.pidfd.get(), SIGTERM);
+    YOKE_FAILPOINT("launcher.signal.after");
     spdlog::info("job {}: asked to stop ({}), grace {} s", attempt.job_id, attempt.stop->reason, attempt.stop->grace_seconds);
     attempt.stop_sent = sent.ok() || absl::IsNotFound(sent);
   }
 
   // Brings the store up to what is seen: the shim's pid, RUNNING, and at times the progress.
   void Tell(LiveAttempt& attempt) {
+    YOKE_FAILPOINT("launcher.tell.before");
     const int64_t now = os::BootMilliseconds();
     const bool running = !attempt.running_told && attempt.folder.RanksStarted();
     const bool report = attempt.report_dirty && attempt.report_due_ms <= now;
@@ -333,11 +344,18 @@ class ThreadLauncher : public Launcher {
 
   // Ends what is left of the attempt; once nothing is, or the limit has passed, writes the job's end.
   void Sweep(LiveAttempt& attempt) {
+    YOKE_FAILPOINT("launcher.sweep.before");
     const std::vector<pid_t> left = KillMarked(attempt.run_id);
     if (!left.empty() && os::BootMilliseconds() < attempt.sweep_deadline_ms) return LookAgainIn(attempt, kSweepAgainMs);
+    if (left.empty()) {
+      os::RemoveUnfinished(attempt.folder.dir());
+      os::RemoveUnfinished(RunDir(JobsRoot(options_.state_dir), attempt.job_id) + "/weights");
+    }
     attempt.events.Read();
     const Emptiness empty = LookForHolders(inventory_, attempt.device_uuids, left);
+    YOKE_FAILPOINT("launcher.finish.before");
     const auto updated = store_.Update(attempt.job_id, [&](JobRecord& job, LeaseChange& leases) { return Finish(attempt, empty, job, leases); });
+    YOKE_FAILPOINT("launcher.finish.after");
     if (!updated.ok()) {
       spdlog::error("job {}: its end cannot be stored: {}", attempt.job_id, updated.status().ToString());
       return LookAgainIn(attempt, kRetryMs);
@@ -363,7 +381,7 @@ class ThreadLauncher : public Launcher {
     } else {
       ending = LostEnding(job.stop_requested, Rebooted(attempt));
     }
-    YOKE_RETURN_IF_ERROR(Apply(ending, options_.tries, absl::Now(), shown));
+    YOKE_RETURN_IF_ERROR(EndAttempt(ending, options_.tries, absl::Now(), job));
     std::vector<Report> others;
     for (int rank = 1; rank < shown.attempts(shown.attempts_size() - 1).world_size(); ++rank) others.push_back(ReportOf(attempt, rank));
     const v1::JobResult result = ResultOf(attempt.events.report(), others, ending.peak_rss_bytes, shown.run_dir());

@@ -23,6 +23,7 @@ struct LauncherOptions {
   std::string shim_path;    // absolute
   Tries tries;
   double grace_seconds = 10;
+  double hang_seconds = 120;
 };
 
 // Thread-safe. The store and the inventory must outlive it.

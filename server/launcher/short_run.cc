@@ -4,6 +4,8 @@
 #include <poll.h>
 #include <signal.h>
 
+#include <filesystem>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/ipc/attempt_files.h"
@@ -30,6 +32,15 @@ bool WaitForEnd(int pidfd, absl::Duration limit) {
 }
 
 }  // namespace
+
+void EndShortRuns(const std::string& root) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(root, error), end; !error && entry != end; entry.increment(error)) {
+    KillMarked(entry->path().filename().string());
+    std::error_code ignored;  // tried again at the next start
+    std::filesystem::remove_all(entry->path(), ignored);
+  }
+}
 
 absl::StatusOr<ShortRun> RunShortly(const std::vector<std::string>& argv, const std::string& folder, const std::string& run_id, absl::Duration limit) {
   const std::string out = folder + "/stdout", err = folder + "/stderr";

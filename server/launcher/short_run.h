@@ -16,6 +16,9 @@ struct ShortRun {
   std::string talk;    // the end of stderr
 };
 
+// Ends what questions of an earlier life of the daemon left in `root`: a folder each, named by its run id.
+void EndShortRuns(const std::string& root);
+
 // Blocks. DeadlineExceeded after `limit`, when the process and all it started (found by `run_id`) are killed.
 // `folder`: exists and is the caller's; output files go there.
 absl::StatusOr<ShortRun> RunShortly(const std::vector<std::string>& argv, const std::string& folder, const std::string& run_id, absl::Duration limit);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/os/failpoint.h"
 #include "common/os/file.h"
 #include "common/os/process.h"
 #include "google/protobuf/util/time_util.h"
@@ -83,7 +84,10 @@ absl::Status CommitStart(const LauncherOptions& options, jobs::JobStore& store, 
     leases.take = device_uuids;
     return absl::OkStatus();
   };
-  return store.Update(job_id, change).status();
+  YOKE_FAILPOINT("start.commit.before");
+  YOKE_RETURN_IF_ERROR(store.Update(job_id, change).status());
+  YOKE_FAILPOINT("start.commit.after");
+  return absl::OkStatus();
 }
 
 absl::StatusOr<ipc::AttemptSpec> MakeAttemptSpec(const LauncherOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory,
@@ -104,6 +108,7 @@ absl::StatusOr<ipc::AttemptSpec> MakeAttemptSpec(const LauncherOptions& options,
   spec.backend = layout.gpu ? "nccl" : "gloo";
   YOKE_ASSIGN_OR_RETURN(spec.resume_from, ResumeFrom(jobs_root, store, job));
   spec.grace_seconds = options.grace_seconds;
+  spec.hang_seconds = options.hang_seconds;
   spec.ranks = layout.ranks;
   spec.device_words = layout.device_words;
   spec.user_set = job.user_set;

@@ -2,141 +2,292 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "server/jobs/state_machine.h"
+#include "server/scheduler/board.h"
+#include "server/scheduler/fair_order.h"
+#include "server/scheduler/preemption.h"
+#include "server/scheduler/topology.h"
 
 namespace yoke::scheduler {
 namespace {
 
-// "GPU 0,2" or "CPU slot 1": the indices of one kind.
-std::string Words(std::vector<const DeviceView*> devices) {
-  std::sort(devices.begin(), devices.end(), [](const DeviceView* a, const DeviceView* b) { return a->index < b->index; });
-  return absl::StrCat(devices[0]->cpu ? "CPU slot " : "GPU ", absl::StrJoin(devices, ",", [](std::string* out, const DeviceView* device) {
-                        absl::StrAppend(out, device->index);
-                      }));
+using Condition = v1::Scheduling::Dependency;
+using v1::JobReason;
+
+// What a job without a time limit is taken to use when its owner's next turn is decided.
+constexpr Seconds kAssumedRunTime = 3600;
+constexpr size_t kDependenciesNamed = 3;
+
+bool IsMet(const Dependency& dependency) {
+  switch (dependency.condition) {
+    case Condition::NOT_OK:
+      return jobs::IsTerminal(dependency.state) && dependency.state != v1::Job::SUCCEEDED;
+    case Condition::ANY:
+      return jobs::IsTerminal(dependency.state) || dependency.state == v1::Job::STATE_UNSPECIFIED;
+    default:
+      return dependency.state == v1::Job::SUCCEEDED;
+  }
+}
+
+bool IsOpen(const Dependency& dependency) {
+  return dependency.state != v1::Job::STATE_UNSPECIFIED && !jobs::IsTerminal(dependency.state);
+}
+
+std::string WhyNever(const Dependency& dependency) {
+  const bool not_ok = dependency.condition == Condition::NOT_OK;
+  return absl::StrCat("It was to start after jobs/", dependency.job_id,
+                      not_ok ? " had failed or been cancelled" : " had succeeded",
+                      ", but that job ",
+                      dependency.state == v1::Job::STATE_UNSPECIFIED ? "is no longer known"
+                      : not_ok                                       ? "succeeded"
+                               : absl::StrCat("ended ", v1::Job::State_Name(dependency.state)),
+                      ".");
+}
+
+// "waits for jobs/a (RUNNING) to succeed, jobs/b (QUEUED) to end"
+std::string WhyNotYet(const std::vector<Dependency>& dependencies) {
+  std::vector<std::string> words;
+  size_t left = 0;
+  for (const Dependency& dependency : dependencies) {
+    if (IsMet(dependency)) continue;
+    if (words.size() == kDependenciesNamed) {
+      ++left;
+      continue;
+    }
+    const char* what = dependency.condition == Condition::NOT_OK ? " to fail"
+                       : dependency.condition == Condition::ANY  ? " to end"
+                                                                 : " to succeed";
+    words.push_back(absl::StrCat("jobs/", dependency.job_id, " (",
+                                 v1::Job::State_Name(dependency.state), ")", what));
+  }
+  return absl::StrCat("waits for ", absl::StrJoin(words, ", "),
+                      left > 0 ? absl::StrCat(" and ", left, " more") : "");
 }
 
 class Planner {
  public:
-  explicit Planner(const Snapshot& snapshot) : jobs_(snapshot.jobs) {
-    for (const DeviceView& device : snapshot.devices) devices_.push_back(&device);
-    std::sort(devices_.begin(), devices_.end(), [](const DeviceView* a, const DeviceView* b) { return a->index < b->index; });
-    for (const DeviceView* device : devices_) by_uuid_[device->uuid] = device;
-    std::sort(jobs_.begin(), jobs_.end(), [](const WaitingJob& a, const WaitingJob& b) {
-      return a.priority != b.priority ? a.priority > b.priority : a.sequence < b.sequence;
-    });
+  explicit Planner(const Snapshot& snapshot)
+      : snapshot_(snapshot), order_(snapshot), board_(snapshot), preemption_(snapshot, board_) {
+    for (const RunningJob& job : snapshot.running) Count(job.owner, job.queue);
   }
 
   Plan Run() {
-    for (const WaitingJob& job : jobs_) {
-      if (job.bound.empty()) {
-        PlaceAny(job);
-      } else {
-        PlaceBound(job);
-      }
-    }
+    EndWhatIsOutOfTime();
+    while (const WaitingJob* job = order_.Next()) Place(*job);
+    for (Stop& stop : preemption_.TakeStops()) plan_.stops.push_back(std::move(stop));
+    plan_.wake_at = std::min(plan_.wake_at, preemption_.wake_at());
     return std::move(plan_);
   }
 
  private:
-  // Nothing stands between this device and the next job that asks for it.
-  bool Available(const DeviceView& device) const {
-    return device.holder.empty() && device.unusable.empty() && !reserved_.contains(device.uuid);
+  void WakeAt(Seconds moment) { plan_.wake_at = std::min(plan_.wake_at, moment); }
+
+  void EndWhatIsOutOfTime() {
+    for (const RunningJob& job : snapshot_.running) {
+      if (job.time_limit <= 0 || (job.stopping && job.stop_grace <= 0)) continue;
+      const Seconds end = job.started + job.time_limit;
+      const Seconds before = job.stopping ? 0 : std::clamp(job.signal_before, 0.0, job.time_limit);
+      if (snapshot_.now < end - before) {
+        WakeAt(end - before);
+        continue;
+      }
+      plan_.stops.push_back(
+          {job.id, Stop::Why::kTimeLimit, std::max(0.0, end - snapshot_.now), ""});
+      board_.MarkStopping(job);
+    }
   }
 
-  void StartOn(const WaitingJob& job, std::vector<std::string> uuids) {
-    for (const std::string& uuid : uuids) reserved_[uuid] = job.id;
-    plan_.starts.push_back({job.id, std::move(uuids)});
+  void Place(const WaitingJob& job) {
+    for (const Dependency& dependency : job.dependencies) {
+      if (IsMet(dependency) || IsOpen(dependency)) continue;
+      plan_.ends.push_back({job.id, JobReason::DEPENDENCY_FAILED, WhyNever(dependency)});
+      return;
+    }
+    if (!std::all_of(job.dependencies.begin(), job.dependencies.end(), IsMet)) {
+      return WaitFor(job, JobReason::WAITING_FOR_DEPENDENCY, WhyNotYet(job.dependencies),
+                     {kNever, "nobody knows when the jobs before it end"});
+    }
+    if (snapshot_.now < job.not_before) {
+      WakeAt(job.not_before);
+      return WaitFor(job, JobReason::WAITING_FOR_RETRY,
+                     job.not_before_why.empty() ? "waits for its next try" : job.not_before_why,
+                     {job.not_before, ""});
+    }
+    if (const std::string full = LimitReached(job); !full.empty()) {
+      return WaitFor(job, JobReason::WAITING_FOR_LIMIT, full,
+                     {kNever, "nobody knows when one of these jobs ends"});
+    }
+    job.bound.empty() ? PlaceAny(job) : PlaceBound(job);
   }
 
-  void WaitFor(const WaitingJob& job, bool held, std::string sentence) {
-    plan_.waits.push_back({job.id, held ? v1::JobReason::WAITING_FOR_DEVICES : v1::JobReason::WAITING_FOR_PRIORITY, std::move(sentence)});
+  void Count(const std::string& owner, const std::string& queue) {
+    ++by_owner_[owner];
+    ++by_queue_[queue];
+  }
+
+  // "waits: ann has 2 jobs running, …"; empty: one more may run.
+  std::string LimitReached(const WaitingJob& job) const {
+    const auto count = [](const std::map<std::string, int>& counts, const std::string& name) {
+      const auto found = counts.find(name);
+      return found == counts.end() ? 0 : found->second;
+    };
+    const int owner_max = snapshot_.policy.owner_running_max;
+    if (owner_max > 0 && count(by_owner_, job.owner) >= owner_max) {
+      return absl::StrCat("waits until fewer than ", owner_max, " jobs of ", job.owner,
+                          " run: an owner may have no more at once");
+    }
+    const int queue_max = count(snapshot_.policy.queue_running_max, job.queue);
+    if (queue_max > 0 && count(by_queue_, job.queue) >= queue_max) {
+      return absl::StrCat("waits until fewer than ", queue_max, " jobs of queue ", job.queue,
+                          " run: it may have no more at once");
+    }
+    return "";
+  }
+
+  void StartOn(const WaitingJob& job, const std::vector<Slot*>& slots) {
+    board_.Give(job, slots);
+    Start start{job.id, {}};
+    for (const Slot* slot : slots) start.device_uuids.push_back(slot->device->uuid);
+    plan_.starts.push_back(std::move(start));
+    Count(job.owner, job.queue);
+    Charge(job, slots.size());
+  }
+
+  void Charge(const WaitingJob& job, size_t devices) {
+    order_.Charge(static_cast<double>(devices) *
+                  (job.time_limit > 0 ? job.time_limit : kAssumedRunTime));
+  }
+
+  void WaitFor(const WaitingJob& job, JobReason::Code reason, std::string sentence,
+               const Reservation& when) {
+    Wait wait;
+    wait.job_id = job.id;
+    wait.reason = reason;
+    wait.sentence = std::move(sentence);
+    wait.place = static_cast<int>(plan_.waits.size()) + 1;
+    if (when.start < kNever) wait.earliest_start = when.start;
+    wait.earliest_why = when.unknown_why;
+    plan_.waits.push_back(std::move(wait));
   }
 
   void PlaceBound(const WaitingJob& job) {
     std::vector<std::string> missing;
-    std::vector<const DeviceView*> blocked;
+    std::vector<Slot*> slots, blocked;
     for (const std::string& uuid : job.bound) {
-      const auto found = by_uuid_.find(uuid);
-      if (found == by_uuid_.end()) {
+      Slot* slot = board_.Find(uuid);
+      if (slot == nullptr) {
         missing.push_back(uuid);
-      } else if (!Available(*found->second)) {
-        blocked.push_back(found->second);
+        continue;
       }
+      slots.push_back(slot);
+      if (!board_.MayStart(*slot, job.time_limit)) blocked.push_back(slot);
     }
-    if (missing.empty() && blocked.empty()) return StartOn(job, job.bound);
-    if (missing.empty()) {
-      Explain(job, blocked);
-    } else {
-      WaitFor(job, true, absl::StrCat("waits for ", absl::StrJoin(missing, ", "), ", which this machine does not show now"));
+    if (!missing.empty()) {
+      const std::string absent =
+          absl::StrCat(absl::StrJoin(missing, ", "), ", which this machine does not show now");
+      return WaitFor(job, JobReason::WAITING_FOR_DEVICES, absl::StrCat("waits for ", absent),
+                     {kNever, absl::StrCat("it needs ", absent)});
     }
-    for (const std::string& uuid : job.bound) reserved_.emplace(uuid, job.id);
+    if (blocked.empty()) return StartOn(job, slots);
+    if (AllUsable(blocked)) preemption_.FreeThese(job, blocked);
+    std::string key = "b";
+    for (const Slot* slot : blocked) absl::StrAppend(&key, " ", slot->device->uuid);
+    const Told& told = Tell(
+        key, [&] { return absl::StrCat("waits for ", Board::WhyEach(AsConst(blocked))); }, blocked);
+    Reserve(job, told, blocked, slots);
   }
 
   void PlaceAny(const WaitingJob& job) {
-    std::vector<std::string> free;
-    std::vector<const DeviceView*> blocked;
-    for (const DeviceView* device : devices_) {
-      if (device->cpu != job.cpu) continue;
-      if (Available(*device)) {
-        free.push_back(device->uuid);
+    std::vector<Slot*> unclaimed, passable, blocked, usable;
+    for (Slot& slot : board_.slots()) {
+      if (slot.device->cpu != job.cpu) continue;
+      if (slot.usable()) usable.push_back(&slot);
+      if (board_.MayStart(slot, 0)) {
+        unclaimed.push_back(&slot);
       } else {
-        blocked.push_back(device);
+        (board_.MayStart(slot, job.time_limit) ? passable : blocked).push_back(&slot);
       }
     }
-    const char* kind = job.cpu ? "CPU slot(s)" : "GPU(s)";
-    if (static_cast<int>(free.size()) >= job.wanted) {
-      free.resize(job.wanted);
-      return StartOn(job, std::move(free));
+    const size_t wanted = static_cast<size_t>(std::max(1, job.wanted));
+    if (unclaimed.size() >= wanted) return StartOn(job, PickLinked(unclaimed, job.wanted));
+    if (unclaimed.size() + passable.size() >= wanted) {
+      unclaimed.insert(unclaimed.end(), passable.begin(),
+                       passable.begin() + static_cast<ptrdiff_t>(wanted - unclaimed.size()));
+      return StartOn(job, unclaimed);
     }
-    const bool held = std::any_of(blocked.begin(), blocked.end(), [](const DeviceView* device) {
-      return !device->holder.empty() || !device->unusable.empty();
-    });
-    WaitFor(job, held || blocked.empty(),
-            absl::StrCat("waits for ", job.wanted, " idle ", kind, "; ", free.size(), " idle now",
-                         blocked.empty() ? "" : absl::StrCat(", ", WhyEach(blocked))));
-    for (const std::string& uuid : free) reserved_.emplace(uuid, job.id);
-  }
-
-  // Why one device is not to be had.
-  std::string Why(const DeviceView& device) const {
-    if (!device.holder.empty()) return absl::StrCat("held by ", device.holder);
-    if (!device.unusable.empty()) return absl::StrCat("which ", device.unusable);
-    return absl::StrCat("behind jobs/", reserved_.at(device.uuid), ", which is ahead in the queue");
-  }
-
-  // "GPU 0,2, held by jobs/abc (train); GPU 1, which …": devices with the same cause together.
-  std::string WhyEach(const std::vector<const DeviceView*>& devices) const {
-    std::vector<std::pair<std::string, std::vector<const DeviceView*>>> causes;
-    for (const DeviceView* device : devices) {
-      const std::string why = Why(*device);
-      const auto same = std::find_if(causes.begin(), causes.end(), [&](const auto& cause) {
-        return cause.first == why && cause.second[0]->cpu == device->cpu;
-      });
-      if (same != causes.end()) {
-        same->second.push_back(device);
-      } else {
-        causes.push_back({why, {device}});
-      }
+    blocked.insert(blocked.end(), passable.begin(), passable.end());
+    if (usable.size() >= wanted) preemption_.FreeAny(job, usable, wanted - unclaimed.size());
+    const std::string key = absl::StrCat(job.cpu ? "c " : "g ", wanted, " ", unclaimed.size());
+    const Told& told = Tell(
+        key,
+        [&] {
+          return absl::StrCat(
+              "waits for ", wanted, " idle ", job.cpu ? "CPU slot(s)" : "GPU(s)", "; ",
+              unclaimed.size(), " idle now",
+              blocked.empty() ? "" : absl::StrCat(", ", Board::WhyEach(AsConst(blocked))));
+        },
+        blocked);
+    if (usable.size() < wanted) {
+      return WaitFor(job, told.reason, told.sentence,
+                     {kNever, absl::StrCat("it needs ", wanted, " and this machine has ",
+                                           usable.size(), " that can be used")});
     }
-    return absl::StrJoin(causes, "; ", [](std::string* out, const auto& cause) {
-      absl::StrAppend(out, Words(cause.second), ", ", cause.first);
-    });
+    // Those that are to be had first.
+    std::stable_sort(usable.begin(), usable.end(),
+                     [](const Slot* a, const Slot* b) { return a->available < b->available; });
+    usable.resize(wanted);
+    Reserve(job, told, usable, usable);
   }
 
-  void Explain(const WaitingJob& job, const std::vector<const DeviceView*>& blocked) {
-    const bool held = std::any_of(blocked.begin(), blocked.end(), [](const DeviceView* device) {
-      return !device->holder.empty() || !device->unusable.empty();
-    });
-    WaitFor(job, held, absl::StrCat("waits for ", WhyEach(blocked)));
+  // A sentence and its reason, made once for all jobs that wait for the same.
+  struct Told {
+    int version = -1;
+    JobReason::Code reason = JobReason::WAITING_FOR_DEVICES;
+    std::string sentence;
+  };
+  template <typename Make>
+  const Told& Tell(const std::string& key, Make make, const std::vector<Slot*>& blocked) {
+    Told& told = told_[key];
+    if (told.version == board_.version()) return told;
+    told.version = board_.version();
+    told.sentence = make();
+    const bool held =
+        blocked.empty() || std::any_of(blocked.begin(), blocked.end(), [](const Slot* slot) {
+          return slot->holder != nullptr || !slot->device->holder.empty() || !slot->usable();
+        });
+    told.reason = held ? JobReason::WAITING_FOR_DEVICES : JobReason::WAITING_FOR_PRIORITY;
+    return told;
   }
 
-  std::vector<WaitingJob> jobs_;
-  std::vector<const DeviceView*> devices_;  // by index
-  std::map<std::string, const DeviceView*> by_uuid_;
-  std::map<std::string, std::string> reserved_;  // device -> the first job that got or waits for it
+  static std::vector<const Slot*> AsConst(const std::vector<Slot*>& slots) {
+    return {slots.begin(), slots.end()};
+  }
+  static bool AllUsable(const std::vector<Slot*>& slots) {
+    return std::all_of(slots.begin(), slots.end(), [](const Slot* slot) { return slot->usable(); });
+  }
+
+  // REQUIRES: `needed` are all that the job will have.
+  void Reserve(const WaitingJob& job, const Told& told, const std::vector<Slot*>& blocked,
+               const std::vector<Slot*>& needed) {
+    if (!AllUsable(blocked)) {
+      // Others shall not wait for a device that may never come back.
+      const auto broken = std::find_if(blocked.begin(), blocked.end(),
+                                       [](const Slot* slot) { return !slot->usable(); });
+      return WaitFor(job, told.reason, told.sentence, {kNever, (*broken)->unknown_why});
+    }
+    WaitFor(job, told.reason, told.sentence, board_.Reserve(job, needed));
+    Charge(job, needed.size());
+  }
+
+  const Snapshot& snapshot_;
+  FairOrder order_;
+  Board board_;
+  Preemption preemption_;
+  std::map<std::string, int> by_owner_, by_queue_;  // live attempts and starts
+  std::map<std::string, Told> told_;
   Plan plan_;
 };
 

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/os/failpoint.h"
 #include "grpcpp/support/sync_stream.h"
 #include "server/service/durations.h"
 #include "server/service/shared.h"
@@ -35,7 +36,9 @@ absl::Status Follow(const Shared& shared, const grpc::ServerContextBase& context
       *frame->mutable_bookmark()->mutable_time() = ToProto(absl::Now());
       frame->set_resume_token(source.ResumeToken());
     }
+    YOKE_FAILPOINT("stream.write.before");
     if (!writer.Write(*frame)) return absl::CancelledError("the client went away");
+    YOKE_FAILPOINT("stream.write.after");
     if (frame->has_end()) return absl::OkStatus();
     bookmark_due = absl::Now() + kBookmarkInterval;
   }

@@ -8,11 +8,13 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/os/failpoint.h"
 #include "google/rpc/error_details.pb.h"
 #include "server/jobs/state_machine.h"
 #include "server/service/durations.h"
 #include "server/service/errors.h"
 #include "server/service/job_filter.h"
+#include "server/service/scheduling.h"
 #include "server/service/submission.h"
 #include "server/service/watch_token.h"
 
@@ -72,12 +74,21 @@ absl::Status JobService::Create(const grpc::ServerContext& context,
       jobs::JobRecord record,
       MakeJobRecord(request, parent.has_value() ? &*parent : nullptr, shared_.inventory()));
   record.public_job.set_owner(caller.user);
+  YOKE_RETURN_IF_ERROR(ApplyScheduling(
+      request, shared_.control().QueueNames(),
+      [&](const std::string& name) { return shared_.FindJob(kCreateJob, caller, name); }, record));
   if (request.validate_only())
     return Check(std::move(record), parent.has_value() ? parent->public_job.run_dir() : "", job);
 
+  if (record.public_job.state() != v1::Job::HELD) {
+    record.public_job.set_reason(v1::JobReason::WAITING_FOR_PRIORITY);
+    record.public_job.set_message(jobs::kWaitsItsTurn);
+  }
   YOKE_RETURN_IF_ERROR(queue_.Reserve(caller.user, record.request_id));
   const std::string id = record.id;
+  YOKE_FAILPOINT("submit.before");
   const absl::StatusOr<jobs::JobRecord> created = shared_.store().Create(std::move(record));
+  YOKE_FAILPOINT("submit.after");
   if (!created.ok() || created->id != id) queue_.GiveBack();
   if (!created.ok()) return AsCreateError(created.status());
   job = created->public_job;

@@ -1,6 +1,9 @@
 // yoke.v1.JobService over store and control; the contract is in proto/yoke/v1/job.proto.
 #pragma once
 
+#include <functional>
+#include <string>
+
 #include "server/service/queue_limit.h"
 #include "server/service/shared.h"
 #include "yoke/v1/job.grpc.pb.h"
@@ -25,6 +28,19 @@ class JobService final : public v1::JobService::Service {
                        v1::Job* job) override;
   grpc::Status WatchJobs(grpc::ServerContext* context, const v1::WatchJobsRequest* request,
                          grpc::ServerWriter<v1::WatchJobsResponse>* writer) override;
+  // In job_order.cc.
+  grpc::Status HoldJob(grpc::ServerContext* context, const v1::HoldJobRequest* request,
+                       v1::Job* job) override;
+  grpc::Status ReleaseJob(grpc::ServerContext* context, const v1::ReleaseJobRequest* request,
+                          v1::Job* job) override;
+  grpc::Status RequeueJob(grpc::ServerContext* context, const v1::RequeueJobRequest* request,
+                          v1::Job* job) override;
+  grpc::Status UpdateJob(grpc::ServerContext* context, const v1::UpdateJobRequest* request,
+                         v1::Job* job) override;
+  grpc::Status ExplainJob(grpc::ServerContext* context, const v1::ExplainJobRequest* request,
+                          v1::ExplainJobResponse* response) override;
+  grpc::Status ListQueue(grpc::ServerContext* context, const v1::ListQueueRequest* request,
+                         v1::ListQueueResponse* response) override;
 
  private:
   absl::Status Create(const grpc::ServerContext& context, const v1::CreateJobRequest& request,
@@ -39,6 +55,17 @@ class JobService final : public v1::JobService::Service {
                     v1::Job& job);
   absl::Status Watch(const grpc::ServerContext& context, const v1::WatchJobsRequest& request,
                      grpc::ServerWriter<v1::WatchJobsResponse>& writer);
+  // Changes the stored job by `edit`, whose refusal is the answer.
+  absl::Status Edit(const grpc::ServerContext& context, const char* rpc, const std::string& name,
+                    const std::function<absl::Status(jobs::JobRecord&)>& edit, v1::Job& job);
+  absl::Status Requeue(const grpc::ServerContext& context, const v1::RequeueJobRequest& request,
+                       v1::Job& job);
+  absl::Status Update(const grpc::ServerContext& context, const v1::UpdateJobRequest& request,
+                      v1::Job& job);
+  absl::Status Explain(const grpc::ServerContext& context, const v1::ExplainJobRequest& request,
+                       v1::ExplainJobResponse& response);
+  absl::Status Queue(const grpc::ServerContext& context, const v1::ListQueueRequest& request,
+                     v1::ListQueueResponse& response);
 
   Shared& shared_;
   QueueLimit queue_;

@@ -9,6 +9,7 @@
 #include "common/base/file_use.h"
 #include "common/base/status_macros.h"
 #include "common/os/clock.h"
+#include "common/os/failpoint.h"
 #include "server/shim/claim.h"
 #include "server/shim/commands.h"
 #include "server/shim/exit_writer.h"
@@ -49,12 +50,13 @@ History RunPhases(const ipc::AttemptSpec& spec, Signals& signals, Stop& stop) {
   const std::vector<std::string> env = os::CurrentEnv();
   stop.Look(/*signalled=*/false);
   if (spec.prepare && !stop.requested()) {
-    history.prepare = RunPhase({PrepareCommand(spec, env)}, spec.grace_seconds, signals, stop);
+    history.prepare = RunPhase(spec, {PrepareCommand(spec, env)}, signals, stop);
   }
   const bool prepared = !history.prepare || history.prepare->members[0].exit.ok();
   if (prepared && !stop.requested()) {
-    history.ranks = RunPhase(RankCommands(spec, env), spec.grace_seconds, signals, stop);
+    history.ranks = RunPhase(spec, RankCommands(spec, env), signals, stop);
   }
+  YOKE_FAILPOINT("shim.sweep.before");
   history.strays = KillStrays(spec.run_id, kStrayLimitSeconds);
   return history;
 }

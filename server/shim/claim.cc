@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/os/failpoint.h"
 #include "common/os/file.h"
 #include "common/os/process.h"
 
@@ -32,6 +33,7 @@ absl::Status Fill(int fd, const std::string& path, const std::string& folder,
 }  // namespace
 
 absl::StatusOr<os::OfdLock> ClaimAttempt(const ipc::AttemptSpec& spec) {
+  YOKE_FAILPOINT("shim.claim.before");
   YOKE_ASSIGN_OR_RETURN(os::OfdLock lock,
                         os::OfdLock::Take(absl::StrCat(spec.attempt_dir, "/lock")));
   YOKE_ASSIGN_OR_RETURN(const std::string text, OwnStartRecord(spec));
@@ -41,11 +43,13 @@ absl::StatusOr<os::OfdLock> ClaimAttempt(const ipc::AttemptSpec& spec) {
     return absl::AlreadyExistsError(absl::StrCat(path, " exists: this attempt was started before"));
   }
   if (!fd.ok()) return fd.status();
+  YOKE_FAILPOINT("shim.claim.created");
   const absl::Status filled = Fill(fd->get(), path, spec.attempt_dir, text);
   if (!filled.ok()) {
     os::RemoveFile(path).IgnoreError();
     return filled;
   }
+  YOKE_FAILPOINT("shim.claim.after");
   return lock;
 }
 

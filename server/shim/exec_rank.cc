@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "common/os/failpoint.h"
 #include "server/shim/oom.h"
 
 namespace yoke::shim {
@@ -25,6 +26,7 @@ int ExecRank(int argc, char** argv) {
   // The shim may have ended before the request above.
   if (getppid() != std::atoi(argv[2])) return kExecFailed;
   SetOomScore(kRankOomScore);
+  YOKE_FAILPOINT("shim.exec.before");
   execv(argv[3], argv + 3);
   std::fprintf(stderr, "yoke-shim: cannot start %s: %s\n", argv[3], strerror(errno));
   return kExecFailed;

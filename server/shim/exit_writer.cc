@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/os/clock.h"
+#include "common/os/failpoint.h"
 #include "common/os/file.h"
 
 namespace yoke::shim {
@@ -21,11 +22,14 @@ ExitWriter::ExitWriter(std::string attempt_dir)
 }
 
 absl::Status ExitWriter::Write(const ipc::ExitRecord& record, double patience_seconds) {
+  YOKE_FAILPOINT("shim.reserve.before");
   unlink(reserve_.c_str());
   const nlohmann::json json = ipc::ToJson(record);
   const int64_t deadline = os::BootMilliseconds() + static_cast<int64_t>(patience_seconds * 1000);
   for (;;) {
+    YOKE_FAILPOINT("shim.exit.before");
     const absl::Status status = ipc::WriteJsonFile(path_, json);
+    YOKE_FAILPOINT("shim.exit.after");
     if (!absl::IsResourceExhausted(status) || os::BootMilliseconds() >= deadline) return status;
     usleep(kPauseMicroseconds);
   }

@@ -53,6 +53,10 @@ void Fail(const PhaseResult& phase, ipc::ExitRecord& record) {
   if (!phase.start_error.empty()) {
     record.message =
         absl::StrCat(NameOf(cause.rank), " could not be started: ", phase.start_error, ".");
+  } else if (!phase.hang.empty()) {
+    record.reason = "HANG";
+    record.message = absl::StrCat(phase.hang, phase.members.size() == 1 ? " It was ended" : " All ranks were ended",
+                                  "; what they were doing is in the attempt's folder hang.");
   } else if (cause.rank < 0 || phase.members.size() == 1) {
     record.message = absl::StrCat(NameOf(cause.rank), " ", Describe(cause.exit), ".");
   } else {

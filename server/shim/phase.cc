@@ -14,8 +14,10 @@
 #include "common/base/status_macros.h"
 #include "common/ipc/attempt_files.h"
 #include "common/os/clock.h"
+#include "common/os/failpoint.h"
 #include "common/os/file.h"
 #include "server/shim/exec_rank.h"
+#include "server/shim/hang_watch.h"
 
 namespace yoke::shim {
 namespace {
@@ -62,11 +64,13 @@ int CauseRank(const os::ExitStatus& exit) {
 
 class Gang {
  public:
-  Gang(const std::vector<Command>& commands, double grace_seconds, Signals& signals, Stop& stop)
+  Gang(const ipc::AttemptSpec& spec, const std::vector<Command>& commands, Signals& signals,
+       Stop& stop)
       : commands_(commands),
-        grace_ms_(static_cast<int64_t>(grace_seconds * 1000)),
+        grace_ms_(static_cast<int64_t>(spec.grace_seconds * 1000)),
         signals_(signals),
         stop_(stop),
+        hang_watch_(spec, /*prepare=*/commands[0].rank < 0),
         pids_(commands.size(), 0) {
     for (const Command& command : commands) {
       Ended member;
@@ -80,8 +84,10 @@ class Gang {
     while (Running()) {
       const int64_t deadline = EnforceStop();
       const int64_t left = std::max<int64_t>(deadline - os::BootMilliseconds(), 0);
-      stop_.Look(signals_.Wait(static_cast<int>(std::min(left, kTickMs))));
+      const int64_t tick = std::min(kTickMs, hang_watch_.tick_ms());
+      stop_.Look(signals_.Wait(static_cast<int>(std::min(left, tick))));
       Reap();
+      WatchForHang();
     }
     return std::move(result_);
   }
@@ -93,7 +99,9 @@ class Gang {
 
   void StartAll() {
     for (size_t i = 0; i < commands_.size(); ++i) {
+      YOKE_FAILPOINT("shim.rank.before");
       absl::StatusOr<pid_t> pid = Start(commands_[i]);
+      YOKE_FAILPOINT("shim.rank.after");
       if (!pid.ok()) {
         result_.start_error = std::string(pid.status().message());
         result_.members[i].exit.exit_code = kExecFailed;
@@ -113,6 +121,7 @@ class Gang {
   int64_t EnforceStop() {
     if (!stop_.requested() && !result_.first_failure) return kNever;
     if (!terminated_) SignalAll(SIGTERM);
+    if (!terminated_ && !result_.hang.empty()) SignalAll(SIGCONT);
     terminated_ = true;
     const int64_t deadline =
         std::min(failure_deadline_ms_, stop_.requested() ? stop_.deadline_ms() : kNever);
@@ -131,6 +140,14 @@ class Gang {
     }
   }
 
+  void WatchForHang() {
+    if (terminated_ || stop_.requested() || result_.first_failure) return;
+    const std::optional<Hang> hang = hang_watch_.Look(pids_);
+    if (!hang) return;
+    result_.hang = hang->message;
+    Fail(static_cast<size_t>(std::max(hang->rank, 0)));
+  }
+
   // Also reaps strays: the shim is their reaper.
   void Reap() {
     std::vector<size_t> failed;
@@ -138,6 +155,7 @@ class Gang {
       int status = 0;
       struct rusage usage = {};
       const pid_t pid = wait4(-1, &status, WNOHANG, &usage);
+      if (pid > 0) YOKE_FAILPOINT("shim.reap.after");
       if (pid < 0 && errno == EINTR) continue;
       if (pid <= 0) break;
       const auto found = std::find(pids_.begin(), pids_.end(), pid);
@@ -165,6 +183,7 @@ class Gang {
   const int64_t grace_ms_;
   Signals& signals_;
   Stop& stop_;
+  HangWatch hang_watch_;
   std::vector<pid_t> pids_;  // 0: has ended, or never started
   PhaseResult result_;
   bool terminated_ = false;
@@ -173,9 +192,9 @@ class Gang {
 
 }  // namespace
 
-PhaseResult RunPhase(const std::vector<Command>& commands, double grace_seconds, Signals& signals,
-                     Stop& stop) {
-  return Gang(commands, grace_seconds, signals, stop).Run();
+PhaseResult RunPhase(const ipc::AttemptSpec& spec, const std::vector<Command>& commands,
+                     Signals& signals, Stop& stop) {
+  return Gang(spec, commands, signals, stop).Run();
 }
 
 }  // namespace yoke::shim

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/ipc/attempt_files.h"
 #include "common/os/process.h"
 #include "server/shim/signals.h"
 #include "server/shim/stop.h"
@@ -31,12 +32,14 @@ struct PhaseResult {
   std::vector<Ended> members;           // in the order of the commands
   std::optional<size_t> first_failure;  // index of the member that failed first, by itself
   std::string start_error;              // why that member could not be started; empty if it was
+  std::string hang;                     // that member held up the others: how; empty if not
 };
 
 // Starts every command, in a process group of its own, and waits until all have ended. The first
-// failure by itself, or a request to stop, sends SIGTERM to all that still run and SIGKILL after the
-// grace. Returns with no member running.
-PhaseResult RunPhase(const std::vector<Command>& commands, double grace_seconds, Signals& signals,
-                     Stop& stop);
+// failure by itself, a hang, or a request to stop, sends SIGTERM to all that still run and SIGKILL
+// after the grace; after a hang SIGCONT too, so that a stopped member can save. Returns with no member
+// running.
+PhaseResult RunPhase(const ipc::AttemptSpec& spec, const std::vector<Command>& commands,
+                     Signals& signals, Stop& stop);
 
 }  // namespace yoke::shim

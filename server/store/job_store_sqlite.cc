@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
+#include "common/os/failpoint.h"
 #include "common/os/file.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/state_machine.h"
@@ -65,6 +66,7 @@ absl::StatusOr<std::string> HolderOf(SQLite::Database& database, const std::stri
 
 absl::Status ChangeLeases(SQLite::Database& database, const JobRecord& job, const jobs::JobStore::LeaseChange& change) {
   for (const std::string& uuid : change.release) {
+    YOKE_FAILPOINT("lease.release.before");
     SQLite::Statement statement(database, "DELETE FROM lease WHERE device_uuid = ? AND job_id = ?");
     statement.bind(1, uuid);
     statement.bind(2, job.id);
@@ -85,7 +87,9 @@ absl::Status ChangeLeases(SQLite::Database& database, const JobRecord& job, cons
     statement.bind(1, uuid);
     statement.bind(2, job.id);
     statement.bind(3, job.public_job.attempts_size());
+    YOKE_FAILPOINT("lease.take.before");
     statement.exec();
+    YOKE_FAILPOINT("lease.take.after");
   }
   return absl::OkStatus();
 }
@@ -147,7 +151,9 @@ class SqliteJobStore : public jobs::JobStore {
       job.sequence = database.execAndGet("SELECT coalesce(max(sequence), 0) + 1 FROM job").getInt64();
       job.public_job.set_name(jobs::JobName(job.id));
       Record(database, job);
+      YOKE_FAILPOINT("store.insert.before");
       InsertJob(database, job);
+      YOKE_FAILPOINT("store.insert.after");
       journal_->Add(job);
       return absl::OkStatus();
     }));

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/crc32c.h"
 #include "common/base/status_macros.h"
+#include "common/os/failpoint.h"
 #include "common/os/file.h"
 #include "server/jobs/state_machine.h"
 #include "yoke/storage/v1/stored_job.pb.h"
@@ -193,12 +194,15 @@ absl::Status Journal::Flush() {
   if (broken_)
     return absl::UnavailableError(
         absl::StrCat(path_, " cannot be written to since an earlier error; try again"));
+  YOKE_FAILPOINT("journal.write.before");
   absl::Status status = os::WriteAll(fd_.get(), pending_, path_);
+  YOKE_FAILPOINT("journal.sync.before");
   if (status.ok() && fdatasync(fd_.get()) != 0) {
     status = os::ErrnoStatus(errno, absl::StrCat("cannot sync ", path_));
     // Pages may have been dropped without being written: asking again would not tell.
     broken_ = true;
   }
+  YOKE_FAILPOINT("journal.sync.after");
   size_ += static_cast<int64_t>(pending_.size());
   pending_.clear();
   if (!status.ok()) Undo();

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/os/failpoint.h"
 #include "common/os/file.h"
 #include "server/store/rows.h"
 
@@ -117,7 +118,9 @@ void Migrate(SQLite::Database& database, const std::string& path, int version, c
     SQLite::Transaction transaction(database);
     database.exec(migrations[next]);
     database.exec(absl::StrCat("PRAGMA user_version = ", next + 1));
+    YOKE_FAILPOINT("schema.commit.before");
     transaction.commit();
+    YOKE_FAILPOINT("schema.commit.after");
   }
 }
 
@@ -153,11 +156,13 @@ void UpgradeForReading(SQLite::Database& database) {
 absl::StatusOr<std::unique_ptr<SQLite::Database>> OpenDatabase(const std::string& path, bool must_exist, const Migrations& migrations) {
   YOKE_RETURN_IF_ERROR(CheckHeader(path, must_exist, migrations.size()));
   try {
+    YOKE_FAILPOINT("schema.open.before");
     auto database = std::make_unique<SQLite::Database>(path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, /*busy timeout ms=*/5000);
     const int version = database->execAndGet("PRAGMA user_version").getInt();
     if (version > static_cast<int>(migrations.size())) return Newer(path, version, migrations.size());
     if (!IsSound(*database, version)) return NotADatabase(path);
     database->exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
+    YOKE_FAILPOINT("schema.log.after");
     if (version < static_cast<int>(migrations.size())) Migrate(*database, path, version, migrations);
     return database;
   } catch (const SQLite::Exception& error) {

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "common/os/failpoint.h"
 #include "server/store/schema.h"
 
 namespace yoke::store {
@@ -40,7 +41,9 @@ void Writer::Loop() {
       group.swap(waiting_);
     }
     Commit(group);
+    YOKE_FAILPOINT("store.announce.before");
     hooks_.done();
+    YOKE_FAILPOINT("store.answer.before");
     MutexLock lock(mutex_);
     for (Request* request : group) request->done = true;
     answered_.NotifyAll();
@@ -59,6 +62,7 @@ void Writer::Commit(const std::vector<Request*>& group) {
 absl::Status Writer::TryCommit(const std::vector<Request*>& group) {
   absl::Status failure;
   try {
+    YOKE_FAILPOINT("store.begin.before");
     SQLite::Transaction transaction(*database_, SQLite::TransactionBehavior::IMMEDIATE);
     for (Request* request : group) {
       try {
@@ -73,7 +77,13 @@ absl::Status Writer::TryCommit(const std::vector<Request*>& group) {
       database_->exec("RELEASE work");
     }
     failure = hooks_.before();
-    if (failure.ok()) transaction.commit();
+    if (failure.ok()) {
+      if (const int error = YOKE_FAILPOINT_ERROR("store.commit.before")) {
+        throw SQLite::Exception("failpoint", error == ENOSPC ? SQLITE_FULL : SQLITE_IOERR);
+      }
+      transaction.commit();
+      YOKE_FAILPOINT("store.commit.after");
+    }
   } catch (const SQLite::Exception& error) {
     failure = StatusOf(error, "cannot commit to the database");
   }

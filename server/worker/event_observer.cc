@@ -29,7 +29,10 @@ absl::StatusOr<std::unique_ptr<EventObserver>> EventObserver::Open(const ipc::At
       std::unique_ptr<ipc::EventWriter> events,
       ipc::EventWriter::Open(absl::StrCat(attempt.attempt_dir, "/", ipc::RankEventsName(rank)),
                              rank));
-  return std::make_unique<EventObserver>(std::move(events), Options{.rank = rank});
+  Options options{.rank = rank};
+  const std::string slots = absl::StrCat(attempt.attempt_dir, "/", ipc::kProgressName);
+  if (auto slot = ipc::ProgressFile::Open(slots, rank); slot.ok()) options.slot.emplace(*std::move(slot));
+  return std::make_unique<EventObserver>(std::move(events), std::move(options));
 }
 
 bool EventObserver::Due(Limit& limit) const {
@@ -59,7 +62,12 @@ void EventObserver::Sync() {
 }
 
 void EventObserver::OnPhase(const std::string& phase) {
+  if (options_.slot) options_.slot->Phase(phase);
   if (leads()) Append("phase", {{"phase", phase}});
+}
+
+void EventObserver::OnIteration() {
+  if (options_.slot) options_.slot->Step();
 }
 
 void EventObserver::OnBanner(const std::vector<std::string>& lines) {
@@ -113,6 +121,7 @@ void EventObserver::OnCheckpoint(const engine::CheckpointReport& r) {
 }
 
 void EventObserver::OnProgress(int64_t done, int64_t total, const std::string& unit) {
+  if (options_.slot) options_.slot->Touch();
   const bool ends = done == total && !count_ended_;
   if (!leads() || (!Due(progress_) && !ends)) return;
   count_ended_ = done == total;

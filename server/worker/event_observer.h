@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "common/ipc/attempt_files.h"
 #include "common/ipc/events.h"
+#include "common/ipc/progress.h"
 #include "server/engine/observer.h"
 #include "server/worker/failure.h"
 
@@ -20,13 +21,15 @@ namespace yoke::worker {
 // Used by one thread. At most 10 step and 10 progress events a second are written (the last
 // progress of a count always is), and the file is durable up to each epoch. Rank 0 alone says where
 // the job is: of the others only warnings, errors and log lines come through. An event that cannot
-// be written is told on stderr once and lost; only the result's loss is an error.
+// be written is told on stderr once and lost; only the result's loss is an error. Every rank keeps its
+// progress slot up to date, if the attempt has slots.
 class EventObserver : public engine::Observer {
  public:
   struct Options {
     int rank = 0;
     FILE* out = stdout;
     FILE* err = stderr;
+    std::optional<ipc::ProgressFile> slot = std::nullopt;
     std::function<double()> seconds;  // a clock that never goes back; empty: the machine's
   };
   EventObserver(std::unique_ptr<ipc::EventWriter> events, Options options);
@@ -35,6 +38,7 @@ class EventObserver : public engine::Observer {
                                                              int rank);
 
   void OnPhase(const std::string& phase) override;
+  void OnIteration() override;
   void OnBanner(const std::vector<std::string>& lines) override;
   void OnStep(const engine::StepReport& report) override;
   void OnEpoch(const engine::EpochReport& report) override;
@@ -62,7 +66,7 @@ class EventObserver : public engine::Observer {
   bool leads() const { return options_.rank == 0; }
 
   const std::unique_ptr<ipc::EventWriter> events_;
-  const Options options_;
+  Options options_;
   Limit steps_, progress_;
   std::set<std::string> warnings_;  // said already: ranks and splits repeat themselves
   std::optional<engine::EpochReport> last_epoch_;

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 import rules
 
@@ -114,6 +115,36 @@ def check_built(source, build):
     return [f"{name}: in no target; add it to a CMakeLists.txt or delete it"
             for name in tracked_files(source)
             if name.endswith(".cc") and name.startswith(CODE_FOLDERS) and name not in compiled]
+
+
+def check_failpoints(source, build):
+    """Without the option, which releases leave off, sources that have failpoints keep nothing of them."""
+    with open(os.path.join(source, "CMakePresets.json"), encoding="utf-8") as file:
+        presets = {preset["name"]: preset for preset in json.load(file)["configurePresets"]}
+    problems = []
+    if presets["release"]["cacheVariables"].get("YOKE_FAILPOINTS") != "OFF":
+        problems.append("CMakePresets.json: release must have YOKE_FAILPOINTS OFF")
+    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
+        commands = {os.path.relpath(entry["file"], source): entry for entry in json.load(file)}
+    option = "-DYOKE_FAILPOINTS"
+    for name in ("common/os/failpoint.cc", "common/os/file.cc", "common/os/ofd_lock.cc", "server/shim/claim.cc"):
+        words = [word for word in commands[name]["command"].split() if word != option]
+        for extra, wanted in (([], False), ([option], True)):
+            with tempfile.NamedTemporaryFile(suffix=".o") as object_file:
+                words[words.index("-o") + 1] = object_file.name
+                subprocess.run(words + extra, cwd=commands[name]["directory"], check=True)
+                found = b"VisitFailpoint" in object_file.read()
+            if found != wanted:
+                problems.append(f"{name}: {'no failpoints with' if wanted else 'failpoints left without'} {option}")
+    with open(os.path.join(build, "CMakeCache.txt"), encoding="utf-8") as file:
+        off = "YOKE_FAILPOINTS:BOOL=ON" not in file.read()
+    for program in ("yoked", "yoke-shim", "yoke", "yoke-worker") if off else ():
+        path = os.path.join(build, "bin", program)
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                if b"YOKE_FAILPOINTS" in file.read():
+                    problems.append(f"bin/{program} has failpoints")
+    return problems
 
 
 def check_text(source, build):

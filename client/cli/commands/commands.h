@@ -13,6 +13,7 @@ void AddExport(CLI::App& app, Shell& shell);
 void AddDevices(CLI::App& app, Shell& shell);
 void AddJobs(CLI::App& app, Shell& shell);
 void AddJob(CLI::App& app, Shell& shell);
+void AddQueue(CLI::App& app, Shell& shell);
 void AddLogs(CLI::App& app, Shell& shell);
 void AddMetrics(CLI::App& app, Shell& shell);
 void AddBackup(CLI::App& app, Shell& shell);
@@ -27,6 +28,11 @@ void AddComplete(CLI::App& app, Shell& shell);
 void AddJobShow(CLI::App& job, Shell& shell);
 void AddJobCancel(CLI::App& job, Shell& shell);
 void AddJobWait(CLI::App& job, Shell& shell);
+void AddJobHold(CLI::App& job, Shell& shell);
+void AddJobRelease(CLI::App& job, Shell& shell);
+void AddJobRequeue(CLI::App& job, Shell& shell);
+void AddJobPriority(CLI::App& job, Shell& shell);
+void AddJobExplain(CLI::App& job, Shell& shell);
 
 // What every command does between parsing and running: reads the shared options, then runs.
 template <typename Run>

@@ -58,6 +58,7 @@ absl::StatusOr<v1::CreateJobRequest> BuildRequest(const std::string& task, const
   *request.mutable_spec() = std::move(parsed.spec);
   request.set_display_name(options.name.empty() ? parsed.display_name : options.name);
   request.set_priority(options.priority);
+  YOKE_RETURN_IF_ERROR(ApplyScheduling(options.scheduling, request));
   project = parsed.project;
   return request;
 }
@@ -69,6 +70,7 @@ std::shared_ptr<SubmitOptions> AddSubmitOptions(CLI::App& command, const std::st
   command.add_option("words", options->words, "Settings, each as key=value")->type_name("key=value");
   command.add_option("--name", options->name, "A label for the job");
   command.add_option("--priority", options->priority, "Higher runs first; -100 to 100")->check(CLI::Range(-100, 100));
+  AddSchedulingOptions(command, options->scheduling);
   command.add_flag("--follow,-f", options->follow, "Show logs and progress, then exit as the job does");
   command.add_flag("--wait", options->wait, "Wait in silence, then exit as the job does");
   command.add_flag("--dry-run", options->dry_run, "Check everything, print what would run, submit nothing");

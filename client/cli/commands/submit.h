@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "client/cli/commands/scheduling_options.h"
 #include "client/cli/commands/shell.h"
 
 namespace yoke::cli {
@@ -13,6 +14,7 @@ struct SubmitOptions {
   std::vector<std::string> words;  // key=value
   std::string name;
   int priority = 0;
+  SchedulingOptions scheduling;
   bool follow = false, wait = false, dry_run = false, no_check = false;
 };
 

@@ -98,6 +98,21 @@ void AddField(std::string& text, const std::string& name, const std::string& val
   if (!value.empty()) absl::StrAppendFormat(&text, "%-12s %s\n", absl::StrCat(name, ":"), value);
 }
 
+void AddScheduling(std::string& text, const v1::Scheduling& scheduling) {
+  if (scheduling.queue() != "default") AddField(text, "queue", scheduling.queue());
+  for (const v1::Scheduling::Dependency& dependency : scheduling.dependencies()) {
+    const char* how = dependency.condition() == v1::Scheduling::Dependency::NOT_OK ? " failed"
+                      : dependency.condition() == v1::Scheduling::Dependency::ANY  ? " ended"
+                                                                                   : " succeeded";
+    AddField(text, "after", absl::StrCat(client::JobId(dependency.job()), how));
+  }
+  if (scheduling.has_time_limit()) {
+    AddField(text, "time limit", absl::StrCat(absl::FormatDuration(absl::Seconds(scheduling.time_limit().seconds())), ", asked to save ",
+                                              absl::FormatDuration(absl::Seconds(scheduling.signal_before().seconds())), " before"));
+  }
+  if (scheduling.preemptible()) AddField(text, "preemptible", "yes");
+}
+
 std::string DevicesWord(const v1::Job& job) {
   if (job.attempts_size() > 0 && job.attempts().rbegin()->device_uuids_size() > 0) return absl::StrJoin(job.attempts().rbegin()->device_uuids(), ",");
   return absl::StrJoin(job.device_uuids(), ",");
@@ -210,6 +225,7 @@ std::string JobDetails(const v1::Job& job) {
   AddField(text, "message", job.message());
   AddField(text, "owner", job.owner());
   if (job.priority() != 0) AddField(text, "priority", absl::StrCat(job.priority()));
+  AddScheduling(text, job.scheduling());
   AddField(text, "data", DataWord(job.spec()));
   AddField(text, "device", job.spec().device());
   AddField(text, "devices", DevicesWord(job));

@@ -262,6 +262,7 @@ absl::StatusOr<bool> PassOver(Loader& loader, RankPass& rank_pass, Group& group,
   YOKE_ASSIGN_OR_RETURN(const Across images, OverRanks(loader.images_per_epoch(), group));
   loader.StartEpoch(0);
   for (int64_t round = 0; round < rounds.max; ++round) {
+    observer.OnIteration();
     YOKE_ASSIGN_OR_RETURN(const bool stopped, group.AnyTrue(stop.requested()));
     if (stopped) return true;
     YOKE_ASSIGN_OR_RETURN(std::unique_ptr<Batch> batch, loader.Next());

@@ -141,6 +141,7 @@ absl::StatusOr<bool> LabelAll(LabelRun& run, Group& group, Observer& observer,
                               const StopSignal& stop) {
   const int64_t total = run.totals().images;
   while (true) {
+    observer.OnIteration();
     absl::StatusOr<RankState> mine = run.Round();
     if (mine.ok()) mine->stop = stop.requested();
     YOKE_ASSIGN_OR_RETURN(const RankState all, Agree(mine, group));

@@ -142,6 +142,7 @@ absl::StatusOr<Trainer::End> Trainer::TrainEpoch(int epoch) {
     if (batch == nullptr) break;
     if (start_seconds_ == 0) start_seconds_ = ProcessAgeSeconds();
     if (leads_) record_->OnTrainBatch(epoch, s_.progress.position, *batch);
+    observer_.OnIteration();
     YOKE_ASSIGN_OR_RETURN(const Wishes all,
                           step_.Run(epoch, s_.progress.position, *batch, MyWishes()));
     ++s_.progress.position;
@@ -151,7 +152,10 @@ absl::StatusOr<Trainer::End> Trainer::TrainEpoch(int epoch) {
     if (last) continue;  // the epoch is finished as such
     if (all.stop) return End::kStopped;
     if (all.time_up) return End::kTimeUp;
-    if (all.save) YOKE_RETURN_IF_ERROR(SaveTrainingState());
+    if (!all.save) continue;
+    observer_.OnPhase("save");
+    YOKE_RETURN_IF_ERROR(SaveTrainingState());
+    observer_.OnPhase("train");
   }
   YOKE_RETURN_IF_ERROR(Account(nullptr));
   const int64_t iterations = s_.progress.position - epoch_first_;

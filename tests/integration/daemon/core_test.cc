@@ -66,7 +66,7 @@ class DaemonCore : public testing::Test {
   }
 
   // As the service does it.
-  std::string Submit(const std::string& device, int priority = 0) {
+  std::string Submit(const std::string& device, int priority = 0, const std::string& owner = "me") {
     v1::JobSpec asked;
     asked.mutable_train()->set_data("/data.yaml");
     asked.set_device(device);
@@ -74,7 +74,7 @@ class DaemonCore : public testing::Test {
     jobs::JobRecord job;
     job.id = jobs::NewJobId();
     job.public_job.set_state(Job::QUEUED);
-    job.public_job.set_owner("me");
+    job.public_job.set_owner(owner);
     job.public_job.set_priority(priority);
     *job.public_job.mutable_spec() = resolved.spec;
     const auto selection = core_->inventory().Resolve(device);
@@ -165,6 +165,28 @@ TEST_F(DaemonCore, JobsOnDisjointDevicesRunAtOnceAndAThirdWaitsAndSaysWhy) {
   EXPECT_EQ(waiting.message(), absl::StrCat("waits for CPU slot 0, held by jobs/", a, " (train); CPU slot 1, held by jobs/", b, " (train)"));
   EXPECT_EQ(WaitForEnd(c).state(), Job::SUCCEEDED);
   EXPECT_EQ(Show(a).state(), Job::SUCCEEDED);
+}
+
+TEST_F(DaemonCore, OnlyTheHeadOfALongQueueIsExplainedAndAnOvertakenJobNoLonger) {
+  Script(R"({"run_for": 60})");
+  Open();
+  const std::string running = Submit("0");
+  WaitForState(running, Job::RUNNING);
+  std::vector<std::string> queued;
+  for (int i = 0; i < 65; ++i) queued.push_back(Submit("0"));
+  WaitFor(queued.back(), [](const Job& job) { return job.message() == jobs::kWaitsItsTurn; });
+  WaitFor(queued[63], [&](const Job& job) {
+    return job.message() ==
+           absl::StrCat("waits for CPU slot 0, held by jobs/", running, " (train)");
+  });
+  const std::string urgent = Submit("0", /*priority=*/1);
+  WaitFor(urgent, [](const Job& job) { return job.reason() == JobReason::WAITING_FOR_DEVICES; });
+  WaitFor(queued[63], [](const Job& job) { return job.message() == jobs::kWaitsItsTurn; });
+  for (const std::string& id : queued)
+    ASSERT_TRUE(core_->control().Cancel(id, absl::Seconds(1), "").ok());
+  ASSERT_TRUE(core_->control().Cancel(urgent, absl::Seconds(1), "").ok());
+  ASSERT_TRUE(core_->control().Cancel(running, absl::Seconds(1), "").ok());
+  EXPECT_EQ(WaitForEnd(running).state(), Job::CANCELLED);
 }
 
 TEST_F(DaemonCore, AKilledRankFailsTheJobWithItsRankAndSignal) {
@@ -428,6 +450,17 @@ TEST_F(DaemonCore, AQuestionThatTakesTooLongIsEnded) {
   spec.mutable_train()->set_data("/d.yaml");
   spec.set_device("0");
   EXPECT_EQ(core_->control().Prepare(jobs::Resolve(spec).spec, {}).status().code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(DaemonCore, OwnersTakeTurnsWhoeverSubmittedFirst) {
+  Script(R"({"run_for": 0.3})");
+  Open();
+  std::vector<std::string> ann, bob;
+  for (int i = 0; i < 3; ++i) ann.push_back(Submit("cpu:0", 0, "ann"));
+  bob.push_back(Submit("cpu:0", 0, "bob"));
+  for (const std::string& id : {bob[0], ann[2]}) WaitFor(id, [](const Job& job) { return job.state() == Job::SUCCEEDED; });
+  const auto start = [this](const std::string& id) { return Show(id).start_time().seconds() * 1000 + Show(id).start_time().nanos() / 1000000; };
+  EXPECT_LT(start(bob[0]), start(ann[1]));
 }
 
 }  // namespace

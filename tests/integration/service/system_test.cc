@@ -119,7 +119,7 @@ TEST_F(System, EveryRpcAndStreamAsksWhoCalls) {
       }
     }
   }
-  EXPECT_EQ(asked, 14);
+  EXPECT_EQ(asked, 20);
 }
 
 TEST_F(System, IsHealthyWhileItServes) {

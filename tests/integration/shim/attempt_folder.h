@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/ipc/attempt_files.h"
+#include "common/ipc/progress.h"
 #include "common/os/process.h"
 
 namespace yoke {

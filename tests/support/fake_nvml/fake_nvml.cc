@@ -6,6 +6,7 @@
 //   memory 24                     GiB of each GPU
 //   utilization 37                percent, of all; `utilization @2 37` of GPU 2; default: moves with time
 //   process 2 4711                process 4711 computes on GPU 2
+//   link 1 3                      NVLink joins GPU 1 and GPU 3
 //   lost 3                        every reading of GPU 3 answers GPU_IS_LOST
 //   hang SECONDS                  each sample takes that long
 //   driver 550.54.14              version
@@ -45,6 +46,7 @@ struct Script {
   std::map<int, int> utilizations;
   std::multimap<int, unsigned> processes;
   std::set<int> lost;
+  std::set<std::pair<int, int>> links;
   double hang_seconds = 0;
   std::string driver = "550.54.14";
   bool no_driver = false;
@@ -93,6 +95,11 @@ Script Read() {
       unsigned pid = 0;
       line >> index >> pid;
       read.processes.emplace(index, pid);
+    } else if (word == "link") {
+      int a = 0, b = 0;
+      line >> a >> b;
+      read.links.insert({a, b});
+      read.links.insert({b, a});
     } else if (word == "lost") {
       int index = 0;
       line >> index;
@@ -259,6 +266,13 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void* device, unsigned* count, FakeP
   if (size > room) return kInsufficientSize;
   unsigned i = 0;
   for (auto it = first; it != last; ++it) processes[i++] = {it->second, 1ull << 30, 0, 0};
+  return kSuccess;
+}
+
+int nvmlDeviceGetP2PStatus(void* one, void* other, int capability, int* status) {
+  constexpr int kByNvLink = 2, kWorks = 0, kNotSupported = 5;
+  if (capability != kByNvLink) return kInvalidArgument;
+  *status = Current().links.count({IndexOf(one), IndexOf(other)}) > 0 ? kWorks : kNotSupported;
   return kSuccess;
 }
 

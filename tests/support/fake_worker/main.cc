@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/ipc/events.h"
+#include "common/ipc/progress.h"
 #include "common/os/file.h"
 #include "common/os/process.h"
 #include "tests/support/fake_worker/script.h"
@@ -32,6 +33,16 @@ void SleepFor(double seconds) {
   nanosleep(&time, nullptr);
 }
 
+// As zlib's.
+uint32_t Crc32(std::string_view bytes) {
+  uint32_t crc = ~uint32_t{0};
+  for (const unsigned char byte : bytes) {
+    crc ^= byte;
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
+  }
+  return ~crc;
+}
+
 class Worker {
  public:
   Worker(ipc::AttemptSpec spec, Script script, int rank)
@@ -45,6 +56,9 @@ class Worker {
       YOKE_ASSIGN_OR_RETURN(
           events_, ipc::EventWriter::Open(
                        absl::StrCat(spec_.attempt_dir, "/", ipc::RankEventsName(rank_)), rank_));
+    }
+    if (auto slots = ipc::ProgressFile::Open(absl::StrCat(spec_.attempt_dir, "/", ipc::kProgressName), rank_); slots.ok()) {
+      slots_.emplace(*std::move(slots));
     }
     for (const std::string& line : script_.lines) std::printf("%s\n", line.c_str());
     std::fflush(stdout);
@@ -64,13 +78,14 @@ class Worker {
       YOKE_RETURN_IF_ERROR(Event("phase", {{"phase", "train"}}));
       YOKE_RETURN_IF_ERROR(Event("banner", {{"lines", spec_.device_words}}));
     }
+    if (slots_) slots_->Phase(script_.phase);
     const int steps = static_cast<int>(script_.run_for * script_.lines_per_second);
     const int per_epoch = std::max(1, steps / std::max(1, script_.epochs));
     for (int step = 1; step <= steps && !stop_asked; ++step) {
+      BeginStep(step);
       SleepFor(1 / script_.lines_per_second);
       const int epoch = std::min(script_.epochs, (step - 1) / per_epoch + 1);
-      std::printf("rank %d epoch %d step %d\n", rank_, epoch, step);
-      std::fflush(stdout);
+      PrintStep(epoch, step);
       if (rank_ == 0) {
         YOKE_RETURN_IF_ERROR(Event("step", {{"epoch", epoch},
                                             {"iteration", (step - 1) % per_epoch + 1},
@@ -87,6 +102,32 @@ class Worker {
       if (step == script_.end_at_step) return absl::OkStatus();
     }
     return absl::OkStatus();
+  }
+
+  void PrintStep(int epoch, int step) const {
+    const std::string line = absl::StrCat("rank ", rank_, " epoch ", epoch, " step ", step);
+    if (script_.checked) {
+      std::printf("%s crc %08x\n", line.c_str(), Crc32(line));
+    } else {
+      std::printf("%s\n", line.c_str());
+    }
+    std::fflush(stdout);
+  }
+
+  void BeginStep(int step) {
+    if (!slots_) return;
+    slots_->Step();
+    while (step == script_.stuck_at_step && !stop_asked) SleepFor(0.05);
+    while (step == script_.spin_at_step && !stop_asked) {
+    }
+    while (script_.collective && Behind(step) && !stop_asked) SleepFor(0.002);
+  }
+
+  bool Behind(int step) const {
+    for (size_t rank = 0; rank < spec_.ranks.size(); ++rank) {
+      if (slots_->Read(static_cast<int>(rank)).step < step) return true;
+    }
+    return false;
   }
 
   absl::Status EndEpoch(int epoch) {
@@ -169,6 +210,7 @@ class Worker {
   const Script script_;
   const int rank_;
   std::unique_ptr<ipc::EventWriter> events_;
+  std::optional<ipc::ProgressFile> slots_;
 };
 
 absl::StatusOr<int> RunFromSpec(const std::string& path, bool prepare) {

@@ -1,6 +1,7 @@
 #include "tests/support/fake_worker/script.h"
 
 #include <cstdlib>
+#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -27,6 +28,12 @@ absl::StatusOr<json> ReadWhole(const ipc::AttemptSpec& spec) {
   return ipc::ReadJsonFile(path);
 }
 
+// "short" of a training with data=/sets/short.yaml.
+std::string DataName(const ipc::AttemptSpec& spec) {
+  const std::string data = spec.spec.value("train", json::object()).value("data", "");
+  return std::filesystem::path(data).stem().string();
+}
+
 json DefaultResult(const ipc::AttemptSpec& spec, int epochs) {
   return {{"train",
            {{"epochs", epochs},
@@ -49,7 +56,12 @@ Script FromJson(const json& object, const ipc::AttemptSpec& spec, int rank) {
   script.exit_code = object.value("exit_code", script.exit_code);
   script.signal = object.value("signal", script.signal);
   script.hang = object.value("hang", script.hang);
+  script.collective = object.value("collective", script.collective);
+  script.stuck_at_step = object.value("stuck_at_step", script.stuck_at_step);
+  script.spin_at_step = object.value("spin_at_step", script.spin_at_step);
+  script.phase = object.value("phase", script.phase);
   script.ignore_term = object.value("ignore_term", script.ignore_term);
+  script.checked = object.value("checked", script.checked);
   script.stray = object.value("stray", script.stray);
   script.lines = object.value("lines", script.lines);
   script.events = object.value("events", script.events) && rank != kPrepareRank;
@@ -73,6 +85,7 @@ absl::StatusOr<Script> ReadScript(const ipc::AttemptSpec& spec, int rank) {
       object = whole.value("prepare", json::object());
     } else {
       object = whole;
+      object.update(whole.value("data", json::object()).value(DataName(spec), json::object()));
       object.update(whole.value("ranks", json::object()).value(std::to_string(rank), json::object()));
     }
     return FromJson(object, spec, rank);

@@ -8,6 +8,10 @@
 //   exit_code         at the end (0)
 //   signal            dies of it at the end, by its default action (0: none); 11 is a segmentation fault
 //   hang              sleeps for ever instead of ending (false); still heeds SIGTERM
+//   collective        a step ends only once every rank has begun it, as an all-reduce does (false)
+//   stuck_at_step     does nothing any more at this step (0: never); heeds SIGTERM
+//   spin_at_step      computes at this step and never reports again (0: never); heeds SIGTERM
+//   phase             in which it does its steps ("train")
 //   ignore_term       ignores SIGTERM (false); else SIGTERM saves and ends with 11
 //   stray             leaves a process in a session of its own: "marked" keeps the attempt's environment,
 //                     "bare" has an empty one (""); its pid goes to RUN_DIR/stray.pid
@@ -17,6 +21,8 @@
 //   events            writes events at all (true)
 //   witness           file outside the attempt that gets "START JOB ATTEMPT RUN_ID RANK PID TICKS" and
 //                     "END JOB ATTEMPT RUN_ID RANK CODE" (none)
+//   checked           each step's line ends with the CRC-32 of what stands before it (false)
+//   data              {"NAME": {…}}: members that replace the above for a training whose data is …/NAME.yaml
 //   ranks             {"1": {…}}: members that replace the above for one rank
 //   prepare           {…}: members of the prepare phase, which otherwise does nothing and succeeds;
 //                     none of the above hold for it, the witness neither
@@ -41,7 +47,12 @@ struct Script {
   int exit_code = 0;
   int signal = 0;
   bool hang = false;
+  bool collective = false;
+  int stuck_at_step = 0;
+  int spin_at_step = 0;
+  std::string phase = "train";
   bool ignore_term = false;
+  bool checked = false;
   std::string stray;
   std::vector<std::string> lines;
   std::string error_reason;

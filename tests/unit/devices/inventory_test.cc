@@ -179,5 +179,15 @@ TEST_F(InventoryTest, WithoutDriverThereAreCpuSlots) {
   EXPECT_TRUE(none->Resolve("auto")->cpu);
 }
 
+TEST_F(InventoryTest, ShowsWhichGpusNvLinkJoins) {
+  Script("link 1 3\n");
+  const auto inventory = Make();
+  const std::vector<v1::Device> devices = inventory->Devices();
+  EXPECT_THAT(inventory->Peers(devices[1].uuid()), ::testing::ElementsAre(devices[3].uuid()));
+  EXPECT_THAT(inventory->Peers(devices[3].uuid()), ::testing::ElementsAre(devices[1].uuid()));
+  EXPECT_THAT(inventory->Peers(devices[0].uuid()), ::testing::IsEmpty());
+  EXPECT_THAT(inventory->Peers("cpu:0"), ::testing::IsEmpty());
+}
+
 }  // namespace
 }  // namespace yoke::devices

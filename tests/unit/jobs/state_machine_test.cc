@@ -19,6 +19,7 @@ const std::map<std::pair<Job::State, K>, Job::State> kAllowed = {
     {{Job::RUNNING, K::kSucceeded}, Job::SUCCEEDED}, {{Job::RUNNING, K::kFailed}, Job::FAILED},     {{Job::RUNNING, K::kTimedOut}, Job::TIMED_OUT},
     {{Job::RUNNING, K::kRequeue}, Job::QUEUED},     {{Job::STOPPING, K::kCancelled}, Job::CANCELLED}, {{Job::STOPPING, K::kSucceeded}, Job::SUCCEEDED},
     {{Job::STOPPING, K::kFailed}, Job::FAILED},     {{Job::STOPPING, K::kTimedOut}, Job::TIMED_OUT},
+    {{Job::STOPPING, K::kRequeue}, Job::QUEUED},
 };
 
 TEST(StateMachine, EveryPairOfStateAndEventIsAsTheTableSays) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "tests/support/temp_folder.h"
@@ -109,6 +110,20 @@ TEST(File, MakesFoldersAndTheirParents) {
 
 TEST(File, RemovesQuietlyWhatIsNotThere) {
   EXPECT_TRUE(RemoveFile("/nonexistent").ok());
+}
+
+TEST(File, RemovesWhatWasNeverFinishedAndNothingElse) {
+  const TempFolder folder;
+  const std::vector<std::string> kept = {"last.pt", "a.tmpl", "x.tmp.old", "exit.json"};
+  for (const std::string& name : kept) folder.Write(name, "1");
+  for (const char* name : {"exit.json.tmp.123.0", "last.pt.tmp"}) folder.Write(name, "1");
+  RemoveUnfinished(folder.path());
+  RemoveUnfinished(folder / "none");
+  size_t left = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+    left += entry.is_regular_file();
+  EXPECT_EQ(left, kept.size());
+  for (const std::string& name : kept) EXPECT_TRUE(FileExists(folder / name)) << name;
 }
 
 TEST(File, NamesTheFolderOfAPath) {

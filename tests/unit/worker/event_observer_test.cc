@@ -23,7 +23,7 @@ class Observer : public ::testing::Test {
     options.out = out_;
     options.err = err_;
     options.seconds = [this] { return now_; };
-    return std::make_unique<EventObserver>(*std::move(events), options);
+    return std::make_unique<EventObserver>(*std::move(events), std::move(options));
   }
   std::vector<ipc::ParsedEvent> Events(const std::string& type = "") const {
     std::vector<ipc::ParsedEvent> events;

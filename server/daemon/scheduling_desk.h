@@ -1,0 +1,53 @@
+// Where the dispatcher and those who ask about the queue get their snapshots: store, inventory and ledger together.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/mutex.h"
+#include "server/daemon/ledger.h"
+#include "server/devices/inventory.h"
+#include "server/jobs/job_control.h"
+#include "server/jobs/job_store.h"
+#include "server/scheduler/plan.h"
+
+namespace yoke::daemon {
+
+struct DeskOptions {
+  scheduler::Policy policy;
+  std::set<std::string> queues = {jobs::kDefaultQueue};
+  double preempt_grace_seconds = 10;
+};
+
+// "night=2,day" -> the queues night, of which at most 2 jobs run at once, and day, beside the default one.
+// InvalidArgument names the word that is none.
+absl::Status ParseQueues(const std::string& text, DeskOptions& options);
+
+// Thread-safe. Store and inventory must outlive it.
+class SchedulingDesk {
+ public:
+  SchedulingDesk(DeskOptions options, jobs::JobStore& store, const devices::DeviceInventory& inventory)
+      : options_(std::move(options)), store_(store), inventory_(inventory), ledger_(options_.policy) {}
+
+  // The snapshot of these jobs and leases, as of now.
+  absl::StatusOr<scheduler::Snapshot> Take(const std::vector<jobs::JobRecord>& open, const std::vector<jobs::Lease>& leases);
+  // Makes a plan of what is stored now; nothing of it is carried out.
+  absl::StatusOr<jobs::QueueView> View();
+
+  const std::set<std::string>& queue_names() const { return options_.queues; }
+  double preempt_grace_seconds() const { return options_.preempt_grace_seconds; }
+
+ private:
+  absl::Status Seed(const std::vector<jobs::JobRecord>& open, Moment now) YOKE_REQUIRES(mutex_);
+
+  const DeskOptions options_;
+  jobs::JobStore& store_;
+  const devices::DeviceInventory& inventory_;
+  Mutex mutex_;
+  bool seeded_ YOKE_GUARDED_BY(mutex_) = false;
+  Ledger ledger_ YOKE_GUARDED_BY(mutex_);
+};
+
+}  // namespace yoke::daemon

@@ -1,0 +1,50 @@
+// The order in which waiting jobs are looked at: priority, fair share between owners, submission.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "server/scheduler/plan.h"
+
+namespace yoke::scheduler {
+
+// What is left of a use at `now`.
+double Decayed(const Use& use, Seconds now, Seconds half_life);
+// Device-seconds by owner at snapshot.now: ended attempts, decayed, and those that run.
+std::map<std::string, double> UseByOwner(const Snapshot& snapshot);
+
+// Hands out the jobs of a snapshot, which must outlive it, one after the other.
+class FairOrder {
+ public:
+  explicit FairOrder(const Snapshot& snapshot);
+
+  // The next job; null at the end.
+  const WaitingJob* Next();
+  // The job handed out last will use so much: its owner's next one comes the later for it.
+  void Charge(double device_seconds);
+
+ private:
+  struct Owner {
+    double use = 0;
+    std::vector<const WaitingJob*> jobs;  // of the priority at hand, the last submitted first
+  };
+  struct Turn {
+    double use;
+    const WaitingJob* job;
+    Owner* owner;
+    bool operator<(const Turn& other) const;
+  };
+
+  void FillPriority();
+  void Enqueue(Owner& owner);
+
+  std::vector<const WaitingJob*> jobs_;  // by priority, then sequence
+  size_t taken_ = 0;                     // of jobs_, by FillPriority
+  std::map<std::string, Owner> owners_;
+  std::set<Turn> turns_;
+  Owner* last_ = nullptr;
+};
+
+}  // namespace yoke::scheduler

@@ -1,0 +1,201 @@
+// The part of JobService that orders the queue: hold, release, requeue, update, explain, list.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "google/rpc/error_details.pb.h"
+#include "server/jobs/state_machine.h"
+#include "server/jobs/transitions.h"
+#include "server/service/durations.h"
+#include "server/service/errors.h"
+#include "server/service/job_service.h"
+
+namespace yoke::service {
+namespace {
+
+constexpr char kHoldJob[] = "yoke.v1.JobService/HoldJob";
+constexpr char kReleaseJob[] = "yoke.v1.JobService/ReleaseJob";
+constexpr char kRequeueJob[] = "yoke.v1.JobService/RequeueJob";
+constexpr char kUpdateJob[] = "yoke.v1.JobService/UpdateJob";
+constexpr char kExplainJob[] = "yoke.v1.JobService/ExplainJob";
+constexpr char kListQueue[] = "yoke.v1.JobService/ListQueue";
+
+constexpr absl::Duration kGraceDefault = absl::Seconds(10);
+constexpr absl::Duration kGraceMax = absl::Hours(1);
+constexpr int kPriorityMax = 100;
+constexpr int kPageDefault = 100;
+constexpr int kPageMax = 1000;
+
+// A refusal by the job's state, with what it is about.
+absl::Status AsStateError(const absl::Status& status, const std::string& job_name) {
+  if (!absl::IsFailedPrecondition(status)) return status;
+  google::rpc::PreconditionFailure failure;
+  auto& violation = *failure.add_violations();
+  violation.set_type("STATE");
+  violation.set_subject(job_name);
+  violation.set_description(std::string(status.message()));
+  return WithDetail(status, failure);
+}
+
+}  // namespace
+
+absl::Status JobService::Edit(const grpc::ServerContext& context, const char* rpc,
+                              const std::string& name,
+                              const std::function<absl::Status(jobs::JobRecord&)>& edit,
+                              v1::Job& job) {
+  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, rpc));
+  YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord found, shared_.FindJob(rpc, caller, name));
+  const auto edited = shared_.store().Update(
+      found.id,
+      [&](jobs::JobRecord& record, jobs::JobStore::LeaseChange&) { return edit(record); });
+  if (!edited.ok()) return AsStateError(edited.status(), found.public_job.name());
+  job = edited->public_job;
+  return absl::OkStatus();
+}
+
+grpc::Status JobService::HoldJob(grpc::ServerContext* context, const v1::HoldJobRequest* request,
+                                 v1::Job* job) {
+  return ToGrpc(Edit(*context, kHoldJob, request->name(), jobs::Hold, *job));
+}
+
+grpc::Status JobService::ReleaseJob(grpc::ServerContext* context,
+                                    const v1::ReleaseJobRequest* request, v1::Job* job) {
+  return ToGrpc(Edit(*context, kReleaseJob, request->name(), jobs::Release, *job));
+}
+
+grpc::Status JobService::RequeueJob(grpc::ServerContext* context,
+                                    const v1::RequeueJobRequest* request, v1::Job* job) {
+  return ToGrpc(Requeue(*context, *request, *job));
+}
+
+absl::Status JobService::Requeue(const grpc::ServerContext& context,
+                                 const v1::RequeueJobRequest& request, v1::Job& job) {
+  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kRequeueJob));
+  const absl::Duration grace = request.has_grace() ? FromProto(request.grace()) : kGraceDefault;
+  if (grace < absl::ZeroDuration() || grace > kGraceMax) {
+    return InvalidField(
+        "grace",
+        absl::StrCat("grace=", absl::FormatDuration(grace), " is out of range; it takes 0 to 1 h"),
+        "GRACE_INVALID");
+  }
+  YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord found,
+                        shared_.FindJob(kRequeueJob, caller, request.name()));
+  const absl::StatusOr<jobs::JobRecord> requeued = shared_.control().Requeue(found.id, grace);
+  if (!requeued.ok()) return AsStateError(requeued.status(), found.public_job.name());
+  job = requeued->public_job;
+  return absl::OkStatus();
+}
+
+grpc::Status JobService::UpdateJob(grpc::ServerContext* context,
+                                   const v1::UpdateJobRequest* request, v1::Job* job) {
+  return ToGrpc(Update(*context, *request, *job));
+}
+
+absl::Status JobService::Update(const grpc::ServerContext& context,
+                                const v1::UpdateJobRequest& request, v1::Job& job) {
+  YOKE_RETURN_IF_ERROR(shared_.Admit(context, kUpdateJob).status());
+  const v1::Job& wanted = request.job();
+  if (request.update_mask().paths().empty()) {
+    return InvalidField("update_mask", "update_mask names no field; give it: priority",
+                        "FIELD_NOT_UPDATABLE");
+  }
+  for (const std::string& path : request.update_mask().paths()) {
+    if (path == "priority") continue;
+    return InvalidField("update_mask",
+                        absl::StrCat("'", path, "' cannot be changed; only priority can"),
+                        "FIELD_NOT_UPDATABLE");
+  }
+  if (wanted.priority() < -kPriorityMax || wanted.priority() > kPriorityMax) {
+    return InvalidField(
+        "job.priority",
+        absl::StrCat("priority=", wanted.priority(), " is out of range; it takes -100 to 100"),
+        "PRIORITY_INVALID");
+  }
+  const auto edit = [&](jobs::JobRecord& record) -> absl::Status {
+    v1::Job& now = record.public_job;
+    if (!wanted.etag().empty() && wanted.etag() != now.etag()) {
+      return WithReason(absl::AbortedError("The job has changed since it was read; read it again."),
+                        "ETAG_MISMATCH");
+    }
+    if (jobs::IsTerminal(now.state())) {
+      return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                            "The job has ended already: ", v1::Job::State_Name(now.state()), ".")),
+                        "JOB_ENDED");
+    }
+    now.set_priority(wanted.priority());
+    return absl::OkStatus();
+  };
+  return Edit(context, kUpdateJob, wanted.name(), edit, job);
+}
+
+grpc::Status JobService::ExplainJob(grpc::ServerContext* context,
+                                    const v1::ExplainJobRequest* request,
+                                    v1::ExplainJobResponse* response) {
+  return ToGrpc(Explain(*context, *request, *response));
+}
+
+absl::Status JobService::Explain(const grpc::ServerContext& context,
+                                 const v1::ExplainJobRequest& request,
+                                 v1::ExplainJobResponse& response) {
+  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kExplainJob));
+  YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord found,
+                        shared_.FindJob(kExplainJob, caller, request.name()));
+  YOKE_ASSIGN_OR_RETURN(const jobs::QueueView view, shared_.control().Queue());
+  const v1::Job& job = found.public_job;
+  response.set_job(job.name());
+  response.set_state(job.state());
+  response.set_waiting(static_cast<int>(view.entries.size()));
+  const auto entry =
+      std::find_if(view.entries.begin(), view.entries.end(),
+                   [&](const v1::QueueEntry& other) { return other.job() == job.name(); });
+  if (entry == view.entries.end()) {
+    response.add_sentences(
+        job.state() == v1::Job::QUEUED
+            ? "It starts now, or ends because it never can."
+            : absl::StrCat("It does not wait: it is ", v1::Job::State_Name(job.state()), "."));
+    if (job.state() != v1::Job::QUEUED && !job.message().empty())
+      response.add_sentences(job.message());
+    return absl::OkStatus();
+  }
+  *response.mutable_entry() = *entry;
+  response.add_sentences(absl::StrCat("It ", entry->message(), "."));
+  response.add_sentences(
+      absl::StrCat("Its place in the queue is ", entry->place(), " of ", response.waiting(), "."));
+  response.add_sentences(
+      entry->has_earliest_start_time()
+          ? absl::StrCat(
+                "It can start at ",
+                absl::FormatTime("%Y-%m-%d %H:%M:%S %Z",
+                                 absl::FromUnixSeconds(entry->earliest_start_time().seconds()),
+                                 absl::LocalTimeZone()),
+                ": ", entry->earliest_start_reason(), ".")
+          : absl::StrCat("When it can start is ", entry->earliest_start_reason(), "."));
+  return absl::OkStatus();
+}
+
+grpc::Status JobService::ListQueue(grpc::ServerContext* context,
+                                   const v1::ListQueueRequest* request,
+                                   v1::ListQueueResponse* response) {
+  return ToGrpc(Queue(*context, *request, *response));
+}
+
+absl::Status JobService::Queue(const grpc::ServerContext& context,
+                               const v1::ListQueueRequest& request,
+                               v1::ListQueueResponse& response) {
+  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kListQueue));
+  if (request.page_size() < 0)
+    return InvalidField("page_size", "page_size cannot be negative; 0 means 100",
+                        "PAGE_SIZE_INVALID");
+  const int most =
+      request.page_size() == 0 ? kPageDefault : std::min(request.page_size(), kPageMax);
+  YOKE_ASSIGN_OR_RETURN(jobs::QueueView view, shared_.control().Queue());
+  response.set_waiting(static_cast<int>(view.entries.size()));
+  for (v1::QueueEntry& entry : view.entries) {
+    if (response.entries_size() == most) break;
+    if (shared_.MaySee(kListQueue, caller, entry.owner()))
+      *response.add_entries() = std::move(entry);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace yoke::service

@@ -1,0 +1,22 @@
+// The scheduling part of a CreateJobRequest, checked and put into the job that is stored.
+#pragma once
+
+#include <functional>
+#include <set>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/jobs/job_store.h"
+#include "yoke/v1/job.pb.h"
+
+namespace yoke::service {
+
+// Fills job.scheduling, nothing of it left to default, and holds the job if that was asked. `find`:
+// a job by name or unique prefix, as the caller may see it. InvalidArgument with every violation:
+// reason DEPENDENCY_NOT_FOUND if a dependency is no job, SCHEDULING_INVALID for the rest.
+absl::Status ApplyScheduling(
+    const v1::CreateJobRequest& request, const std::set<std::string>& queues,
+    const std::function<absl::StatusOr<jobs::JobRecord>(const std::string& name)>& find,
+    jobs::JobRecord& record);
+
+}  // namespace yoke::service

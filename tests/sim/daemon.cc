@@ -1,0 +1,360 @@
+// The daemon of a World: what launcher and dispatcher do, step by step, by the functions they use.
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "google/protobuf/util/time_util.h"
+#include "server/daemon/dispatcher.h"
+#include "server/jobs/ids.h"
+#include "server/jobs/state_machine.h"
+#include "server/jobs/transitions.h"
+#include "tests/sim/world.h"
+
+namespace yoke::sim {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+using v1::Job;
+
+constexpr launcher::Tries kTries;
+constexpr double kPreemptGrace = 5;
+// A daemon that is woken so often at one moment turns in circles.
+constexpr int kRoundsMax = 100;
+
+google::protobuf::Timestamp ToTimestamp(absl::Time time) {
+  return TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(time));
+}
+
+bool SamePlan(const scheduler::Plan& a, const scheduler::Plan& b) {
+  const auto same = [](const auto& left, const auto& right, auto equal) {
+    return std::equal(left.begin(), left.end(), right.begin(), right.end(), equal);
+  };
+  return a.wake_at == b.wake_at &&
+         same(a.starts, b.starts,
+              [](const auto& x, const auto& y) {
+                return x.job_id == y.job_id && x.device_uuids == y.device_uuids;
+              }) &&
+         same(a.waits, b.waits,
+              [](const auto& x, const auto& y) {
+                return x.job_id == y.job_id && x.reason == y.reason && x.sentence == y.sentence &&
+                       x.earliest_start == y.earliest_start && x.earliest_why == y.earliest_why &&
+                       x.place == y.place;
+              }) &&
+         same(a.ends, b.ends,
+              [](const auto& x, const auto& y) {
+                return x.job_id == y.job_id && x.sentence == y.sentence;
+              }) &&
+         same(a.stops, b.stops, [](const auto& x, const auto& y) {
+           return x.job_id == y.job_id && x.why == y.why && x.grace == y.grace &&
+                  x.for_job == y.for_job;
+         });
+}
+
+}  // namespace
+
+void World::Crash() {
+  ++crashes_;
+  ledger_.reset();
+  wake_at_ = scheduler::kNever;
+  up_again_at_ = now_ + Between(0, 30);
+  for (auto& [run_id, process] : processes_) process.disturbed = true;
+  Say("daemon killed");
+}
+
+// At one in some hundred of its steps the daemon dies.
+bool World::Survives() {
+  if (quiet_ || Roll(250) != 0) return true;
+  Crash();
+  return false;
+}
+
+void World::Daemon() {
+  if (!changed_ && now_ < wake_at_) return;
+  for (int round = 0; round < kRoundsMax; ++round) {
+    changed_ = false;
+    if (!Launch() || !Dispatch()) return;
+    if (!changed_) return;
+  }
+  throw Violation{"the daemon turns in circles"};
+}
+
+// Brings processes and store together, attempt by attempt.
+bool World::Launch() {
+  for (const jobs::JobRecord& seen : store_.Open()) {
+    if (!jobs::HasLiveAttempt(seen.public_job.state())) continue;
+    if (!Survives()) return false;
+    jobs::JobRecord& record = store_.jobs.at(seen.id);
+    const v1::Attempt& newest = *record.public_job.attempts().rbegin();
+    const auto found = processes_.find(newest.run_id());
+    if (found == processes_.end()) {
+      Process process;
+      process.job_id = record.id;
+      process.run_id = newest.run_id();
+      process.devices.assign(newest.device_uuids().begin(), newest.device_uuids().end());
+      process.started = now_;
+      if (record.stop_requested) {
+        process.alive = false;
+        process.stopped = true;
+        FinishAttempt(process);
+        continue;
+      }
+      for (const auto& [run_id, other] : processes_) {
+        if (other.alive && other.job_id == process.job_id)
+          throw Violation{absl::StrCat("two live attempts of ", other.job_id)};
+        for (const std::string& uuid : process.devices) {
+          const bool there =
+              std::find(other.devices.begin(), other.devices.end(), uuid) != other.devices.end();
+          if (other.alive && there)
+            throw Violation{
+                absl::StrCat("processes of ", other.job_id, " and ", process.job_id, " on ", uuid)};
+        }
+      }
+      process.ends_at = now_ + std::max(0.5, work_left_[record.id]);
+      process.stops_within = Chance(80) ? Between(0, 4) : 1e6;
+      process.fails = Chance(15);
+      processes_[process.run_id] = process;
+      record.public_job.set_state(
+          *jobs::Next(record.public_job.state(), jobs::JobEventKind::kRanksUp));
+      changed_ = true;
+      continue;
+    }
+    Process& process = found->second;
+    if (!process.alive) {
+      FinishAttempt(process);
+      processes_.erase(found);
+    } else if (record.stop_requested) {
+      AskToStop(process, record.stop_grace_seconds);
+    }
+  }
+  return true;
+}
+
+void World::FinishAttempt(const Process& process) {
+  launcher::Ending ending = launcher::LostEnding(store_.jobs.at(process.job_id).stop_requested, false);
+  if (!process.lost) {
+    ipc::ExitRecord exit;
+    const std::string& reason = store_.jobs.at(process.job_id).stop_reason;
+    exit.outcome = process.stopped ? (reason == jobs::kStopTimeLimit ? "timed_out" : "cancelled")
+                   : process.fails ? "failed"
+                                   : "succeeded";
+    exit.has_first_failure = process.fails && !process.stopped;
+    ending = launcher::EndingOf(exit, {});
+  }
+  jobs::JobRecord& record = store_.jobs.at(process.job_id);
+  const bool again = jobs::RequeuesAfterStop(record) && (process.stopped || process.lost);
+  if (const absl::Status ended = launcher::EndAttempt(ending, kTries, Now().wall, record);
+      !ended.ok()) {
+    throw Violation{absl::StrCat("the end of ", record.id, " cannot be stored: ", ended.message())};
+  }
+  if (again != (record.public_job.state() == Job::QUEUED) && !process.lost) {
+    throw Violation{absl::StrCat(record.id, " is ", Job::State_Name(record.public_job.state()),
+                                 " after a stop for '", record.stop_reason, "'")};
+  }
+  if (process.lost) not_before_[record.id] = now_ + Between(0, 20);
+  for (const std::string& uuid : process.devices) store_.leases.erase(uuid);
+  changed_ = true;
+  Say(absl::StrCat(record.id, " is ", Job::State_Name(record.public_job.state())));
+}
+
+scheduler::Snapshot World::Take() {
+  const std::vector<jobs::JobRecord> open = store_.Open();
+  scheduler::Snapshot snapshot = daemon::TakeSnapshot(open, store_.Leases(), inventory_);
+  ledger_->Complete(
+      open, Now(), [this](const std::string& id) { return store_.StateOf(id); }, snapshot);
+  for (scheduler::WaitingJob& job : snapshot.jobs) {
+    if (const auto found = not_before_.find(job.id); found != not_before_.end())
+      job.not_before = found->second;
+  }
+  return snapshot;
+}
+
+bool World::Dispatch() {
+  const scheduler::Snapshot snapshot = Take();
+  const scheduler::Plan plan = scheduler::MakePlan(snapshot);
+  CheckPlan(snapshot, plan);
+  wake_at_ = plan.wake_at;
+  for (const scheduler::Start& start : plan.starts) {
+    if (!Survives()) return false;
+    if (!Start(start)) throw Violation{absl::StrCat(start.job_id, " cannot start")};
+  }
+  for (const scheduler::Stop& stop : plan.stops) {
+    if (!Survives()) return false;
+    const bool preempts = stop.why == scheduler::Stop::Why::kPreempt;
+    jobs::StopIntent intent{preempts ? jobs::kStopPreempt : jobs::kStopTimeLimit,
+                            preempts ? kPreemptGrace : stop.grace, "", stop.for_job};
+    if (!jobs::StopAttempt(store_.jobs.at(stop.job_id), intent).ok())
+      throw Violation{absl::StrCat(stop.job_id, " cannot be stopped")};
+    preemptions_ += preempts ? 1 : 0;
+    changed_ = true;
+    Say(absl::StrCat("stop ", stop.job_id,
+                     preempts ? absl::StrCat(" for ", stop.for_job) : " at its limit"));
+  }
+  for (const scheduler::End& end : plan.ends) {
+    if (!Survives()) return false;
+    if (!jobs::EndUnstarted(store_.jobs.at(end.job_id), end.reason, end.sentence, Now().wall).ok())
+      throw Violation{"a job cannot be ended"};
+    changed_ = true;
+    Say(absl::StrCat("end ", end.job_id, ": ", end.sentence));
+  }
+  for (const scheduler::Wait& wait : plan.waits) {
+    Job& job = store_.jobs.at(wait.job_id).public_job;
+    if (job.message() == wait.sentence && job.reason() == wait.reason) continue;
+    if (!jobs::ShowWait(store_.jobs.at(wait.job_id), wait.reason, wait.sentence).ok())
+      throw Violation{"a wait cannot be shown"};
+  }
+  return true;
+}
+
+bool World::Start(const scheduler::Start& start) {
+  jobs::JobRecord& record = store_.jobs.at(start.job_id);
+  CheckStart(record, start);
+  Job& job = record.public_job;
+  const auto next = jobs::Next(job.state(), jobs::JobEventKind::kStart);
+  if (!next.ok()) return false;
+  job.set_state(*next);
+  v1::Attempt& attempt = *job.add_attempts();
+  attempt.set_number(job.attempts_size());
+  attempt.set_run_id(absl::StrCat(record.id, "/", attempt.number()));
+  attempt.mutable_device_uuids()->Assign(start.device_uuids.begin(), start.device_uuids.end());
+  *attempt.mutable_start_time() = ToTimestamp(Now().wall);
+  for (const std::string& uuid : start.device_uuids) {
+    const auto [lease, fresh] =
+        store_.leases.try_emplace(uuid, jobs::Lease{uuid, record.id, attempt.number(), false, ""});
+    if (!fresh)
+      throw Violation{
+          absl::StrCat(uuid, " is leased to ", lease->second.job_id, " and to ", record.id)};
+  }
+  ++attempts_;
+  changed_ = true;
+  Say(absl::StrCat("start ", record.id, " on ", absl::StrJoin(start.device_uuids, ",")));
+  return true;
+}
+
+// ---- Invariants.
+
+void World::CheckPlan(const scheduler::Snapshot& snapshot, const scheduler::Plan& plan) {
+  scheduler::Snapshot shuffled = snapshot;
+  std::reverse(shuffled.jobs.begin(), shuffled.jobs.end());
+  if (!SamePlan(plan, scheduler::MakePlan(shuffled)))
+    throw Violation{"equal snapshots gave other plans"};
+  std::multiset<std::string> asked, answered;
+  for (const scheduler::WaitingJob& job : snapshot.jobs) asked.insert(job.id);
+  for (const scheduler::Start& start : plan.starts) answered.insert(start.job_id);
+  for (const scheduler::Wait& wait : plan.waits) answered.insert(wait.job_id);
+  for (const scheduler::End& end : plan.ends) answered.insert(end.job_id);
+  if (asked != answered) throw Violation{"a plan that does not answer for every job once"};
+  CheckPassing(snapshot, plan);
+  for (const scheduler::Wait& wait : plan.waits) {
+    if (wait.sentence.empty() || (!wait.earliest_start && wait.earliest_why.empty()))
+      throw Violation{absl::StrCat("nothing is said of ", wait.job_id)};
+  }
+}
+
+// Who starts does not delay those of higher priority that wait for the same devices, and what is
+// said about their earliest start holds.
+void World::CheckPassing(const scheduler::Snapshot& snapshot, const scheduler::Plan& plan) const {
+  std::map<std::string, const scheduler::WaitingJob*> jobs;
+  for (const scheduler::WaitingJob& job : snapshot.jobs) jobs[job.id] = &job;
+  std::set<std::string> broken;
+  for (const scheduler::DeviceView& device : snapshot.devices) {
+    if (!device.unusable.empty()) broken.insert(device.uuid);
+  }
+  for (const scheduler::Wait& wait : plan.waits) {
+    const scheduler::WaitingJob& waiting = *jobs.at(wait.job_id);
+    const bool reserves = wait.reason == v1::JobReason::WAITING_FOR_DEVICES ||
+                          wait.reason == v1::JobReason::WAITING_FOR_PRIORITY;
+    const bool stuck = std::any_of(waiting.bound.begin(), waiting.bound.end(),
+                                   [&](const std::string& uuid) { return broken.contains(uuid); });
+    if (!reserves || stuck) continue;
+    for (const scheduler::Start& start : plan.starts) {
+      const scheduler::WaitingJob& starting = *jobs.at(start.job_id);
+      const bool shares =
+          std::any_of(waiting.bound.begin(), waiting.bound.end(), [&](const std::string& uuid) {
+            return std::find(start.device_uuids.begin(), start.device_uuids.end(), uuid) !=
+                   start.device_uuids.end();
+          });
+      if (!shares) continue;
+      const bool in_time = starting.time_limit > 0 && wait.earliest_start &&
+                           snapshot.now + starting.time_limit <= *wait.earliest_start;
+      // Behind one that waits as well nobody may know when it starts, and yet there may be time
+      // until that one does.
+      const bool must_not_pass =
+          waiting.priority > starting.priority && (wait.place == 1 || starting.time_limit <= 0);
+      if (!in_time && (must_not_pass || wait.earliest_start)) {
+        throw Violation{absl::StrCat(start.job_id, " starts on a device of ", wait.job_id,
+                                     ", which is delayed by that")};
+      }
+    }
+  }
+}
+
+void World::CheckStart(const jobs::JobRecord& record, const scheduler::Start& start) const {
+  const Job& job = record.public_job;
+  const std::set<std::string> distinct(start.device_uuids.begin(), start.device_uuids.end());
+  const int wanted = job.device_uuids_size() > 0
+                         ? job.device_uuids_size()
+                         : inventory_.Resolve(job.spec().device())->gpus_wanted;
+  if (static_cast<int>(distinct.size()) != wanted)
+    throw Violation{
+        absl::StrCat(record.id, " gets ", distinct.size(), " devices instead of ", wanted)};
+  for (const v1::Device& device : inventory_.Devices()) {
+    if (device.state() == v1::Device::LOST && distinct.contains(device.uuid()))
+      throw Violation{absl::StrCat(record.id, " gets a lost device")};
+  }
+  if (cancelled_.contains(record.id))
+    throw Violation{absl::StrCat(record.id, " starts though it was cancelled")};
+  if (const auto found = not_before_.find(record.id);
+      found != not_before_.end() && now_ < found->second) {
+    throw Violation{absl::StrCat(record.id, " starts before it may")};
+  }
+  for (const v1::Scheduling::Dependency& dependency : job.scheduling().dependencies()) {
+    const Job::State state = store_.StateOf(*jobs::ParseJobName(dependency.job()));
+    const bool ok = state == Job::SUCCEEDED;
+    const bool met = jobs::IsTerminal(state) &&
+                     (dependency.condition() == v1::Scheduling::Dependency::ANY ||
+                      ok == (dependency.condition() == v1::Scheduling::Dependency::OK));
+    if (!met)
+      throw Violation{
+          absl::StrCat(record.id, " starts before ", dependency.job(), " has ended as it must")};
+  }
+}
+
+void World::CheckRunTime(const Process& process) const {
+  const double limit = static_cast<double>(
+      store_.jobs.at(process.job_id).public_job.scheduling().time_limit().seconds());
+  if (limit <= 0 || process.disturbed || now_ - process.started <= limit + 0.01) return;
+  throw Violation{
+      absl::StrCat(process.job_id, " ran ", now_ - process.started, " s, its limit is ", limit)};
+}
+
+void World::CheckStore() const {
+  std::map<std::string, int> by_owner, by_queue;
+  for (const auto& [id, record] : store_.jobs) {
+    const Job& job = record.public_job;
+    if (!jobs::HasLiveAttempt(job.state())) {
+      if (record.stop_requested && !jobs::IsTerminal(job.state()))
+        throw Violation{absl::StrCat(id, " waits with a stop of an earlier attempt")};
+      continue;
+    }
+    if (policy_.owner_running_max > 0 && ++by_owner[job.owner()] > policy_.owner_running_max) {
+      throw Violation{absl::StrCat(job.owner(), " runs more jobs than allowed")};
+    }
+    const auto queue_max = policy_.queue_running_max.find(job.scheduling().queue());
+    if (queue_max != policy_.queue_running_max.end() &&
+        ++by_queue[queue_max->first] > queue_max->second) {
+      throw Violation{absl::StrCat("queue ", queue_max->first, " runs more jobs than allowed")};
+    }
+    for (const std::string& uuid : job.attempts().rbegin()->device_uuids()) {
+      const auto lease = store_.leases.find(uuid);
+      if (lease == store_.leases.end() || lease->second.job_id != id)
+        throw Violation{absl::StrCat(id, " runs on ", uuid, " without its lease")};
+    }
+  }
+  for (const auto& [uuid, lease] : store_.leases) {
+    if (!jobs::HasLiveAttempt(store_.StateOf(lease.job_id)))
+      throw Violation{absl::StrCat(uuid, " is leased to ", lease.job_id, ", which has ended")};
+  }
+}
+
+}  // namespace yoke::sim
