@@ -70,9 +70,9 @@ absl::Status JobService::Create(const grpc::ServerContext& context,
   if (resumed.has_value()) {
     YOKE_ASSIGN_OR_RETURN(parent, shared_.FindJob(kCreateJob, caller, *resumed));
   }
-  YOKE_ASSIGN_OR_RETURN(
-      jobs::JobRecord record,
-      MakeJobRecord(request, parent.has_value() ? &*parent : nullptr, shared_.inventory()));
+  YOKE_ASSIGN_OR_RETURN(jobs::JobRecord record,
+                        MakeJobRecord(request, parent.has_value() ? &*parent : nullptr,
+                                      shared_.inventory(), shared_.facts().state_dir + "/cache"));
   record.public_job.set_owner(caller.user);
   YOKE_RETURN_IF_ERROR(ApplyScheduling(
       request, shared_.control().QueueNames(),

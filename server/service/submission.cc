@@ -137,8 +137,13 @@ std::vector<std::string> DeviceWords(const std::string& device_string,
   return words;
 }
 
-int64_t SmallestMemory(const devices::DeviceSelection& selection,
-                       const devices::DeviceInventory& inventory) {
+int64_t MachineMemory() {
+  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+}
+
+jobs::RankMemory MemoryOf(const devices::DeviceSelection& selection,
+                          const devices::DeviceInventory& inventory) {
+  if (selection.cpu) return {false, MachineMemory() / std::max(selection.world_size, 1)};
   int64_t smallest = 0;
   const std::vector<v1::Device> candidates =
       selection.devices.empty() ? inventory.Devices() : selection.devices;
@@ -147,20 +152,20 @@ int64_t SmallestMemory(const devices::DeviceSelection& selection,
     if (smallest == 0 || device.memory_total_bytes() < smallest)
       smallest = device.memory_total_bytes();
   }
-  return smallest;
+  return {true, smallest};
 }
 
 // The lines for people: banner, and what is worth a warning.
 void Explain(const jobs::ResolvedSpec& resolved, const devices::DeviceSelection& selection,
-             const devices::DeviceInventory& inventory, v1::Job& job) {
+             const devices::DeviceInventory& inventory, const std::string& cache_dir,
+             v1::Job& job) {
   const std::vector<std::string> banner =
       jobs::Banner(resolved.spec, DeviceWords(resolved.spec.device(), selection), !selection.cpu);
   job.mutable_banner()->Assign(banner.begin(), banner.end());
   job.mutable_warnings()->Assign(resolved.warnings.begin(), resolved.warnings.end());
-  if (selection.cpu) return;
   // The estimate is for the banner; what follows it is that it does not fit.
   const std::vector<std::string> advice =
-      jobs::Advice(resolved.spec, selection.world_size, SmallestMemory(selection, inventory));
+      jobs::Advice(resolved.spec, selection.world_size, MemoryOf(selection, inventory), cache_dir);
   for (size_t i = 0; i < advice.size(); ++i)
     *(i == 0 ? job.add_banner() : job.add_warnings()) = advice[i];
 }
@@ -181,7 +186,8 @@ absl::StatusOr<std::optional<std::string>> ResumedJob(const v1::JobSpec& asked) 
 
 absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& request,
                                               const jobs::JobRecord* parent,
-                                              const devices::DeviceInventory& inventory) {
+                                              const devices::DeviceInventory& inventory,
+                                              const std::string& cache_dir) {
   v1::JobSpec asked = request.spec();
   if (parent != nullptr) {
     YOKE_RETURN_IF_ERROR(CheckParent(*parent));
@@ -219,7 +225,7 @@ absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& reques
       google::protobuf::util::TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(absl::Now()));
   if (parent != nullptr) job.set_parent(parent->public_job.name());
   for (const v1::Device& device : selection->devices) job.add_device_uuids(device.uuid());
-  Explain(resolved, *selection, inventory, job);
+  Explain(resolved, *selection, inventory, cache_dir, job);
   return record;
 }
 

@@ -3,16 +3,46 @@
 
 #include <cuda_runtime_api.h>
 
+#include "ATen/cuda/CUDAGraph.h"
 #include "c10/cuda/CUDAFunctions.h"
+#include "c10/cuda/CUDAGuard.h"
 #include "torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp"
 
 namespace yoke::engine {
 namespace {
 
+class CudaStepGraph : public StepGraph {
+ public:
+  void Record(const std::function<void()>& work) override {
+    c10::cuda::device_synchronize();
+    const c10::cuda::CUDAStreamGuard own_stream(c10::cuda::getStreamFromPool());
+    // Other threads may go on using the device: loaders pin memory.
+    graph_.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    try {
+      work();
+    } catch (...) {
+      try {
+        graph_.capture_end();
+      } catch (const std::exception&) {
+        // What `work` met says more.
+      }
+      throw;
+    }
+    graph_.capture_end();
+  }
+
+  void Replay() override { graph_.replay(); }
+
+ private:
+  at::cuda::CUDAGraph graph_;
+};
+
 class RealCudaModule : public CudaModule {
  public:
   int DeviceCount() override { return c10::cuda::device_count(); }
-  void SetDevice(int index) override { c10::cuda::set_device(static_cast<c10::DeviceIndex>(index)); }
+  void SetDevice(int index) override {
+    c10::cuda::set_device(static_cast<c10::DeviceIndex>(index));
+  }
   void Synchronize() override { c10::cuda::device_synchronize(); }
   CudaDeviceMemory Memory(int index) override {
     SetDevice(index);
@@ -25,7 +55,9 @@ class RealCudaModule : public CudaModule {
     cudaGetDeviceProperties(&properties, index);
     return {properties.name, properties.major, properties.minor};
   }
-  c10::intrusive_ptr<c10d::Backend> MakeNccl(c10::intrusive_ptr<c10d::Store> store, int rank, int world_size, int timeout_seconds) override {
+  std::unique_ptr<StepGraph> MakeStepGraph() override { return std::make_unique<CudaStepGraph>(); }
+  c10::intrusive_ptr<c10d::Backend> MakeNccl(c10::intrusive_ptr<c10d::Store> store, int rank,
+                                             int world_size, int timeout_seconds) override {
     auto options = c10d::ProcessGroupNCCL::Options::create();
     options->timeout = std::chrono::seconds(timeout_seconds);
     return c10::make_intrusive<c10d::ProcessGroupNCCL>(std::move(store), rank, world_size, options);

@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
 #include "server/engine/checkpoint/weights.h"
+#include "server/engine/cuda/cuda_module.h"
 #include "server/engine/data/image_arena.h"
 #include "server/engine/eval/batch_tensors.h"
 #include "server/engine/eval/max_det.h"
@@ -240,6 +241,18 @@ absl::Status DecidePrecision(at::Device device, TrainingSetup& setup, Group& gro
   return absl::OkStatus();
 }
 
+absl::Status MakeGraphs(at::Device device, const Group& group, TrainingSetup& setup,
+                        Observer& observer) {
+  if (!setup.config.cuda_graphs) return absl::OkStatus();
+  if (!device.is_cuda() || group.world_size() > 1) {
+    observer.OnWarning("cuda_graphs=True has no effect here; it is for trainings on a single GPU");
+    return absl::OkStatus();
+  }
+  YOKE_ASSIGN_OR_RETURN(CudaModule * cuda, CudaModule::Load());
+  setup.make_graph = [cuda] { return cuda->MakeStepGraph(); };
+  return absl::OkStatus();
+}
+
 // Continues another run, or this one after a restart.
 absl::Status Resume(const TrainState& state, bool writes, Group& group, TrainingSetup& setup,
                     Observer& observer) {
@@ -312,6 +325,8 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
   if (writes) YOKE_RETURN_IF_ERROR(MakeRunFolder(config.run_dir));
   at::globalContext().setDeterministicCuDNN(config.deterministic);
   at::globalContext().setDeterministicAlgorithms(config.deterministic, /*warn_only=*/true);
+  // Else every new tensor is first filled with NaN: a tenth of a step, for none is read unwritten.
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
 
   TrainingSetup setup{.config = config,
                       .early_stop = EarlyStop(config.patience, config.recipe.best_on_tie),
@@ -360,6 +375,7 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
   YOKE_RETURN_IF_ERROR(group.Broadcast(values, 0));
   setup.ema->Restart();
   YOKE_RETURN_IF_ERROR(DecidePrecision(device, setup, group, observer));
+  YOKE_RETURN_IF_ERROR(MakeGraphs(device, group, setup, observer));
   if (state.has_value()) YOKE_RETURN_IF_ERROR(Resume(*state, writes, group, setup, observer));
   YOKE_RETURN_IF_ERROR(MakeExchanges(group, setup));
   return setup;
