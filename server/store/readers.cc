@@ -5,6 +5,9 @@
 namespace yoke::store {
 namespace {
 constexpr int kConnectionsMax = 8;
+// The system has the pages anyway; a cache of 256 KiB holds the upper ones of each index.
+constexpr char kSettings[] =
+    "PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = ON; PRAGMA cache_size = -256;";
 }  // namespace
 
 // A connection for the time of its scope. Given back only by Keep: one that threw is closed.
@@ -33,7 +36,7 @@ class Readers::Loan {
     if (connection_ == nullptr) {
       connection_ = std::make_unique<SQLite::Database>(readers_.path_, SQLite::OPEN_READONLY,
                                                        /*busy timeout ms=*/5000);
-      connection_->exec("PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = ON;");
+      connection_->exec(kSettings);
     }
     return *connection_;
   }
