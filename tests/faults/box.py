@@ -286,7 +286,9 @@ class FaultBox:
         for record in self.state.glob(f"jobs/{name.removeprefix('jobs/') if name else '*'}/attempts/*/started"):
             try:
                 pid = json.loads(record.read_text())["pid"]
-                if b"yoke-shim" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                # A number may be another shim's by now.
+                if b"yoke-shim" in words[0] and os.fsencode(record.parent / "spec.json") in words:
                     found[record.parent] = pid
             except (OSError, ValueError):
                 continue
@@ -296,7 +298,12 @@ class FaultBox:
         """(job, pid) of the ranks that live, as the witness names them."""
         lines = self.witness.read_text().splitlines() if self.witness.exists() else []
         alive = set(self.own_processes())
-        return [(words[1], int(words[5])) for words in map(str.split, lines) if words[0] == "START" and int(words[5]) in alive]
+        found = []
+        for words in map(str.split, lines):
+            # The run id tells a process from an earlier one of its number.
+            if words[0] == "START" and int(words[5]) in alive and f"YOKE_RUN_ID={words[3]}".encode() in harness.environment(pathlib.Path("/proc") / words[5]):
+                found.append((words[1], int(words[5])))
+        return found
 
     def usage(self):
         """Open descriptors, threads and resident MiB of the daemon."""
