@@ -10,7 +10,7 @@ import harness
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 THREADS = os.environ["YOKE_SANITIZE"] == "thread"
 PRESET = "tsan" if THREADS else "asan"
-MISTAKES = {"race": "data race", "race_of_handlers": "data race", "lock_order": "lock-order-inversion"} if THREADS else {
+MISTAKES = {"race": "data race", "race_of_handlers": "data race"} if THREADS else {
     "use_after_free": "heap-use-after-free", "overflow": "signed integer overflow"}
 
 
