@@ -36,14 +36,14 @@ constexpr double kGib = 1 << 30;
 
 std::optional<formats::StepMemory> Measured(const v1::TrainSpec& train, char scale,
                                             const RankMemory& memory,
-                                            const std::string& cache_dir) {
+                                            const MeasuredMemory& look) {
   const std::string& amp = train.amp();
   formats::StepMemoryKind kind;
   kind.scale = scale;
   kind.side = static_cast<int64_t>(std::ceil(train.imgsz() * (1 + train.multi_scale()) / 32)) * 32;
   kind.device = memory.gpu ? absl::StrCat("cuda", memory.bytes >> 20) : "cpu";
   kind.amp = amp == "true" ? "auto" : amp == "false" ? "off" : amp;
-  std::optional<formats::StepMemory> found = formats::FindStepMemory(cache_dir, kind);
+  std::optional<formats::StepMemory> found = look(kind);
   if (found.has_value() && memory.gpu) found->fixed += kCudaBytes;
   return found;
 }
@@ -57,11 +57,11 @@ formats::StepMemory Estimated(const v1::TrainSpec& train, char scale) {
 }  // namespace
 
 std::vector<std::string> Advice(const v1::JobSpec& resolved, int world_size,
-                                const RankMemory& memory, const std::string& cache_dir) {
+                                const RankMemory& memory, const MeasuredMemory& look) {
   const v1::TrainSpec* train = TrainPart(resolved);
   const char scale = train == nullptr ? '\0' : ScaleOf(train->model());
   if (scale == '\0' || world_size < 1 || memory.bytes <= 0 || train->batch() < 1) return {};
-  const std::optional<formats::StepMemory> measured = Measured(*train, scale, memory, cache_dir);
+  const std::optional<formats::StepMemory> measured = Measured(*train, scale, memory, look);
   if (!measured.has_value() && !memory.gpu) return {};
   const formats::StepMemory step = measured.value_or(Estimated(*train, scale));
   const double need = step.Of(train->batch() / world_size),

@@ -2,10 +2,13 @@
 // (proto/yoke/v1/setting.proto).
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/formats/step_memory_file.h"
 #include "yoke/v1/spec.pb.h"
 
 namespace yoke::jobs {
@@ -44,11 +47,13 @@ struct RankMemory {
   int64_t bytes = 0;  // of the smallest GPU; on CPUs a rank's share of the machine
 };
 
+// What batch=-1 found out about trainings of a kind: formats::FindStepMemory in some folder.
+using MeasuredMemory = std::function<std::optional<formats::StepMemory>(const formats::StepMemoryKind& kind)>;
+
 // The memory that a training will take on each device, and a warning if that is more than there is:
-// "YOLOv8x, batch 64 on 4 GPUs: about 12 GB each (estimate)". As measured on such a device by
-// batch=-1 and kept in `cache_dir`; else, on GPUs, from a table, and then it says so.
-std::vector<std::string> Advice(const v1::JobSpec& resolved, int world_size,
-                                const RankMemory& memory, const std::string& cache_dir);
+// "YOLOv8x, batch 64 on 4 GPUs: about 12 GB each (estimate)". As measured; if nothing was, on GPUs from a table, and
+// then it says so.
+std::vector<std::string> Advice(const v1::JobSpec& resolved, int world_size, const RankMemory& memory, const MeasuredMemory& measured);
 
 // The lines shown before a training (devices, total batch, batch per device, method).
 std::vector<std::string> Banner(const v1::JobSpec& resolved,

@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "google/protobuf/util/time_util.h"
@@ -163,11 +164,12 @@ void Explain(const jobs::ResolvedSpec& resolved, const devices::DeviceSelection&
       jobs::Banner(resolved.spec, DeviceWords(resolved.spec.device(), selection), !selection.cpu);
   job.mutable_banner()->Assign(banner.begin(), banner.end());
   job.mutable_warnings()->Assign(resolved.warnings.begin(), resolved.warnings.end());
-  // The estimate is for the banner; what follows it is that it does not fit.
-  const std::vector<std::string> advice =
-      jobs::Advice(resolved.spec, selection.world_size, MemoryOf(selection, inventory), cache_dir);
-  for (size_t i = 0; i < advice.size(); ++i)
-    *(i == 0 ? job.add_banner() : job.add_warnings()) = advice[i];
+  const std::vector<std::string> advice = jobs::Advice(
+      resolved.spec, selection.world_size, MemoryOf(selection, inventory),
+      [&](const formats::StepMemoryKind& kind) { return formats::FindStepMemory(cache_dir, kind); });
+  if (advice.empty()) return;
+  job.add_banner(advice[0]);
+  if (advice.size() > 1) job.add_warnings(absl::StrJoin(advice, "; "));
 }
 
 }  // namespace

@@ -3,10 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
+#include <map>
 
+#include "absl/strings/str_cat.h"
 #include "google/protobuf/util/json_util.h"
-#include "tests/support/temp_folder.h"
 
 namespace yoke::jobs {
 namespace {
@@ -191,39 +191,45 @@ TEST(Spec, JsonHasProtoNamesAndEveryValueAndReadsBack) {
   EXPECT_EQ(back.SerializeAsString(), spec.SerializeAsString());
 }
 
+std::optional<formats::StepMemory> Nothing(const formats::StepMemoryKind&) { return std::nullopt; }
+
 TEST(Spec, AdviceNamesABatchThatFits) {
   v1::JobSpec spec = Resolve(Train()).spec;
   spec.mutable_train()->set_model("/w/yolov8x.pt");
   spec.mutable_train()->set_batch(64);
-  EXPECT_THAT(Advice(spec, 4, {true, int64_t{24} << 30}, ""),
+  EXPECT_THAT(Advice(spec, 4, {true, int64_t{24} << 30}, Nothing),
               ElementsAre("YOLOv8x, batch 64 on 4 GPUs: about 12 GB each (estimate)"));
-  EXPECT_EQ(Advice(spec, 4, {true, int64_t{8} << 30}, "").size(), 2u);
+  EXPECT_EQ(Advice(spec, 4, {true, int64_t{8} << 30}, Nothing).size(), 2u);
 }
 
 TEST(Spec, AdviceIsWhatWasMeasuredIfSomethingWas) {
-  const TempFolder cache;
+  std::map<std::string, formats::StepMemory> known;
+  const MeasuredMemory measured =
+      [&](const formats::StepMemoryKind& kind) -> std::optional<formats::StepMemory> {
+    const std::string asked = absl::StrCat(std::string(1, kind.scale), " ", kind.side, " ",
+                                           kind.device, " ", kind.amp);
+    return known.contains(asked) ? std::optional(known[asked]) : std::nullopt;
+  };
   v1::JobSpec spec = Resolve(Train()).spec;
   spec.mutable_train()->set_model("yolov8n.pt");
   spec.mutable_train()->set_batch(64);
   const RankMemory machine = {false, int64_t{16} << 30};
-  EXPECT_THAT(Advice(spec, 2, machine, cache.path()), IsEmpty()) << "nothing is known of CPUs";
-  std::ofstream(cache.path() + "/memory-n-80-640px-cpu-auto-128objects.txt")
-      << (int64_t{1} << 30) << " " << (int64_t{1} << 29);
+  EXPECT_THAT(Advice(spec, 2, machine, measured), IsEmpty()) << "nothing is known of CPUs";
+  known["n 640 cpu auto"] = {1 << 30, 1 << 29};
   EXPECT_THAT(
-      Advice(spec, 2, machine, cache.path()),
+      Advice(spec, 2, machine, measured),
       ElementsAre("YOLOv8n, batch 64 on 2 CPU devices: about 17 GB each (as measured by batch=-1)",
                   "that is more than the 16 GB of memory that a rank can have here; batch=60 "
                   "should fit, or a smaller imgsz or model"));
   spec.mutable_train()->set_batch(16);
   EXPECT_THAT(
-      Advice(spec, 2, machine, cache.path()),
+      Advice(spec, 2, machine, measured),
       ElementsAre(
           "YOLOv8n, batch 16 on 2 CPU devices: about 5.0 GB each (as measured by batch=-1)"));
   // CUDA takes half a GiB for itself.
-  std::ofstream(cache.path() + "/memory-n-80-640px-cuda24210-auto-128objects.txt")
-      << (int64_t{1} << 30) << " " << (int64_t{1} << 29);
+  known["n 640 cuda24564 auto"] = {1 << 30, 1 << 29};
   EXPECT_THAT(
-      Advice(spec, 2, {true, int64_t{24564} << 20}, cache.path()),
+      Advice(spec, 2, {true, int64_t{24564} << 20}, measured),
       ElementsAre("YOLOv8n, batch 16 on 2 GPUs: about 5.5 GB each (as measured by batch=-1)"));
 }
 
