@@ -17,6 +17,7 @@ namespace {
 
 constexpr char kGpu[] = "cuda";
 constexpr double kGpuTolerance = 0.05;
+constexpr int kStride = 32;  // the network takes multiples of it
 
 std::optional<StepMemoryKind> ParseFileName(absl::string_view name) {
   const std::vector<std::string> words = absl::StrSplit(name, '-');
@@ -42,6 +43,11 @@ bool SameDevice(absl::string_view a, absl::string_view b) {
 }
 
 }  // namespace
+
+int64_t LargestSide(int64_t imgsz, double multi_scale) {
+  const double side = static_cast<double>(imgsz) * (1 + multi_scale);
+  return static_cast<int64_t>(std::ceil(side / kStride)) * kStride;
+}
 
 std::string StepMemoryFileName(const StepMemoryKind& kind) {
   return absl::StrFormat("memory-%c-%d-%dpx-%s-%s-%dobjects.txt", kind.scale, kind.class_count,

@@ -1,5 +1,4 @@
 // What people are told before a job starts: the banner, and advice on memory.
-#include <cmath>
 #include <map>
 #include <optional>
 
@@ -35,12 +34,11 @@ constexpr double kCudaBytes = 0.5 * (1 << 30);
 constexpr double kGib = 1 << 30;
 
 std::optional<formats::StepMemory> Measured(const v1::TrainSpec& train, char scale,
-                                            const RankMemory& memory,
-                                            const MeasuredMemory& look) {
+                                            const RankMemory& memory, const MeasuredMemory& look) {
   const std::string& amp = train.amp();
   formats::StepMemoryKind kind;
   kind.scale = scale;
-  kind.side = static_cast<int64_t>(std::ceil(train.imgsz() * (1 + train.multi_scale()) / 32)) * 32;
+  kind.side = formats::LargestSide(train.imgsz(), train.multi_scale());
   kind.device = memory.gpu ? absl::StrCat("cuda", memory.bytes >> 20) : "cpu";
   kind.amp = amp == "true" ? "auto" : amp == "false" ? "off" : amp;
   std::optional<formats::StepMemory> found = look(kind);

@@ -48,12 +48,14 @@ struct RankMemory {
 };
 
 // What batch=-1 found out about trainings of a kind: formats::FindStepMemory in some folder.
-using MeasuredMemory = std::function<std::optional<formats::StepMemory>(const formats::StepMemoryKind& kind)>;
+using MeasuredMemory =
+    std::function<std::optional<formats::StepMemory>(const formats::StepMemoryKind& kind)>;
 
 // The memory that a training will take on each device, and a warning if that is more than there is:
-// "YOLOv8x, batch 64 on 4 GPUs: about 12 GB each (estimate)". As measured; if nothing was, on GPUs from a table, and
-// then it says so.
-std::vector<std::string> Advice(const v1::JobSpec& resolved, int world_size, const RankMemory& memory, const MeasuredMemory& measured);
+// "YOLOv8x, batch 64 on 4 GPUs: about 12 GB each (estimate)". As measured; if nothing was, on GPUs
+// from a table, and then it says so.
+std::vector<std::string> Advice(const v1::JobSpec& resolved, int world_size,
+                                const RankMemory& memory, const MeasuredMemory& measured);
 
 // The lines shown before a training (devices, total batch, batch per device, method).
 std::vector<std::string> Banner(const v1::JobSpec& resolved,

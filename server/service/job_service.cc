@@ -8,6 +8,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/ipc/attempt_files.h"
 #include "common/os/failpoint.h"
 #include "google/rpc/error_details.pb.h"
 #include "server/jobs/state_machine.h"
@@ -70,9 +71,10 @@ absl::Status JobService::Create(const grpc::ServerContext& context,
   if (resumed.has_value()) {
     YOKE_ASSIGN_OR_RETURN(parent, shared_.FindJob(kCreateJob, caller, *resumed));
   }
-  YOKE_ASSIGN_OR_RETURN(jobs::JobRecord record,
-                        MakeJobRecord(request, parent.has_value() ? &*parent : nullptr,
-                                      shared_.inventory(), shared_.facts().state_dir + "/cache"));
+  YOKE_ASSIGN_OR_RETURN(
+      jobs::JobRecord record,
+      MakeJobRecord(request, parent.has_value() ? &*parent : nullptr, shared_.inventory(),
+                    ipc::CacheDir(shared_.facts().state_dir)));
   record.public_job.set_owner(caller.user);
   YOKE_RETURN_IF_ERROR(ApplyScheduling(
       request, shared_.control().QueueNames(),

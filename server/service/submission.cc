@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/formats/step_memory_file.h"
 #include "google/protobuf/util/time_util.h"
 #include "google/rpc/error_details.pb.h"
 #include "server/jobs/ids.h"
@@ -138,21 +139,19 @@ std::vector<std::string> DeviceWords(const std::string& device_string,
   return words;
 }
 
-int64_t MachineMemory() {
-  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-}
-
 jobs::RankMemory MemoryOf(const devices::DeviceSelection& selection,
                           const devices::DeviceInventory& inventory) {
-  if (selection.cpu) return {false, MachineMemory() / std::max(selection.world_size, 1)};
+  const v1::Device::Kind kind = selection.cpu ? v1::Device::CPU_SLOT : v1::Device::GPU;
   int64_t smallest = 0;
   const std::vector<v1::Device> candidates =
       selection.devices.empty() ? inventory.Devices() : selection.devices;
   for (const v1::Device& device : candidates) {
-    if (device.kind() != v1::Device::GPU) continue;
+    if (device.kind() != kind) continue;
     if (smallest == 0 || device.memory_total_bytes() < smallest)
       smallest = device.memory_total_bytes();
   }
+  // All slots have the machine's memory together.
+  if (selection.cpu) return {false, smallest / std::max(selection.world_size, 1)};
   return {true, smallest};
 }
 
@@ -164,9 +163,11 @@ void Explain(const jobs::ResolvedSpec& resolved, const devices::DeviceSelection&
       jobs::Banner(resolved.spec, DeviceWords(resolved.spec.device(), selection), !selection.cpu);
   job.mutable_banner()->Assign(banner.begin(), banner.end());
   job.mutable_warnings()->Assign(resolved.warnings.begin(), resolved.warnings.end());
-  const std::vector<std::string> advice = jobs::Advice(
-      resolved.spec, selection.world_size, MemoryOf(selection, inventory),
-      [&](const formats::StepMemoryKind& kind) { return formats::FindStepMemory(cache_dir, kind); });
+  const std::vector<std::string> advice =
+      jobs::Advice(resolved.spec, selection.world_size, MemoryOf(selection, inventory),
+                   [&](const formats::StepMemoryKind& kind) {
+                     return formats::FindStepMemory(cache_dir, kind);
+                   });
   if (advice.empty()) return;
   job.add_banner(advice[0]);
   if (advice.size() > 1) job.add_warnings(absl::StrJoin(advice, "; "));

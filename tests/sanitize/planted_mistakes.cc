@@ -5,7 +5,6 @@
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +14,7 @@
 
 #include "common/base/mutex.h"
 #include "grpcpp/grpcpp.h"
+#include "tests/support/temp_folder.h"
 #include "yoke/v1/system.grpc.pb.h"
 
 namespace yoke {
@@ -54,9 +54,8 @@ class Counting final : public v1::SystemService::Service {
 };
 
 void Serve(bool locked) {
-  std::string folder = std::filesystem::temp_directory_path() / "yoke-planted.XXXXXX";
-  if (mkdtemp(folder.data()) == nullptr) std::abort();
-  const std::string address = "unix:" + folder + "/s";
+  const TempFolder folder;
+  const std::string address = "unix:" + folder.path() + "/s";
   Counting service(locked);
   grpc::ServerBuilder builder;
   builder.RegisterService(&service);
@@ -72,7 +71,6 @@ void Serve(bool locked) {
     }
   });
   server->Shutdown();
-  std::filesystem::remove_all(folder);
 }
 
 void Race() {

@@ -27,14 +27,11 @@ namespace {
 
 constexpr int64_t kImagesProbedMax = 32;
 constexpr double kProbedShare = 0.5;  // of the budget: larger batches are not tried
-constexpr int kStride = 32;
 constexpr double kGib = 1 << 30;
 constexpr char kProbedWith[] = "AdamW";  // two moments: no optimiser keeps more
 
-// The largest side that a batch can have, px.
 int64_t LargestSide(const TrainConfig& config) {
-  const double side = config.imgsz * (1 + config.multi_scale);
-  return static_cast<int64_t>(std::ceil(side / kStride)) * kStride;
+  return formats::LargestSide(config.imgsz, config.multi_scale);
 }
 
 int TilesOf(const AugmentConfig& augment) {

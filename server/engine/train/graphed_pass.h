@@ -1,5 +1,6 @@
-// The pass of a batch through network and criterion and back, recorded once for each shape of batch and then launched as
-// a whole: a small network on a fast device otherwise waits for the host, which launches a thousand kernels a step.
+// The pass of a batch through network and criterion and back, recorded once for each shape of batch
+// and then launched as a whole: a small network on a fast device otherwise waits for the host,
+// which launches a thousand kernels a step.
 #pragma once
 
 #include <functional>
@@ -17,18 +18,21 @@ namespace yoke::engine {
 
 class GraphedPass {
  public:
-  static constexpr int kWarmUps = 3;           // passes of a shape before it is recorded
-  static constexpr size_t kGraphsMax = 8;      // other shapes are not recorded
-  static constexpr int64_t kBoxesLeast = 16;   // ground truths an image: rounded up to a power of two
+  static constexpr int kWarmUps = 3;       // passes of a shape before it is recorded
+  static constexpr size_t kGraphsMax = 8;  // other shapes are not recorded
+  static constexpr int64_t kBoxesLeast =
+      16;  // ground truths an image: rounded up to a power of two
 
   using MakeGraph = std::function<std::unique_ptr<StepGraph>()>;
-  // Adds to the gradients and returns the mean items (3). For inputs of one shape the device has to do the same,
-  // whatever they hold, and nothing may wait for it.
+  // Adds to the gradients and returns the mean items (3). For inputs of one shape the device has to
+  // do the same, whatever they hold, and nothing may wait for it.
   using Pass = std::function<at::Tensor(const at::Tensor& images_BCHW, const Targets& targets)>;
 
-  GraphedPass(MakeGraph make_graph, Pass pass) : make_graph_(std::move(make_graph)), pass_(std::move(pass)) {}
+  GraphedPass(MakeGraph make_graph, Pass pass)
+      : make_graph_(std::move(make_graph)), pass_(std::move(pass)) {}
 
-  // What `pass` would do and return. Where recording fails, nothing is recorded any more; failure() says why.
+  // What `pass` would do and return. Where recording fails, nothing is recorded any more; failure()
+  // says why.
   at::Tensor Run(const at::Tensor& images_BCHW, const Targets& targets);
 
   const std::string& failure() const { return failure_; }

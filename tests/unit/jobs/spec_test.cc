@@ -206,8 +206,8 @@ TEST(Spec, AdviceIsWhatWasMeasuredIfSomethingWas) {
   std::map<std::string, formats::StepMemory> known;
   const MeasuredMemory measured =
       [&](const formats::StepMemoryKind& kind) -> std::optional<formats::StepMemory> {
-    const std::string asked = absl::StrCat(std::string(1, kind.scale), " ", kind.side, " ",
-                                           kind.device, " ", kind.amp);
+    const std::string asked =
+        absl::StrCat(std::string(1, kind.scale), " ", kind.side, " ", kind.device, " ", kind.amp);
     return known.contains(asked) ? std::optional(known[asked]) : std::nullopt;
   };
   v1::JobSpec spec = Resolve(Train()).spec;

@@ -1,4 +1,5 @@
-// Recording and replaying a pass, with a stand-in for the device's graphs: it keeps the work and does it again.
+// Recording and replaying a pass, with a stand-in for the device's graphs: it keeps the work and
+// does it again.
 #include "server/engine/train/graphed_pass.h"
 
 #include "ATen/Parallel.h"
@@ -21,7 +22,8 @@ class RepeatedWork : public StepGraph {
   struct Counts {
     int recorded = 0, replayed = 0;
   };
-  RepeatedWork(Counts& counts, std::function<void()> undo) : counts_(counts), undo_(std::move(undo)) {}
+  RepeatedWork(Counts& counts, std::function<void()> undo)
+      : counts_(counts), undo_(std::move(undo)) {}
 
   void Record(const std::function<void()>& work) override {
     ++counts_.recorded;
@@ -49,7 +51,8 @@ class GraphedPassTest : public ::testing::Test {
 
   // Adds up like gradients do; its items tell what it was given.
   at::Tensor Pass(const at::Tensor& images, const Targets& targets) {
-    at::Tensor items = at::stack({images.sum(), targets.boxes_xywh_BM4.sum(), targets.class_BM.sum().to(at::kFloat)});
+    at::Tensor items = at::stack(
+        {images.sum(), targets.boxes_xywh_BM4.sum(), targets.class_BM.sum().to(at::kFloat)});
     gradient_ += items[0];
     return items;
   }
@@ -57,7 +60,8 @@ class GraphedPassTest : public ::testing::Test {
   GraphedPass Make() {
     return GraphedPass(
         [this]() -> std::unique_ptr<StepGraph> {
-          if (fails_) throw std::runtime_error("operation would wait for the device\nat kernel.cu:1");
+          if (fails_)
+            throw std::runtime_error("operation would wait for the device\nat kernel.cu:1");
           return std::make_unique<RepeatedWork>(
               counts_, [this, before = gradient_.clone()] { gradient_.copy_(before); });
         },
@@ -67,7 +71,8 @@ class GraphedPassTest : public ::testing::Test {
   void ExpectSame(GraphedPass& graphed, const at::Tensor& images, const Targets& targets) {
     const at::Tensor before = gradient_.clone();
     const at::Tensor items = graphed.Run(images, targets);
-    EXPECT_TRUE(at::allclose(items, at::stack({images.sum(), targets.boxes_xywh_BM4.sum(), targets.class_BM.sum().to(at::kFloat)})));
+    EXPECT_TRUE(at::allclose(items, at::stack({images.sum(), targets.boxes_xywh_BM4.sum(),
+                                               targets.class_BM.sum().to(at::kFloat)})));
     EXPECT_TRUE(at::allclose(gradient_ - before, images.sum(), 1e-4, 1e-3)) << "once";
   }
 
@@ -110,7 +115,10 @@ class Recorder : public Observer {
 
 TEST(GraphedTraining, IsTheSameTraining) {
   const TempFolder folder;
-  ASSERT_TRUE(WriteShapes({.out = folder.path() + "/shapes", .train = 16, .val = 4, .size = 64, .classes = 2}).ok());
+  ASSERT_TRUE(
+      WriteShapes(
+          {.out = folder.path() + "/shapes", .train = 16, .val = 4, .size = 64, .classes = 2})
+          .ok());
   TrainConfig config;
   config.model = "yolov8n.yaml";
   config.data = folder.path() + "/shapes/data.yaml";
@@ -153,7 +161,8 @@ TEST(GraphedTraining, IsTheSameTraining) {
   EXPECT_EQ(counts.recorded, 1);
   EXPECT_GE(counts.replayed, 4);
   ASSERT_EQ(plain.boxes.size(), replayed.boxes.size());
-  for (size_t i = 0; i < plain.boxes.size(); ++i) EXPECT_NEAR(plain.boxes[i], replayed.boxes[i], 1e-4) << i;
+  for (size_t i = 0; i < plain.boxes.size(); ++i)
+    EXPECT_NEAR(plain.boxes[i], replayed.boxes[i], 1e-4) << i;
   EXPECT_NEAR(checksums[0], checksums[1], 1e-5 * checksums[0]);
 }
 
