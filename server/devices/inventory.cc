@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/mutex.h"
 #include "common/ipc/attempt_files.h"
 #include "server/devices/cpu_slots.h"
 #include "server/devices/device_string.h"
@@ -15,16 +17,33 @@
 namespace yoke::devices {
 namespace {
 
-// Whether a process was started by an attempt: those carry a run id in their environment. Another user's
-// environment cannot be read, so it is nobody of ours.
-bool IsOurs(int64_t pid) {
-  std::ifstream file(absl::StrCat("/proc/", pid, "/environ"), std::ios::binary);
-  const std::string marker = absl::StrCat(ipc::kRunIdVariable, "=");
-  for (std::string word; std::getline(file, word, '\0');) {
-    if (word.compare(0, marker.size(), marker) == 0) return true;
+// Who uses a device, for those whose processes are told from others'.
+class Users {
+ public:
+  // Whether a process was started by an attempt: those carry a run id in their environment. Another
+  // user's environment cannot be read, so it is nobody of ours. The driver lists a process for a
+  // while after it has ended: an environment that can be read and is empty is that of one that
+  // ends, and what was ours stays so until it is listed no more.
+  bool IsForeign(int64_t pid) {
+    if (ours_.contains(pid)) return false;
+    std::ifstream file(absl::StrCat("/proc/", pid, "/environ"), std::ios::binary);
+    if (file.is_open() && file.peek() == std::ifstream::traits_type::eof()) return false;
+    const std::string marker = absl::StrCat(ipc::kRunIdVariable, "=");
+    for (std::string word; std::getline(file, word, '\0');) {
+      if (word.compare(0, marker.size(), marker) != 0) continue;
+      ours_.insert(pid);
+      return false;
+    }
+    return true;
   }
-  return false;
-}
+
+  void KeepOnly(const std::set<int64_t>& listed) {
+    std::erase_if(ours_, [&](int64_t pid) { return !listed.contains(pid); });
+  }
+
+ private:
+  std::set<int64_t> ours_;
+};
 
 std::string ProcessName(int64_t pid) {
   std::ifstream file(absl::StrCat("/proc/", pid, "/comm"));
@@ -33,7 +52,7 @@ std::string ProcessName(int64_t pid) {
   return name.empty() ? "another process" : name;
 }
 
-v1::Device ToDevice(const GpuReading& gpu, int index, const std::string& problem) {
+v1::Device ToDevice(const GpuReading& gpu, int index, const std::string& problem, Users& users) {
   v1::Device device;
   device.set_uuid(gpu.uuid);
   device.set_kind(v1::Device::GPU);
@@ -52,17 +71,20 @@ v1::Device ToDevice(const GpuReading& gpu, int index, const std::string& problem
   if (gpu.utilization_percent) device.set_utilization_percent(*gpu.utilization_percent);
   if (gpu.power_watts) device.set_power_watts(*gpu.power_watts);
   if (gpu.temperature_celsius) device.set_temperature_celsius(*gpu.temperature_celsius);
-  const auto foreign = std::find_if_not(gpu.pids.begin(), gpu.pids.end(), IsOurs);
+  const auto foreign = std::find_if(gpu.pids.begin(), gpu.pids.end(),
+                                    [&](int64_t pid) { return users.IsForeign(pid); });
   if (foreign != gpu.pids.end()) {
     device.set_state(v1::Device::BUSY_FOREIGN);
-    device.set_message(absl::StrCat("process ", *foreign, " (", ProcessName(*foreign), ") outside the queue uses it"));
+    device.set_message(absl::StrCat("process ", *foreign, " (", ProcessName(*foreign),
+                                    ") outside the queue uses it"));
   }
   return device;
 }
 
 class Inventory : public DeviceInventory {
  public:
-  explicit Inventory(const InventoryOptions& options) : slots_(MakeCpuSlots(options.cpu_slots)), cores_(UsableCores()) {
+  explicit Inventory(const InventoryOptions& options)
+      : slots_(MakeCpuSlots(options.cpu_slots)), cores_(UsableCores()) {
     if (options.nvml_library == "none") return;
     GpuSampler::Options sampling;
     sampling.library = options.nvml_library;
@@ -74,9 +96,13 @@ class Inventory : public DeviceInventory {
   std::vector<v1::Device> Devices() const override {
     const GpuSample sample = Sample();
     std::vector<v1::Device> devices;
+    const MutexLock lock(mutex_);
+    std::set<int64_t> listed;
     for (const GpuReading& gpu : sample.reading.gpus) {
-      devices.push_back(ToDevice(gpu, static_cast<int>(devices.size()), sample.problem));
+      devices.push_back(ToDevice(gpu, static_cast<int>(devices.size()), sample.problem, users_));
+      listed.insert(gpu.pids.begin(), gpu.pids.end());
     }
+    users_.KeepOnly(listed);
     devices.insert(devices.end(), slots_.begin(), slots_.end());
     return devices;
   }
@@ -118,6 +144,8 @@ class Inventory : public DeviceInventory {
   const std::vector<v1::Device> slots_;
   const int cores_;
   std::unique_ptr<GpuSampler> sampler_;
+  mutable Mutex mutex_;
+  mutable Users users_ YOKE_GUARDED_BY(mutex_);
 };
 
 }  // namespace

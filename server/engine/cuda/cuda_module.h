@@ -33,10 +33,13 @@ class CudaModule {
   virtual int DeviceCount() = 0;
   virtual void SetDevice(int index) = 0;
   virtual void Synchronize() = 0;
+  // While on, whatever makes the host wait for a device throws. For tests.
+  virtual void ForbidWaiting(bool on) = 0;
   virtual CudaDeviceMemory Memory(int index) = 0;
   virtual CudaDeviceProperties Properties(int index) = 0;
-  // On the current device.
-  virtual std::unique_ptr<StepGraph> MakeStepGraph() = 0;
+  // On the current device. The graphs that it makes share memory: what one leaves behind has to be
+  // copied before the next replay of any.
+  virtual StepGraphFactory StepGraphs() = 0;
   // An NCCL backend of a process group. Throws c10::Error.
   virtual c10::intrusive_ptr<c10d::Backend> MakeNccl(c10::intrusive_ptr<c10d::Store> store,
                                                      int rank, int world_size,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
 namespace yoke::engine {
 
@@ -15,5 +16,7 @@ class StepGraph {
   // Does what was recorded, with what the tensors hold now.
   virtual void Replay() = 0;
 };
+
+using StepGraphFactory = std::function<std::unique_ptr<StepGraph>()>;
 
 }  // namespace yoke::engine

@@ -23,12 +23,11 @@ class GraphedPass {
   static constexpr int64_t kBoxesLeast =
       16;  // ground truths an image: rounded up to a power of two
 
-  using MakeGraph = std::function<std::unique_ptr<StepGraph>()>;
   // Adds to the gradients and returns the mean items (3). For inputs of one shape the device has to
   // do the same, whatever they hold, and nothing may wait for it.
   using Pass = std::function<at::Tensor(const at::Tensor& images_BCHW, const Targets& targets)>;
 
-  GraphedPass(MakeGraph make_graph, Pass pass)
+  GraphedPass(StepGraphFactory make_graph, Pass pass)
       : make_graph_(std::move(make_graph)), pass_(std::move(pass)) {}
 
   // What `pass` would do and return. Where recording fails, nothing is recorded any more; failure()
@@ -48,7 +47,7 @@ class GraphedPass {
   // Whether `one` has a graph now.
   bool Record(const at::Tensor& images_BCHW, const Targets& targets, Recorded& one);
 
-  const MakeGraph make_graph_;
+  const StepGraphFactory make_graph_;
   const Pass pass_;
   std::map<std::vector<int64_t>, Recorded> by_shape_;  // of the images, and boxes
   std::string failure_;

@@ -25,8 +25,10 @@
 namespace yoke::engine {
 namespace {
 
+// Scale of the loss that the pass in float16 begins with.
+constexpr double kSampleScaleMax = 65536;
 // Images of the pass that compares precisions: enough to have objects, few enough to be quick.
-constexpr int64_t kSampleImages = 2;
+constexpr int64_t kSampleImagesOnCpu = 2, kSampleImagesOnDevice = 16;
 
 absl::Status NoModel(const std::string& model) {
   return absl::InvalidArgumentError(absl::StrCat(
@@ -201,7 +203,8 @@ absl::StatusOr<std::function<PassSample(Precision)>> MakeSampler(at::Device devi
   setup.train_loader->StartEpoch(0);
   YOKE_ASSIGN_OR_RETURN(std::unique_ptr<Batch> batch, setup.train_loader->Next());
   if (batch == nullptr) return absl::InternalError("a data set without a batch");
-  const int64_t count = std::min<int64_t>(batch->count, kSampleImages);
+  const int64_t count =
+      std::min<int64_t>(batch->count, device.is_cpu() ? kSampleImagesOnCpu : kSampleImagesOnDevice);
   const at::Tensor images = ImagesOf(*batch, device).narrow(0, 0, count);
   const Targets all = TargetsOf(*batch, device);
   const Targets targets{all.class_BM.narrow(0, 0, count), all.boxes_xywh_BM4.narrow(0, 0, count)};
@@ -215,12 +218,19 @@ absl::StatusOr<std::function<PassSample(Precision)>> MakeSampler(at::Device devi
       maps = setup.model->Forward(images);
     }
     const LossOutput loss = setup.loss->Compute(maps, targets);
-    // In float16 gradients this small need the scale that training gives them.
-    const GradScaler scaler(precision == at::kHalf, device);
-    scaler.Scaled(loss.total).backward();
+    PassSample sample{loss.total.item<double>(), {}};
+    // In float16 small gradients need a scale, and it must not be too large: training finds it,
+    // too.
+    double scale = precision == at::kHalf ? kSampleScaleMax : 1;
+    for (; !sample.gradients.defined(); scale /= 16) {
+      (loss.total * scale).backward({}, /*retain_graph=*/scale > 1);
+      const at::NoGradGuard no_gradients;
+      const at::Tensor gradients = setup.flat->gradients() / scale;
+      setup.flat->ZeroGradients();
+      const bool finite = at::isfinite(gradients).all().item<bool>();
+      if (finite || scale <= 1) sample.gradients = gradients;
+    }
     const at::NoGradGuard no_gradients;
-    PassSample sample{loss.total.item<double>(), setup.flat->gradients().clone()};
-    setup.flat->ZeroGradients();
     setup.flat->buffers().copy_(buffers);
     return sample;
   };
@@ -249,7 +259,7 @@ absl::Status MakeGraphs(at::Device device, const Group& group, TrainingSetup& se
     return absl::OkStatus();
   }
   YOKE_ASSIGN_OR_RETURN(CudaModule * cuda, CudaModule::Load());
-  setup.make_graph = [cuda] { return cuda->MakeStepGraph(); };
+  setup.make_graph = cuda->StepGraphs();
   return absl::OkStatus();
 }
 

@@ -45,7 +45,7 @@ struct TrainingSetup {
   std::unique_ptr<GradScaler> scaler;
   std::unique_ptr<StatisticsExchange> statistics;  // with synchronised BatchNorm
   std::unique_ptr<GradientExchange> exchange;
-  GraphedPass::MakeGraph make_graph;  // null: passes are not recorded
+  StepGraphFactory make_graph;  // null: passes are not recorded
   Precision precision;
   Identity identity;
   EarlyStop early_stop;
