@@ -1,6 +1,7 @@
 #include "server/devices/inventory.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -22,12 +23,15 @@ class Users {
  public:
   // Whether a process was started by an attempt: those carry a run id in their environment. Another
   // user's environment cannot be read, so it is nobody of ours. The driver lists a process for a
-  // while after it has ended: an environment that can be read and is empty is that of one that
-  // ends, and what was ours stays so until it is listed no more.
+  // while after it has ended: one that has no memory any more is nobody's, and what was ours stays
+  // so until it is listed no more.
   bool IsForeign(int64_t pid) {
     if (ours_.contains(pid)) return false;
+    errno = 0;
     std::ifstream file(absl::StrCat("/proc/", pid, "/environ"), std::ios::binary);
-    if (file.is_open() && file.peek() == std::ifstream::traits_type::eof()) return false;
+    const bool no_memory =
+        file.is_open() ? file.peek() == std::ifstream::traits_type::eof() : errno == ESRCH;
+    if (no_memory) return false;
     const std::string marker = absl::StrCat(ipc::kRunIdVariable, "=");
     for (std::string word; std::getline(file, word, '\0');) {
       if (word.compare(0, marker.size(), marker) != 0) continue;
