@@ -11,6 +11,7 @@
 #include "server/daemon/dispatcher.h"
 #include "server/daemon/recovery.h"
 #include "server/daemon/state_folder.h"
+#include "server/devices/drains.h"
 #include "server/launcher/attempt_folder.h"
 #include "server/launcher/launcher.h"
 #include "server/launcher/short_run.h"
@@ -133,6 +134,8 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   devices::InventoryOptions devices;
   devices.nvml_library = config.nvml;
   devices.cpu_slots = config.cpu_slots;
+  devices.state_dir = state;
+  YOKE_ASSIGN_OR_RETURN(devices.drains, devices::Drains::Open(state + "/devices.json"));
   const ControlOptions controlling{state, launching.worker_path, absl::Seconds(config.prepare_timeout_seconds)};
   return std::make_unique<ComposedCore>(std::move(folder), std::move(warnings), std::move(store), devices::MakeInventory(devices), launching,
                                         controlling, std::move(scheduling), absl::Seconds(config.backup_seconds));

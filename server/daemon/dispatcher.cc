@@ -40,6 +40,7 @@ scheduler::DeviceView ToView(const v1::Device& device) {
   view.cpu = device.kind() == v1::Device::CPU_SLOT;
   view.index = device.index();
   if (device.state() == v1::Device::LOST) view.unusable = absl::StrCat("is lost: ", device.message());
+  if (device.state() == v1::Device::DRAINED) view.unusable = absl::StrCat("is drained: ", device.message());
   if (device.state() == v1::Device::BUSY_FOREIGN) view.unusable = absl::StrCat("is busy: ", device.message());
   return view;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -18,7 +19,10 @@
 #include "common/os/process.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/state_machine.h"
+#include "server/jobs/transitions.h"
+#include "server/launcher/finish.h"
 #include "server/launcher/live_attempt.h"
+#include "server/launcher/quarantine.h"
 #include "server/launcher/start.h"
 #include "server/launcher/sweep.h"
 #include "server/launcher/wake.h"
@@ -35,6 +39,7 @@ constexpr int64_t kReportEveryMs = 1000;    // progress goes to the store at mos
 constexpr int64_t kSweepAgainMs = 50;
 constexpr int64_t kSweepLimitMs = 10'000;   // then the devices are quarantined
 constexpr int64_t kQuarantineAgainMs = 5000;
+constexpr int64_t kReadingLimitMs = 3000;   // for a reading of the GPUs after an attempt; then likewise
 constexpr int64_t kUnwatchedLookMs = 1000;  // where inotify has no watch left
 constexpr int kSpawnsMax = 2;
 
@@ -81,8 +86,8 @@ class ThreadLauncher : public Launcher {
   void DevicesChanged() override {
     {
       MutexLock lock(mutex_);
-      if (quarantine_due_ms_ == kNever) return;
-      quarantine_due_ms_ = 0;
+      devices_changed_ = true;
+      if (quarantine_due_ms_ != kNever) quarantine_due_ms_ = 0;
     }
     waker_.Wake();
   }
@@ -100,14 +105,16 @@ class ThreadLauncher : public Launcher {
   void Loop() {
     for (;;) {
       std::vector<std::string> asked;
-      bool recheck = false;
+      bool recheck = false, devices_changed = false;
       {
         MutexLock lock(mutex_);
         if (stopping_) return;
         asked.swap(asked_);
+        devices_changed = std::exchange(devices_changed_, false);
         recheck = quarantine_due_ms_ <= os::BootMilliseconds();
       }
       for (const std::string& id : asked) ReadJob(id);
+      if (devices_changed) StopOnFailedDevices();
       if (recheck) RecheckQuarantine();
       LookWhereDue();
       const Waker::Woken woken = waker_.Wait(Pidfds(), TimeoutMs());
@@ -133,7 +140,7 @@ class ThreadLauncher : public Launcher {
       if (attempt.report_dirty) due = std::min(due, attempt.report_due_ms);
     }
     MutexLock lock(mutex_);
-    if (!asked_.empty() || stopping_) return 0;
+    if (!asked_.empty() || devices_changed_ || stopping_) return 0;
     due = std::min(due, quarantine_due_ms_);
     return due == kNever ? -1 : static_cast<int>(std::clamp<int64_t>(due - os::BootMilliseconds(), 0, INT32_MAX));
   }
@@ -169,6 +176,26 @@ class ThreadLauncher : public Launcher {
       known = request;
     }
     Look(found->second);
+  }
+
+  // No job can go on on a device that failed: it ends, and waits for another device or for this one.
+  void StopOnFailedDevices() {
+    std::vector<std::string> ids;
+    for (const auto& [id, attempt] : live_) {
+      const auto failed = [this](const std::string& uuid) { return !inventory_.FaultOf(uuid).empty(); };
+      const bool goes_on = !attempt.over && !attempt.over_without_record && !attempt.stop;
+      if (goes_on && std::any_of(attempt.device_uuids.begin(), attempt.device_uuids.end(), failed)) ids.push_back(id);
+    }
+    for (const std::string& id : ids) {
+      const jobs::StopIntent intent{jobs::kStopDevice, options_.grace_seconds, "", ""};
+      const auto stopped = store_.Update(id, [&](JobRecord& job, LeaseChange&) { return jobs::StopAttempt(job, intent); });
+      if (!stopped.ok() && !absl::IsFailedPrecondition(stopped.status())) {
+        spdlog::error("job {}: {}", id, stopped.status().ToString());  // tried again with the next reading
+      } else {
+        spdlog::warn("job {}: its device failed; it is stopped", id);
+        ReadJob(id);
+      }
+    }
   }
 
   void ShimEnded(const std::string& id) {
@@ -321,15 +348,6 @@ class ThreadLauncher : public Launcher {
     attempt.running_told |= running;
   }
 
-  static void ShowReport(const LiveAttempt& attempt, v1::Job& job) {
-    const Report& report = attempt.events.report();
-    *job.mutable_progress() = report.progress;
-    if (!report.banner.empty()) job.mutable_banner()->Assign(report.banner.begin(), report.banner.end());
-    for (const std::string& warning : report.warnings) {
-      if (std::find(job.warnings().begin(), job.warnings().end(), warning) == job.warnings().end()) job.add_warnings(warning);
-    }
-  }
-
   void Over(LiveAttempt& attempt, Observation seen) {
     attempt.over = std::move(seen);
     attempt.sweep_deadline_ms = os::BootMilliseconds() + kSweepLimitMs;
@@ -351,8 +369,9 @@ class ThreadLauncher : public Launcher {
       os::RemoveUnfinished(attempt.folder.dir());
       os::RemoveUnfinished(RunDir(JobsRoot(options_.state_dir), attempt.job_id) + "/weights");
     }
+    if (left.empty() && !IsReadAfterwards(attempt)) return LookAgainIn(attempt, kSweepAgainMs);
     attempt.events.Read();
-    const Emptiness empty = LookForHolders(inventory_, attempt.device_uuids, left);
+    const Emptiness empty = LookForHolders(inventory_, attempt.device_uuids, left, attempt.emptied_ms);
     YOKE_FAILPOINT("launcher.finish.before");
     const auto updated = store_.Update(attempt.job_id, [&](JobRecord& job, LeaseChange& leases) { return Finish(attempt, empty, job, leases); });
     YOKE_FAILPOINT("launcher.finish.after");
@@ -370,68 +389,32 @@ class ThreadLauncher : public Launcher {
     live_.erase(live_.find(attempt.job_id));
   }
 
-  absl::Status Finish(const LiveAttempt& attempt, const Emptiness& empty, JobRecord& job, LeaseChange& leases) const {
-    v1::Job& shown = job.public_job;
-    ShowReport(attempt, shown);
-    Ending ending;
-    if (attempt.over_without_record) {
-      ending = *attempt.over_without_record;
-    } else if (attempt.over->exit) {
-      ending = EndingOf(*attempt.over->exit, FailedReport(attempt, *attempt.over->exit));
-    } else {
-      ending = LostEnding(job.stop_requested, Rebooted(attempt));
+  // Whether the GPUs have been read since the attempt's last process was gone, or are not read any more. The reading
+  // shows who is on them, and a fault of which the attempt may have died.
+  bool IsReadAfterwards(LiveAttempt& attempt) {
+    if (attempt.emptied_ms == 0) {
+      attempt.emptied_ms = os::BootMilliseconds();
+      inventory_.ReadSoon();
     }
+    return HasReadingSince(inventory_, attempt.device_uuids, attempt.emptied_ms) || os::BootMilliseconds() - attempt.emptied_ms >= kReadingLimitMs;
+  }
+
+  absl::Status Finish(const LiveAttempt& attempt, const Emptiness& empty, JobRecord& job, LeaseChange& leases) const {
+    ShowReport(attempt, job.public_job);
+    const Ending ending = EndingOf(attempt, inventory_, job.stop_requested);
     YOKE_RETURN_IF_ERROR(EndAttempt(ending, options_.tries, absl::Now(), job));
-    std::vector<Report> others;
-    for (int rank = 1; rank < shown.attempts(shown.attempts_size() - 1).world_size(); ++rank) others.push_back(ReportOf(attempt, rank));
-    const v1::JobResult result = ResultOf(attempt.events.report(), others, ending.peak_rss_bytes, shown.run_dir());
-    if (result.ByteSizeLong() > 0) *shown.mutable_result() = result;
+    ShowResult(attempt, ending.peak_rss_bytes, job.public_job);
     leases.release = empty.free;
     leases.quarantine = empty.held;
     leases.quarantine_reason = empty.why;
     return absl::OkStatus();
   }
 
-  static bool Rebooted(const LiveAttempt& attempt) {
-    const absl::StatusOr<std::string> boot = os::BootId();
-    return attempt.over->started && boot.ok() && attempt.over->started->boot_id != *boot;
-  }
-
-  static Report ReportOf(const LiveAttempt& attempt, int rank) {
-    EventFollower follower(attempt.folder.Path(ipc::RankEventsName(rank)));
-    follower.Read();
-    return follower.report();
-  }
-
-  static Report FailedReport(const LiveAttempt& attempt, const ipc::ExitRecord& record) {
-    if (!record.has_first_failure) return {};
-    Report report = ReportOf(attempt, record.first_failure.rank);
-    if (record.first_failure.rank < 0 && report.error_message.empty()) ReadPrepareAnswer(record.last_lines, report);
-    return report;
-  }
-
   // Devices whose last holder may be gone by now are given out again.
   void RecheckQuarantine() {
-    bool any = false;
-    const absl::StatusOr<std::vector<jobs::Lease>> leases = store_.ListLeases();
-    if (!leases.ok()) spdlog::error("{}", leases.status().ToString());
-    for (const jobs::Lease& lease : leases.ok() ? *leases : std::vector<jobs::Lease>()) {
-      if (lease.quarantined && !Release(lease)) any = true;
-    }
+    const bool any = ReleaseEmptied(store_, inventory_);
     MutexLock lock(mutex_);
-    quarantine_due_ms_ = any || !leases.ok() ? os::BootMilliseconds() + kQuarantineAgainMs : kNever;
-  }
-
-  bool Release(const jobs::Lease& lease) {
-    const auto updated = store_.Update(lease.job_id, [&](JobRecord& job, LeaseChange& change) -> absl::Status {
-      if (lease.attempt < 1 || lease.attempt > job.public_job.attempts_size()) return absl::InternalError("lease of an unknown attempt");
-      const std::vector<pid_t> left = KillMarked(job.public_job.attempts(lease.attempt - 1).run_id());
-      if (!LookForHolders(inventory_, {lease.device_uuid}, left).held.empty()) return absl::FailedPreconditionError("still held");
-      change.release = {lease.device_uuid};
-      return absl::OkStatus();
-    });
-    if (updated.ok()) spdlog::info("device {}: empty, no longer quarantined", lease.device_uuid);
-    return updated.ok();
+    quarantine_due_ms_ = any ? os::BootMilliseconds() + kQuarantineAgainMs : kNever;
   }
 
   const LauncherOptions options_;
@@ -442,6 +425,7 @@ class ThreadLauncher : public Launcher {
   Mutex mutex_;
   bool stopping_ YOKE_GUARDED_BY(mutex_) = false;
   std::vector<std::string> asked_ YOKE_GUARDED_BY(mutex_);
+  bool devices_changed_ YOKE_GUARDED_BY(mutex_) = false;
   int64_t quarantine_due_ms_ YOKE_GUARDED_BY(mutex_) = kNever;  // kNever: nothing is quarantined
   std::thread thread_;
 };

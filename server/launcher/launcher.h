@@ -38,7 +38,7 @@ class Launcher {
   virtual absl::Status Start(const std::string& job_id, const std::vector<std::string>& device_uuids) = 0;
   // Carries out a stop whose intent the store already holds.
   virtual void CarryOutStop(const std::string& job_id) = 0;
-  // Devices have new readings: quarantined ones may be empty now. Cheap, from any thread.
+  // Devices have new readings: quarantined ones may be empty now, leased ones may have failed. Cheap, from any thread.
   virtual void DevicesChanged() = 0;
 };
 

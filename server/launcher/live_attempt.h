@@ -49,6 +49,7 @@ struct LiveAttempt {
   std::optional<Observation> over;
   std::optional<Ending> over_without_record;
   int64_t sweep_deadline_ms = 0;
+  int64_t emptied_ms = 0;  // when the last of its processes was gone; 0: not yet
 };
 
 }  // namespace yoke::launcher

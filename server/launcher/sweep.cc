@@ -2,6 +2,9 @@
 
 #include <signal.h>
 
+#include <algorithm>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/ipc/attempt_files.h"
 #include "common/os/process.h"
@@ -13,6 +16,8 @@ bool IsAlive(int64_t pid) {
   const absl::StatusOr<char> state = os::ProcessState(static_cast<pid_t>(pid));
   return state.ok() && *state != 'Z' && *state != 'X';
 }
+
+bool IsGpu(const std::string& uuid) { return !absl::StartsWith(uuid, "cpu:"); }
 
 }  // namespace
 
@@ -27,12 +32,20 @@ std::vector<pid_t> KillMarked(const std::string& run_id) {
   return found;
 }
 
-Emptiness LookForHolders(const devices::DeviceInventory& inventory, const std::vector<std::string>& device_uuids, const std::vector<pid_t>& marked) {
+bool HasReadingSince(const devices::DeviceInventory& inventory, const std::vector<std::string>& device_uuids, int64_t since_ms) {
+  return std::none_of(device_uuids.begin(), device_uuids.end(), IsGpu) || inventory.ReadingBeganMs() >= since_ms;
+}
+
+Emptiness LookForHolders(const devices::DeviceInventory& inventory, const std::vector<std::string>& device_uuids, const std::vector<pid_t>& marked,
+                         int64_t since_ms) {
   Emptiness result;
   for (const std::string& uuid : device_uuids) {
     std::string why = marked.empty() ? "" : absl::StrCat("process ", marked[0], " of its last job cannot be ended");
     for (const int64_t pid : inventory.HolderPids(uuid)) {
       if (why.empty() && IsAlive(pid)) why = absl::StrCat("process ", pid, " still uses it after its last job");
+    }
+    if (why.empty() && !HasReadingSince(inventory, {uuid}, since_ms)) {
+      why = "the NVIDIA driver has not said since its last job ended that nobody uses it";
     }
     (why.empty() ? result.free : result.held).push_back(uuid);
     if (!why.empty()) result.why = why;

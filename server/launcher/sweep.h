@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,12 @@ struct Emptiness {
   std::vector<std::string> held;  // not proven
   std::string why;                // the latter
 };
-// `marked`: processes of the attempt that could not be ended; they may sit on any of its devices.
-Emptiness LookForHolders(const devices::DeviceInventory& inventory, const std::vector<std::string>& device_uuids, const std::vector<pid_t>& marked);
+// `marked`: processes of the attempt that could not be ended; they may sit on any of its devices. `since_ms`: on
+// os::BootMilliseconds; a reading of the GPUs that began earlier proves nothing.
+Emptiness LookForHolders(const devices::DeviceInventory& inventory, const std::vector<std::string>& device_uuids, const std::vector<pid_t>& marked,
+                         int64_t since_ms);
+// Whether the devices, if any of them is a GPU, have been read since then.
+bool HasReadingSince(const devices::DeviceInventory& inventory, const std::vector<std::string>& device_uuids, int64_t since_ms);
 
 // The preparation answers by its last lines: {"ok":false,"reason":"…","message":"…"}.
 void ReadPrepareAnswer(const std::vector<std::string>& last_lines, Report& report);
