@@ -126,7 +126,9 @@ void Dispatcher::Loop() {
       if (stopping_) return;
       pending_ = false;
     }
+    pulse_.Work();
     const absl::Status dispatched = Dispatch();
+    pulse_.Rest();
     failed = !dispatched.ok();
     const std::string problem = failed ? dispatched.ToString() : "";
     if (!problem.empty() && problem != told) spdlog::error("scheduling: {}", problem);

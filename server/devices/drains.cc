@@ -13,8 +13,9 @@ namespace {
 using nlohmann::json;
 
 absl::Status Damaged(const std::string& path, absl::string_view what) {
-  return absl::FailedPreconditionError(absl::StrCat(path, " says which devices are drained and cannot be understood (", what,
-                                                    "). Mend it, or remove it: then drained devices are given out again"));
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, " says which devices are drained and cannot be understood (", what,
+                   "). Mend it, or remove it: then drained devices are given out again"));
 }
 
 absl::StatusOr<Drain> DrainFromJson(const json& object) {
@@ -33,9 +34,11 @@ absl::StatusOr<Drain> DrainFromJson(const json& object) {
 
 absl::StatusOr<std::unique_ptr<Drains>> Drains::Open(const std::string& path) {
   Map drains;
-  const absl::StatusOr<json> file = path.empty() ? absl::NotFoundError("") : ipc::ReadJsonFile(path);
+  const absl::StatusOr<json> file =
+      path.empty() ? absl::NotFoundError("") : ipc::ReadJsonFile(path);
   if (file.ok()) {
-    const bool sound = file->is_object() && file->contains("drained") && (*file)["drained"].is_array();
+    const bool sound =
+        file->is_object() && file->contains("drained") && (*file)["drained"].is_array();
     if (!sound) return Damaged(path, "it has no list 'drained'");
     for (const json& object : (*file)["drained"]) {
       absl::StatusOr<Drain> drain = DrainFromJson(object);
@@ -54,7 +57,11 @@ absl::Status Drains::Write(const Map& drains) const {
   if (path_.empty()) return absl::OkStatus();
   json list = json::array();
   for (const auto& [uuid, drain] : drains) {
-    list.push_back({{"uuid", uuid}, {"name", drain.name}, {"reason", drain.reason}, {"failed", drain.failed}, {"since", drain.since}});
+    list.push_back({{"uuid", uuid},
+                    {"name", drain.name},
+                    {"reason", drain.reason},
+                    {"failed", drain.failed},
+                    {"since", drain.since}});
   }
   return ipc::WriteJsonFile(path_, {{"drained", list}});
 }
@@ -108,8 +115,8 @@ std::vector<Drain> Drains::All() const {
 }
 
 std::string FaultOfXid(unsigned xid) {
-  // NVIDIA, "XID Errors": those whose advice is to look at, reset or replace the GPU, and page faults, after which
-  // nobody can tell a program's bug from memory that lies.
+  // NVIDIA, "XID Errors": those whose advice is to look at, reset or replace the GPU, and page
+  // faults, after which nobody can tell a program's bug from memory that lies.
   static const std::map<unsigned, const char*> kFaults = {
       {31, "a memory page fault"},
       {48, "a double-bit ECC error"},

@@ -35,7 +35,9 @@ Ending Failed(const ipc::ExitRecord& record, const Report& report) {
   // What its supervisor saw counts more than what a rank says while it is being ended.
   if (JobReason::Code_Parse(record.reason, &said)) {
     ending.reason = said;
-    ending.message = record.message;
+    // Only the rank knows what it wanted memory for.
+    const bool both = said == JobReason::OUT_OF_MEMORY && !report.error_message.empty();
+    ending.message = both ? absl::StrCat(report.error_message, ". ", record.message) : record.message;
   }
   ending.has_error = true;
   ending.error.set_rank(record.has_first_failure ? record.first_failure.rank : -1);

@@ -23,13 +23,15 @@ Report ReportOf(const LiveAttempt& attempt, int rank) {
 Report FailedReport(const LiveAttempt& attempt, const ipc::ExitRecord& record) {
   if (!record.has_first_failure) return {};
   Report report = ReportOf(attempt, record.first_failure.rank);
-  if (record.first_failure.rank < 0 && report.error_message.empty()) ReadPrepareAnswer(record.last_lines, report);
+  if (record.first_failure.rank < 0 && report.error_message.empty())
+    ReadPrepareAnswer(record.last_lines, report);
   return report;
 }
 
 Ending OwnEnding(const LiveAttempt& attempt, bool stop_requested) {
   if (attempt.over_without_record) return *attempt.over_without_record;
-  if (attempt.over->exit) return EndingOf(*attempt.over->exit, FailedReport(attempt, *attempt.over->exit));
+  if (attempt.over->exit)
+    return EndingOf(*attempt.over->exit, FailedReport(attempt, *attempt.over->exit));
   return LostEnding(stop_requested, Rebooted(attempt));
 }
 
@@ -38,13 +40,16 @@ Ending OwnEnding(const LiveAttempt& attempt, bool stop_requested) {
 void ShowReport(const LiveAttempt& attempt, v1::Job& job) {
   const Report& report = attempt.events.report();
   *job.mutable_progress() = report.progress;
-  if (!report.banner.empty()) job.mutable_banner()->Assign(report.banner.begin(), report.banner.end());
+  if (!report.banner.empty())
+    job.mutable_banner()->Assign(report.banner.begin(), report.banner.end());
   for (const std::string& warning : report.warnings) {
-    if (std::find(job.warnings().begin(), job.warnings().end(), warning) == job.warnings().end()) job.add_warnings(warning);
+    if (std::find(job.warnings().begin(), job.warnings().end(), warning) == job.warnings().end())
+      job.add_warnings(warning);
   }
 }
 
-Ending EndingOf(const LiveAttempt& attempt, const devices::DeviceInventory& inventory, bool stop_requested) {
+Ending EndingOf(const LiveAttempt& attempt, const devices::DeviceInventory& inventory,
+                bool stop_requested) {
   Ending ending = OwnEnding(attempt, stop_requested);
   for (const std::string& uuid : attempt.device_uuids) {
     const std::string fault = inventory.FaultOf(uuid);
@@ -55,8 +60,10 @@ Ending EndingOf(const LiveAttempt& attempt, const devices::DeviceInventory& inve
 
 void ShowResult(const LiveAttempt& attempt, int64_t peak_rss_bytes, v1::Job& job) {
   std::vector<Report> others;
-  for (int rank = 1; rank < job.attempts(job.attempts_size() - 1).world_size(); ++rank) others.push_back(ReportOf(attempt, rank));
-  const v1::JobResult result = ResultOf(attempt.events.report(), others, peak_rss_bytes, job.run_dir());
+  for (int rank = 1; rank < job.attempts(job.attempts_size() - 1).world_size(); ++rank)
+    others.push_back(ReportOf(attempt, rank));
+  const v1::JobResult result =
+      ResultOf(attempt.events.report(), others, peak_rss_bytes, job.run_dir());
   if (result.ByteSizeLong() > 0) *job.mutable_result() = result;
 }
 

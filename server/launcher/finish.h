@@ -1,4 +1,5 @@
-// The end of an attempt as it is written into its job: what its record, its ranks' events and its devices say together.
+// The end of an attempt as it is written into its job: what its record, its ranks' events and its
+// devices say together.
 #pragma once
 
 #include "absl/status/status.h"
@@ -11,7 +12,8 @@ namespace yoke::launcher {
 void ShowReport(const LiveAttempt& attempt, v1::Job& job);
 
 // How the attempt ended. REQUIRES: it is over.
-Ending EndingOf(const LiveAttempt& attempt, const devices::DeviceInventory& inventory, bool stop_requested);
+Ending EndingOf(const LiveAttempt& attempt, const devices::DeviceInventory& inventory,
+                bool stop_requested);
 
 // What the job brought, into the job.
 void ShowResult(const LiveAttempt& attempt, int64_t peak_rss_bytes, v1::Job& job);

@@ -1,10 +1,8 @@
 #include "server/launcher/launcher.h"
 
-#include <fcntl.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <map>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -13,6 +11,7 @@
 #include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
+#include "common/os/cgroup.h"
 #include "common/os/clock.h"
 #include "common/os/failpoint.h"
 #include "common/os/file.h"
@@ -20,10 +19,12 @@
 #include "server/jobs/ids.h"
 #include "server/jobs/state_machine.h"
 #include "server/jobs/transitions.h"
+#include "server/launcher/containment.h"
 #include "server/launcher/finish.h"
 #include "server/launcher/live_attempt.h"
 #include "server/launcher/quarantine.h"
 #include "server/launcher/start.h"
+#include "server/launcher/supervisor.h"
 #include "server/launcher/sweep.h"
 #include "server/launcher/wake.h"
 #include "spdlog/spdlog.h"
@@ -46,7 +47,12 @@ constexpr int kSpawnsMax = 2;
 class ThreadLauncher : public Launcher {
  public:
   ThreadLauncher(const LauncherOptions& options, jobs::JobStore& store, devices::DeviceInventory& inventory, Waker waker)
-      : options_(options), store_(store), inventory_(inventory), waker_(std::move(waker)) {}
+      : options_(options),
+        store_(store),
+        inventory_(inventory),
+        containment_(Containment::Detect(options.use_cgroups ? os::OwnCgroup() : absl::NotFoundError("control groups are switched off"), options.state_dir,
+                                         options.processes_max)),
+        waker_(std::move(waker)) {}
 
   ~ThreadLauncher() override {
     {
@@ -55,13 +61,16 @@ class ThreadLauncher : public Launcher {
     }
     waker_.Wake();
     if (thread_.joinable()) thread_.join();
+    containment_.RemoveOthers([](const std::string&) { return true; });
   }
 
   absl::Status Begin() override {
     YOKE_FAILPOINT("launcher.recover.before");
     YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> open, store_.ListOpen());
+    std::set<std::string> run_ids;
     for (const JobRecord& job : open) {
       if (!jobs::HasLiveAttempt(job.public_job.state())) continue;
+      if (job.public_job.attempts_size() > 0) run_ids.insert(job.public_job.attempts().rbegin()->run_id());
       spdlog::info("job {}: looking for its attempt {}", job.id, job.public_job.attempts_size());
       Ask(job.id);
     }
@@ -70,6 +79,8 @@ class ThreadLauncher : public Launcher {
       MutexLock lock(mutex_);
       if (lease.quarantined) quarantine_due_ms_ = 0;
     }
+    spdlog::info("containment: {}", containment_.words());
+    containment_.RemoveOthers([&run_ids](const std::string& run_id) { return run_ids.contains(run_id); });
     thread_ = std::thread([this] { Loop(); });
     YOKE_FAILPOINT("launcher.recover.after");
     return absl::OkStatus();
@@ -82,6 +93,9 @@ class ThreadLauncher : public Launcher {
   }
 
   void CarryOutStop(const std::string& job_id) override { Ask(job_id); }
+
+  const std::string& containment() const override { return containment_.words(); }
+  const os::Pulse& pulse() const override { return pulse_; }
 
   void DevicesChanged() override {
     {
@@ -104,6 +118,7 @@ class ThreadLauncher : public Launcher {
 
   void Loop() {
     for (;;) {
+      pulse_.Work();
       std::vector<std::string> asked;
       bool recheck = false, devices_changed = false;
       {
@@ -117,7 +132,9 @@ class ThreadLauncher : public Launcher {
       if (devices_changed) StopOnFailedDevices();
       if (recheck) RecheckQuarantine();
       LookWhereDue();
+      pulse_.Rest();
       const Waker::Woken woken = waker_.Wait(Pidfds(), TimeoutMs());
+      pulse_.Work();
       for (const std::string& id : woken.ended) ShimEnded(id);
       for (const std::string& id : woken.changed) {
         if (const auto found = live_.find(id); found != live_.end()) Look(found->second);
@@ -202,22 +219,11 @@ class ThreadLauncher : public Launcher {
     const auto found = live_.find(id);
     if (found == live_.end()) return;
     LiveAttempt& attempt = found->second;
-    if (attempt.child) {
-      const absl::StatusOr<os::ExitStatus> exit = os::Wait(attempt.shim_pid);
-      attempt.spawn_problem = !exit.ok()         ? std::string(exit.status().message())
-                              : exit->signal != 0 ? absl::StrCat("it was killed by signal ", exit->signal)
-                                                  : absl::StrCat("it ended with exit code ", exit->exit_code, Tail(attempt));
-    }
+    if (attempt.child) attempt.spawn_problem = ReapProblem(attempt);
     attempt.pidfd.Reset();
     attempt.shim_pid = 0;
     attempt.child = false;
     Look(attempt);
-  }
-
-  // What the shim said when it could not begin.
-  std::string Tail(const LiveAttempt& attempt) const {
-    const absl::StatusOr<std::string> text = os::ReadTail(attempt.folder.Path("shim.log"), 500);
-    return !text.ok() || text->empty() ? "" : absl::StrCat(": ", *text);
   }
 
   // The one place that decides what an attempt needs next. May end it, and then `attempt` is gone.
@@ -249,8 +255,10 @@ class ThreadLauncher : public Launcher {
     ++attempt.spawns;
     const absl::StatusOr<JobRecord> job = store_.Get(attempt.job_id);
     if (!job.ok()) return LookAgainIn(attempt, kRetryMs);
-    const absl::StatusOr<ipc::AttemptSpec> spec = MakeAttemptSpec(options_, store_, inventory_, *job);
+    absl::StatusOr<ipc::AttemptSpec> spec = MakeAttemptSpec(options_, store_, inventory_, *job);
     if (!spec.ok()) return OverWithoutRecord(attempt, SpawnFailedEnding(std::string(spec.status().message())));
+    spec->cgroup = containment_.Make(attempt.run_id);
+    spec->processes_max = containment_.limits_processes() ? 0 : options_.processes_max;
     YOKE_FAILPOINT("launcher.folder.before");
     if (const absl::Status made = attempt.folder.Create(*spec); !made.ok()) return CannotSpawn(attempt, made);
     WatchFolder(attempt);
@@ -271,9 +279,15 @@ class ThreadLauncher : public Launcher {
     if (!absl::IsResourceExhausted(why) && !absl::IsUnavailable(why)) {
       return OverWithoutRecord(attempt, SpawnFailedEnding(std::string(why.message())));
     }
+    const absl::Duration delay = RetryDelay(++attempt.refusals);
     spdlog::warn("job {}: its supervisor cannot be started yet: {}", attempt.job_id, why.ToString());
+    const auto shown = store_.Update(attempt.job_id, [&](JobRecord& job, LeaseChange&) {
+      job.public_job.set_message(absl::StrCat("Cannot be started yet, tried again in ", absl::ToInt64Seconds(delay), " s: ", why.message()));
+      return absl::OkStatus();
+    });
+    if (!shown.ok()) spdlog::error("job {}: {}", attempt.job_id, shown.status().ToString());
     --attempt.spawns;
-    LookAgainIn(attempt, kRetryMs);
+    LookAgainIn(attempt, absl::ToInt64Milliseconds(delay));
   }
 
   void WatchFolder(LiveAttempt& attempt) {
@@ -286,38 +300,6 @@ class ThreadLauncher : public Launcher {
     if (!attempt.pidfd.valid() && !Adopt(attempt, seen)) return LookAgainIn(attempt, kSweepAgainMs);
     if (attempt.stop && !attempt.stop_sent) SendStop(attempt);
     Tell(attempt);
-  }
-
-  // The shim of another life of the daemon. False while its start record is being written.
-  bool Adopt(LiveAttempt& attempt, const Observation& seen) {
-    if (!seen.started) return false;
-    const pid_t pid = static_cast<pid_t>(seen.started->pid);
-    absl::StatusOr<os::UniqueFd> pidfd = os::PidfdOpen(pid);
-    const absl::StatusOr<int64_t> ticks = os::StartTicks(pid);
-    if (!pidfd.ok() || !ticks.ok() || *ticks != seen.started->start_ticks) return false;
-    attempt.pidfd = std::move(*pidfd);
-    attempt.shim_pid = pid;
-    attempt.child = false;
-    if (seen.started->protocol > ipc::kProtocolVersion) {
-      spdlog::warn("job {}: its shim speaks protocol {}, newer than ours ({}); it is left alone", attempt.job_id, seen.started->protocol,
-                   ipc::kProtocolVersion);
-    }
-    YOKE_FAILPOINT("launcher.adopt.after");
-    spdlog::info("job {}: adopted attempt {}, shim {}", attempt.job_id, attempt.number, pid);
-    return true;
-  }
-
-  void SendStop(LiveAttempt& attempt) {
-    YOKE_FAILPOINT("launcher.stop.before");
-    if (const absl::Status written = attempt.folder.WriteStop(*attempt.stop); !written.ok()) {
-      // The signal alone stops it as well, with the default grace.
-      spdlog::warn("job {}: {}", attempt.job_id, written.ToString());
-    }
-    YOKE_FAILPOINT("launcher.signal.before");
-    const absl::Status sent = os::PidfdSignal(attempt.pidfd.get(), SIGTERM);
-    YOKE_FAILPOINT("launcher.signal.after");
-    spdlog::info("job {}: asked to stop ({}), grace {} s", attempt.job_id, attempt.stop->reason, attempt.stop->grace_seconds);
-    attempt.stop_sent = sent.ok() || absl::IsNotFound(sent);
   }
 
   // Brings the store up to what is seen: the shim's pid, RUNNING, and at times the progress.
@@ -350,22 +332,28 @@ class ThreadLauncher : public Launcher {
 
   void Over(LiveAttempt& attempt, Observation seen) {
     attempt.over = std::move(seen);
-    attempt.sweep_deadline_ms = os::BootMilliseconds() + kSweepLimitMs;
-    Sweep(attempt);
+    BeginSweep(attempt);
   }
 
   void OverWithoutRecord(LiveAttempt& attempt, Ending ending) {
     attempt.over_without_record = std::move(ending);
+    BeginSweep(attempt);
+  }
+
+  void BeginSweep(LiveAttempt& attempt) {
     attempt.sweep_deadline_ms = os::BootMilliseconds() + kSweepLimitMs;
+    attempt.cgroup = attempt.folder.Cgroup();
     Sweep(attempt);
   }
 
   // Ends what is left of the attempt; once nothing is, or the limit has passed, writes the job's end.
   void Sweep(LiveAttempt& attempt) {
     YOKE_FAILPOINT("launcher.sweep.before");
-    const std::vector<pid_t> left = KillMarked(attempt.run_id);
-    if (!left.empty() && os::BootMilliseconds() < attempt.sweep_deadline_ms) return LookAgainIn(attempt, kSweepAgainMs);
+    const std::vector<pid_t> left = KillMarked(attempt.run_id, attempt.cgroup);
+    const bool populated = !attempt.cgroup.empty() && os::IsCgroupPopulated(attempt.cgroup).value_or(false);
+    if ((!left.empty() || populated) && os::BootMilliseconds() < attempt.sweep_deadline_ms) return LookAgainIn(attempt, kSweepAgainMs);
     if (left.empty()) {
+      if (!attempt.cgroup.empty()) os::RemoveCgroup(attempt.cgroup).IgnoreError();  // or at the next start
       os::RemoveUnfinished(attempt.folder.dir());
       os::RemoveUnfinished(RunDir(JobsRoot(options_.state_dir), attempt.job_id) + "/weights");
     }
@@ -420,6 +408,8 @@ class ThreadLauncher : public Launcher {
   const LauncherOptions options_;
   jobs::JobStore& store_;
   devices::DeviceInventory& inventory_;
+  const Containment containment_;
+  os::Pulse pulse_;
   Waker waker_;
   std::map<std::string, LiveAttempt> live_;  // of the thread; by job id
   Mutex mutex_;

@@ -6,7 +6,8 @@
 
 namespace yoke::launcher {
 
-// Gives back every quarantined device that is empty by now. Whether any is left, or nothing can be said.
+// Gives back every quarantined device that is empty by now. Whether any is left, or nothing can be
+// said.
 bool ReleaseEmptied(jobs::JobStore& store, const devices::DeviceInventory& inventory);
 
 }  // namespace yoke::launcher

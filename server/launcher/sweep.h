@@ -12,8 +12,10 @@
 
 namespace yoke::launcher {
 
-// Kills every process that carries the run id. Those found; empty: none is left.
-std::vector<pid_t> KillMarked(const std::string& run_id);
+// Kills every process that carries the run id, and every one of the attempt's control group (`cgroup`; empty: none).
+// Those found; empty: none is left. All are stopped before any is killed: what forks faster than it is killed cannot
+// get away.
+std::vector<pid_t> KillMarked(const std::string& run_id, const std::string& cgroup = "");
 
 struct Emptiness {
   std::vector<std::string> free;  // proven

@@ -82,6 +82,7 @@ void CheckMachine(const ServerFacts& facts, v1::CheckSystemResponse& response) {
   Add(response, "yoked", Item::OK,
       absl::StrCat("version ", facts.version, ", state in ", facts.state_dir));
   for (const std::string& warning : facts.warnings) Add(response, "state", Item::WARNING, warning);
+  Add(response, "containment", Item::OK, facts.containment);
   const int cores = CoresForUs();
   (*Add(response, "cpu", Item::OK, absl::StrCat(cores, cores == 1 ? " core" : " cores"))
         .mutable_fields())["cores"] = absl::StrCat(cores);

@@ -1,6 +1,8 @@
 """GPUs that fail, vanish, hang or are used by others, as the scripted NVML library shows them; and draining by hand."""
 
 import json
+import os
+import signal
 import subprocess
 import time
 import unittest
@@ -81,10 +83,11 @@ class DeviceFaults(unittest.TestCase):
             box.until(bound, lambda now: now["state"] == "RUNNING", 20)
 
     def test_a_rank_that_dies_of_its_gpus_fault_is_tried_again_elsewhere(self):
-        with Gpus(run_for=1.5, exit_code=1) as world:
+        with Gpus() as world:
             job = world.running("gpus:1")
-            time.sleep(1.1)
+            time.sleep(1.2)
             world.script("xid 0 31\n")
+            os.kill(world.box.rank_pids(job)[0], signal.SIGKILL)
             # Whichever is seen first, the fault or the rank that died of it.
             found = world.box.until(job, lambda now: now["attempts"][0].get("outcome") in ("FAILED", "PREEMPTED"), 20)
             self.assertIn("XID 31", found["attempts"][0]["error"]["message"])
@@ -147,7 +150,7 @@ class DeviceFaults(unittest.TestCase):
             world.box.until(job, lambda now: now["state"] == "RUNNING", 20)
 
     def test_a_device_is_quarantined_until_its_last_job_is_proven_gone(self):
-        with Gpus(run_for=0.5) as world, subprocess.Popen(["sleep", "600"], env={"YOKE_RUN_ID": "x"}) as holder:
+        with Gpus(run_for=2) as world, subprocess.Popen(["sleep", "600"], env={"YOKE_RUN_ID": "x"}) as holder:
             try:
                 job = world.running("0")
                 world.script(f"process 0 {holder.pid}\n")

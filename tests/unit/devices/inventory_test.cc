@@ -211,25 +211,27 @@ TEST_F(InventoryTest, ErrorsOfTheHardwareDrainAndThoseOfProgramsDoNot) {
 
 TEST_F(InventoryTest, DrainsSurviveARestartAndAGpuThatIsGoneIsStillShown) {
   const std::string file = script_ + ".json";
-  const auto open = [&](const std::string& more) {
-    Script(more);
+  std::unique_ptr<DeviceInventory> inventory;
+  const auto restart = [&](const std::string& script) {
+    inventory.reset();
+    Script(script);
     InventoryOptions options = Options();
     options.drains = *Drains::Open(file);
-    return MakeInventory(options);
+    inventory = MakeInventory(options);
   };
-  auto inventory = open("");
+  restart("");
   const std::string uuid = inventory->Devices()[1].uuid();
   ASSERT_TRUE(inventory->Drain("1", "fan is loud").ok());
   ASSERT_TRUE(inventory->Drain("cpu:1", "").ok());
   EXPECT_EQ(inventory->Drain("7", "").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(inventory->Drain("GPU-", "").status().code(), absl::StatusCode::kInvalidArgument);
-  inventory = open("order 0 2 3\n");
+  restart("order 0 2 3\n");
   EXPECT_EQ(inventory->Devices().size(), 5u);
   EXPECT_EQ(inventory->Devices()[4].state(), v1::Device::DRAINED);
   ASSERT_EQ(inventory->Absent().size(), 1u);
   EXPECT_EQ(inventory->Absent()[0].uuid(), uuid);
   EXPECT_EQ(inventory->Resume(uuid).status().code(), absl::StatusCode::kFailedPrecondition);
-  inventory = open("");
+  restart("");
   EXPECT_THAT(inventory->Absent(), ::testing::IsEmpty());
   EXPECT_EQ(inventory->Devices()[1].state(), v1::Device::DRAINED);
   EXPECT_EQ(inventory->Devices()[1].message(), "fan is loud");
