@@ -44,6 +44,9 @@ enum WorkerExit : int {
   kWorkerDiskFull = 14,
 };
 
+// Of a daemon's state folder: label and image caches, measurements; shared by all its jobs.
+inline std::string CacheDir(const std::string& state_dir) { return state_dir + "/cache"; }
+
 struct RankSpec {
   std::vector<std::string> devices;  // UUIDs this rank computes on; CPU slots: "cpu:0"
   int threads = 1;                   // intra-op threads

@@ -1,5 +1,6 @@
 // yoked: owns the devices and the queue of this machine, and serves the API. A table of contents: configuration ->
 // objects -> serve -> stop in reverse.
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -98,7 +99,12 @@ void AllowDescriptors() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Serving threads come and go, each with a heap of its own that is never given back: of so many, a daemon that only
+// answers small calls would keep tens of MiB.
+void ShareHeaps() { mallopt(M_ARENA_MAX, 2); }
+
 absl::Status Serve(const Config& config) {
+  ShareHeaps();
   AllowDescriptors();
   os::SetOomScore(0, kOomScore);
   YOKE_RETURN_IF_ERROR(log::SetUp(config.log_level));

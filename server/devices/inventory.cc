@@ -1,13 +1,16 @@
 #include "server/devices/inventory.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <utility>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
@@ -20,19 +23,43 @@
 namespace yoke::devices {
 namespace {
 
-// Whether a process was started by an attempt of this daemon: those carry a run id and the path of their
-// specification in their environment. Another user's environment cannot be read, so it is nobody of ours.
-bool IsOurs(int64_t pid, const std::string& state_dir) {
-  std::ifstream file(absl::StrCat("/proc/", pid, "/environ"), std::ios::binary);
-  const std::string marker = absl::StrCat(ipc::kRunIdVariable, "=");
-  const std::string spec = absl::StrCat(ipc::kSpecVariable, "=");
-  bool marked = false, elsewhere = false;
-  for (std::string word; std::getline(file, word, '\0');) {
-    marked = marked || absl::StartsWith(word, marker);
-    elsewhere = elsewhere || (absl::StartsWith(word, spec) && !absl::StartsWith(word, absl::StrCat(spec, state_dir)));
+// Who uses a device, for those whose processes are told from others'.
+class Users {
+ public:
+  explicit Users(const std::string& state_dir) : state_dir_(state_dir) {}
+
+  // Whether a process was started by an attempt of this daemon: those carry a run id and the path of
+  // their specification in their environment. Another user's environment cannot be read, so it is nobody of ours. The driver lists a process for a
+  // while after it has ended: one that has no memory any more is nobody's, and what was ours stays
+  // so until it is listed no more.
+  bool IsForeign(int64_t pid) {
+    if (ours_.contains(pid)) return false;
+    errno = 0;
+    std::ifstream file(absl::StrCat("/proc/", pid, "/environ"), std::ios::binary);
+    const bool no_memory =
+        file.is_open() ? file.peek() == std::ifstream::traits_type::eof() : errno == ESRCH;
+    if (no_memory) return false;
+    const std::string marker = absl::StrCat(ipc::kRunIdVariable, "=");
+    const std::string spec = absl::StrCat(ipc::kSpecVariable, "=");
+    bool marked = false, elsewhere = false;
+    for (std::string word; std::getline(file, word, '\0');) {
+      marked = marked || absl::StartsWith(word, marker);
+      elsewhere = elsewhere || (absl::StartsWith(word, spec) &&
+                                !absl::StartsWith(word, absl::StrCat(spec, state_dir_)));
+    }
+    if (!marked || elsewhere) return true;
+    ours_.insert(pid);
+    return false;
   }
-  return marked && !elsewhere;
-}
+
+  void KeepOnly(const std::set<int64_t>& listed) {
+    std::erase_if(ours_, [&](int64_t pid) { return !listed.contains(pid); });
+  }
+
+ private:
+  const std::string state_dir_;
+  std::set<int64_t> ours_;
+};
 
 std::string ProcessName(int64_t pid) {
   std::ifstream file(absl::StrCat("/proc/", pid, "/comm"));
@@ -41,7 +68,7 @@ std::string ProcessName(int64_t pid) {
   return name.empty() ? "another process" : name;
 }
 
-v1::Device ToDevice(const GpuReading& gpu, int index, const std::string& problem, const std::string& state_dir) {
+v1::Device ToDevice(const GpuReading& gpu, int index, const std::string& problem, Users& users) {
   v1::Device device;
   device.set_uuid(gpu.uuid);
   device.set_kind(v1::Device::GPU);
@@ -61,10 +88,12 @@ v1::Device ToDevice(const GpuReading& gpu, int index, const std::string& problem
   if (gpu.utilization_percent) device.set_utilization_percent(*gpu.utilization_percent);
   if (gpu.power_watts) device.set_power_watts(*gpu.power_watts);
   if (gpu.temperature_celsius) device.set_temperature_celsius(*gpu.temperature_celsius);
-  const auto foreign = std::find_if_not(gpu.pids.begin(), gpu.pids.end(), [&](int64_t pid) { return IsOurs(pid, state_dir); });
+  const auto foreign = std::find_if(gpu.pids.begin(), gpu.pids.end(),
+                                    [&](int64_t pid) { return users.IsForeign(pid); });
   if (foreign != gpu.pids.end()) {
     device.set_state(v1::Device::BUSY_FOREIGN);
-    device.set_message(absl::StrCat("process ", *foreign, " (", ProcessName(*foreign), ") outside the queue uses it"));
+    device.set_message(absl::StrCat("process ", *foreign, " (", ProcessName(*foreign),
+                                    ") outside the queue uses it"));
   }
   return device;
 }
@@ -99,7 +128,7 @@ void ShowDrain(const Drains& drains, v1::Device& device) {
 class Inventory : public DeviceInventory {
  public:
   explicit Inventory(const InventoryOptions& options)
-      : slots_(MakeCpuSlots(options.cpu_slots)), cores_(UsableCores()), state_dir_(options.state_dir), drains_(options.drains) {
+      : slots_(MakeCpuSlots(options.cpu_slots)), cores_(UsableCores()), drains_(options.drains), users_(options.state_dir) {
     if (drains_ == nullptr) drains_ = *Drains::Open("");
     if (options.nvml_library == "none") return;
     GpuSampler::Options sampling;
@@ -113,9 +142,13 @@ class Inventory : public DeviceInventory {
   std::vector<v1::Device> Devices() const override {
     const GpuSample sample = Sample();
     std::vector<v1::Device> devices;
+    const MutexLock lock(mutex_);
+    std::set<int64_t> listed;
     for (const GpuReading& gpu : sample.reading.gpus) {
-      devices.push_back(ToDevice(gpu, static_cast<int>(devices.size()), sample.problem, state_dir_));
+      devices.push_back(ToDevice(gpu, static_cast<int>(devices.size()), sample.problem, users_));
+      listed.insert(gpu.pids.begin(), gpu.pids.end());
     }
+    users_.KeepOnly(listed);
     devices.insert(devices.end(), slots_.begin(), slots_.end());
     for (v1::Device& device : devices) ShowDrain(*drains_, device);
     return devices;
@@ -228,11 +261,12 @@ class Inventory : public DeviceInventory {
 
   const std::vector<v1::Device> slots_;
   const int cores_;
-  const std::string state_dir_;
   std::shared_ptr<Drains> drains_;
   Mutex listener_mutex_;
   std::function<void()> listener_ YOKE_GUARDED_BY(listener_mutex_);
   std::unique_ptr<GpuSampler> sampler_;
+  mutable Mutex mutex_;
+  mutable Users users_ YOKE_GUARDED_BY(mutex_);
 };
 
 }  // namespace

@@ -373,6 +373,7 @@ class ThreadLauncher : public Launcher {
       MutexLock lock(mutex_);
       quarantine_due_ms_ = os::BootMilliseconds() + kQuarantineAgainMs;
     }
+    if (attempt.child) os::Wait(attempt.shim_pid).IgnoreError();  // it gave up its lock a moment before its end
     waker_.Unwatch(attempt.job_id);
     live_.erase(live_.find(attempt.job_id));
   }

@@ -103,7 +103,7 @@ absl::StatusOr<ipc::AttemptSpec> MakeAttemptSpec(const LauncherOptions& options,
   spec.run_id = attempt.run_id();
   spec.attempt_dir = AttemptDir(jobs_root, job.id, attempt.number());
   spec.run_dir = RunDir(jobs_root, job.id);
-  spec.cache_dir = options.state_dir + "/cache";
+  spec.cache_dir = ipc::CacheDir(options.state_dir);
   spec.worker = options.worker_path;
   spec.backend = layout.gpu ? "nccl" : "gloo";
   YOKE_ASSIGN_OR_RETURN(spec.resume_from, ResumeFrom(jobs_root, store, job));

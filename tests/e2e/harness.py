@@ -17,6 +17,8 @@ from xml.sax.saxutils import quoteattr
 
 BIN = pathlib.Path(os.environ.get("YOKE_BIN_DIR", "build/dev/bin")).resolve()
 TEST_DATA = os.environ.get("YOKE_TEST_DATA")
+# What an instrumented build may take of what is measured in seconds.
+SLOWDOWN = 8 if os.environ.get("YOKE_SANITIZE") else 1
 WAIT_SECONDS = 240
 
 

@@ -153,7 +153,7 @@ def check_leftovers(box):
     left += [str(path.relative_to(box.state)) for path in box.state.glob("scratch/*")]
     hold(not left, "files left behind:", left)
     deadline = time.monotonic() + 5
-    while (processes := box.own_processes()) and time.monotonic() < deadline:
+    while (processes := box.own_processes() + box.zombies()) and time.monotonic() < deadline:
         time.sleep(0.02)
     hold(not processes, "processes left behind:", processes)
     hold(not groups(box), "control groups left behind:", groups(box))

@@ -41,7 +41,8 @@ class InventoryTest : public ::testing::Test {
   static InventoryOptions Options() {
     InventoryOptions options;
     const char* bin = std::getenv("YOKE_BIN_DIR");
-    options.nvml_library = absl::StrCat(bin == nullptr ? "build/dev-daemon/bin" : bin, "/../lib/fake/libnvidia-ml.so.1");
+    options.nvml_library = absl::StrCat(bin == nullptr ? "build/dev-daemon/bin" : bin,
+                                        "/../lib/fake/libnvidia-ml.so.1");
     options.cpu_slots = 2;
     options.sample_interval = absl::Milliseconds(20);
     options.driver_timeout = absl::Milliseconds(300);
@@ -100,7 +101,8 @@ TEST_F(InventoryTest, UtilizationMovesAndTheListenerHears) {
 }
 
 TEST_F(InventoryTest, ScriptNamesUuidsAndCount) {
-  Script("count 2\nname NVIDIA A100\nname @1 NVIDIA H100  # newer\nuuid @1 GPU-abc\nutilization 37\n");
+  Script(
+      "count 2\nname NVIDIA A100\nname @1 NVIDIA H100  # newer\nuuid @1 GPU-abc\nutilization 37\n");
   const auto devices = Make()->Devices();
   ASSERT_EQ(devices.size(), 4u);
   EXPECT_EQ(devices[0].name(), "NVIDIA A100");
@@ -122,8 +124,8 @@ TEST_F(InventoryTest, ForeignProcessMakesAGpuBusy) {
 }
 
 TEST_F(InventoryTest, ProcessOfAnAttemptIsNotForeign) {
-  // A child with the marker in its environment, as every process of an attempt has. It stops itself and does not
-  // exec again: in the midst of an exec a process shows no environment.
+  // A child with the marker in its environment, as every process of an attempt has. It stops itself
+  // and does not exec again: in the midst of an exec a process shows no environment.
   int out[2];
   ASSERT_EQ(pipe(out), 0);
   const char* const environment[] = {"YOKE_RUN_ID=x", "PATH=/bin:/usr/bin", nullptr};
@@ -136,8 +138,17 @@ TEST_F(InventoryTest, ProcessOfAnAttemptIsNotForeign) {
   char byte;
   ASSERT_EQ(read(out[0], &byte, 1), 1);
   Script(absl::StrCat("process 0 ", child, "\n"));
-  EXPECT_EQ(Make()->Devices()[0].state(), v1::Device::FREE);
+  const auto inventory = Make();
+  EXPECT_EQ(inventory->Devices()[0].state(), v1::Device::FREE);
   kill(child, SIGKILL);
+  // The driver lists it for a while after its end, and before it is buried.
+  siginfo_t ended;
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
+  EXPECT_EQ(Make()->Devices()[0].state(), v1::Device::FREE) << "a zombie";
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_EQ(inventory->Devices()[0].state(), v1::Device::FREE) << "known as ours";
+  EXPECT_EQ(Make()->Devices()[0].state(), v1::Device::BUSY_FOREIGN)
+      << "not known: of another namespace";
   close(out[0]);
   close(out[1]);
 }
