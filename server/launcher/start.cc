@@ -121,8 +121,10 @@ absl::StatusOr<pid_t> SpawnShim(const std::string& shim_path, const AttemptFolde
   os::SpawnOptions options;
   options.argv = {shim_path, "--spec", folder.Path("spec.json")};
   options.env = os::CurrentEnv();
-  // The socket is the service manager's line to the daemon, not to what it starts.
-  std::erase_if(options.env, [](const std::string& variable) { return absl::StartsWith(variable, "NOTIFY_SOCKET="); });
+  // These are the service manager's line to the daemon, not to what it starts.
+  std::erase_if(options.env, [](const std::string& variable) {
+    return absl::StartsWith(variable, "NOTIFY_SOCKET=") || absl::StartsWith(variable, "WATCHDOG_USEC=") || absl::StartsWith(variable, "WATCHDOG_PID=");
+  });
   options.stdout_fd = log.get();
   options.stderr_fd = log.get();
   options.cwd = folder.dir();

@@ -11,6 +11,7 @@ void AddLabel(CLI::App& app, Shell& shell);
 void AddProcess(CLI::App& app, Shell& shell);
 void AddExport(CLI::App& app, Shell& shell);
 void AddDevices(CLI::App& app, Shell& shell);
+void AddDevice(CLI::App& app, Shell& shell);
 void AddJobs(CLI::App& app, Shell& shell);
 void AddJob(CLI::App& app, Shell& shell);
 void AddQueue(CLI::App& app, Shell& shell);
