@@ -251,6 +251,8 @@ class ThreadLauncher : public Launcher {
   void NotStarted(LiveAttempt& attempt) {
     if (attempt.child) return;  // on its way; its files or its end will wake us
     if (attempt.stop) return OverWithoutRecord(attempt, CancelledBeforeStart());
+    // A change of the job, its own message too, makes us look at once.
+    if (const int64_t early = attempt.spawn_due_ms - os::BootMilliseconds(); early > 0) return LookAgainIn(attempt, early);
     if (attempt.spawns >= kSpawnsMax) return OverWithoutRecord(attempt, SpawnFailedEnding(attempt.spawn_problem));
     ++attempt.spawns;
     const absl::StatusOr<JobRecord> job = store_.Get(attempt.job_id);
@@ -287,6 +289,7 @@ class ThreadLauncher : public Launcher {
     });
     if (!shown.ok()) spdlog::error("job {}: {}", attempt.job_id, shown.status().ToString());
     --attempt.spawns;
+    attempt.spawn_due_ms = os::BootMilliseconds() + absl::ToInt64Milliseconds(delay);
     LookAgainIn(attempt, absl::ToInt64Milliseconds(delay));
   }
 

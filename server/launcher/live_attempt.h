@@ -35,6 +35,7 @@ struct LiveAttempt {
   int spawns = 0;
   std::string spawn_problem;  // how the last spawned shim ended
   int refusals = 0;           // how often the machine had nothing left to start it with
+  int64_t spawn_due_ms = 0;   // not tried again before; os::BootMilliseconds
 
   bool watched = false;  // by inotify
   bool running_told = false;

@@ -23,6 +23,11 @@ def alive(pid):
         return False
 
 
+def user_of(box):
+    """The environment of somebody who uses the box's daemon."""
+    return {**os.environ, "YOKE_SERVER": f"unix://{box.socket}"}
+
+
 def eventually(test, holds, what, seconds=10):
     deadline = time.monotonic() + seconds
     while not holds():
@@ -57,7 +62,7 @@ class Stopped(unittest.TestCase):
             log = next(box.state.glob("jobs/*/attempts/1/rank0.log"))
             os.kill(box.daemon.pid, signal.SIGSTOP)
             before = log.stat().st_size
-            asked = subprocess.Popen([harness.BIN / "yoke", "--server", f"unix://{box.socket}", "jobs"], stdout=subprocess.DEVNULL)
+            asked = subprocess.Popen([harness.BIN / "yoke", "jobs"], stdout=subprocess.DEVNULL, env=user_of(box))
             time.sleep(2)
             self.assertGreater(log.stat().st_size, before)
             self.assertIsNone(asked.poll())
@@ -260,8 +265,7 @@ class Unstartable(unittest.TestCase):
                 ended = box.wait(box.run("short", "cpu:0"))
                 self.assertEqual((ended["state"], ended["reason"]), ("FAILED", "SPAWN_FAILED"), ended)
                 self.assertIn(why, "\n".join(ended["error"]["lastLines"]))
-                devices = json.loads(subprocess.run([harness.BIN / "yoke", "--server", f"unix://{box.socket}", "devices", "-o", "json"],
-                                                    capture_output=True, check=True).stdout)["devices"]
+                devices = json.loads(subprocess.run([harness.BIN / "yoke", "devices", "-o", "json"], capture_output=True, check=True, env=user_of(box)).stdout)["devices"]
                 self.assertEqual({device["state"] for device in devices}, {"FREE"})
                 box.crowd.end()
                 box.terminate()

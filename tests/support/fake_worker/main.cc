@@ -171,6 +171,7 @@ class Worker {
       } catch (const std::bad_alloc&) {
         if (!script_.eat_caught) throw;
         YOKE_RETURN_IF_ERROR(Event("error", {{"reason", "OUT_OF_MEMORY"}, {"message", "out of memory; lower batch"}}));
+        Witness(EndLine(ipc::kWorkerOutOfMemory));
         return ipc::kWorkerOutOfMemory;
       }
     }
