@@ -162,7 +162,8 @@ absl::StatusOr<Trainer::End> Trainer::TrainEpoch(int epoch) {
   const double images = static_cast<double>(s_.train_loader->images_per_epoch() * world_) *
                         static_cast<double>(iterations) /
                         static_cast<double>(s_.train_loader->batches_per_epoch());
-  images_per_second_.push_back(images / SecondsSince(epoch_begin_));
+  // None, if only the validation was missing.
+  if (iterations > 0) images_per_second_.push_back(images / SecondsSince(epoch_begin_));
   return End::kNone;
 }
 
@@ -314,8 +315,11 @@ absl::Status Trainer::FinishEpoch(int epoch) {
   clock_.Lap(Stage::kReduce);
 
   YOKE_ASSIGN_OR_RETURN(ValidationResult validated, ValidateModel(s_.ema->model(), epoch));
-  stopped_ = validated.stopped;
   clock_.Lap(Stage::kVal);
+  stopped_ = validated.stopped;
+  // All of it is trained, which the state saved says; who resumes from there begins with this
+  // validation.
+  if (stopped_) return absl::OkStatus();
 
   EpochReport report;
   report.epoch = epoch + 1;
@@ -336,11 +340,10 @@ absl::Status Trainer::FinishEpoch(int epoch) {
     std::swap(report.lr[1], report.lr[2]);
   }
   report.seconds = seconds();
-  report.images_per_second = images_per_second_.back();
+  report.images_per_second = images_per_second_.empty() ? 0 : images_per_second_.back();
   report.stage_seconds = StageSeconds();
 
-  // An epoch whose validation was cut short has no fitness; its training still counts.
-  const bool is_best = !stopped_ && std::isfinite(report.metrics.fitness) &&
+  const bool is_best = std::isfinite(report.metrics.fitness) &&
                        s_.early_stop.Record(epoch + 1, report.metrics.fitness);
   if (is_best) s_.progress.best_metrics = report.metrics;
   s_.progress.epochs_done = epoch + 1;
