@@ -59,6 +59,10 @@ class Trainer {
   absl::Status FinishEpoch(int epoch);
   // `epoch`: 0-based, or RunRecord::kNoEpoch.
   absl::StatusOr<ValidationResult> ValidateModel(DetectionModel& model, int epoch);
+  // With val=False the last epoch alone is, if there are images for it.
+  bool Validates(int epoch) const {
+    return s_.config.val || (s_.val_loader != nullptr && epoch + 1 >= s_.config.epochs);
+  }
   absl::Status Finish();
   absl::Status FitToTime(int epoch);
   absl::Status SaveEpoch(int epoch, bool is_best);
@@ -275,7 +279,7 @@ void Trainer::ReportStep(const FinishedIteration& iteration, const Batch& batch)
 }
 
 absl::StatusOr<ValidationResult> Trainer::ValidateModel(DetectionModel& model, int epoch) {
-  if (!s_.config.val) return ValidationResult();
+  if (!Validates(epoch)) return ValidationResult();
   observer_.OnPhase("val");
   ValConfig val;
   val.iou = s_.config.iou;
@@ -343,7 +347,7 @@ absl::Status Trainer::FinishEpoch(int epoch) {
   report.images_per_second = images_per_second_.empty() ? 0 : images_per_second_.back();
   report.stage_seconds = StageSeconds();
 
-  const bool is_best = std::isfinite(report.metrics.fitness) &&
+  const bool is_best = Validates(epoch) && std::isfinite(report.metrics.fitness) &&
                        s_.early_stop.Record(epoch + 1, report.metrics.fitness);
   if (is_best) s_.progress.best_metrics = report.metrics;
   s_.progress.epochs_done = epoch + 1;

@@ -116,7 +116,7 @@ void MakeLoaders(const Group& group, TrainingSetup& setup, Observer& observer) {
   options.cache = OpenCache(setup.config, setup.data.train, observer);
   setup.train_loader = MakeTrainLoader(setup.data.train, setup.config.augment, options,
                                        CloseMosaicFrom(setup.config));
-  if (!setup.config.val) return;
+  if (setup.data.val.samples.empty()) return;
   options.batch *= 2;  // no gradients to hold
   options.cache = OpenCache(setup.config, setup.data.val, observer);
   setup.val_loader = MakeValLoader(setup.data.val, options, /*rect=*/true);

@@ -38,7 +38,7 @@ struct TrainingSetup {
   std::unique_ptr<FlatModel> flat;
   std::unique_ptr<Ema> ema;
   std::unique_ptr<Loader> train_loader;
-  std::unique_ptr<Loader> val_loader;  // null with val=false
+  std::unique_ptr<Loader> val_loader;  // null without images for it
   std::unique_ptr<DetectionLoss> loss;
   std::unique_ptr<Schedule> schedule;
   std::unique_ptr<Optimizer> optimizer;

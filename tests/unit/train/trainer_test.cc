@@ -95,6 +95,25 @@ TEST_F(TrainerTest, LeavesAWholeRunFolder) {
   }
 }
 
+TEST_F(TrainerTest, WithoutValidationTheLastEpochIsValidated) {
+  TrainConfig config = Config("unseen", 2);
+  config.val = false;
+  const absl::StatusOr<TrainResult> result = Train(config);
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(recorder_.epochs.size(), 2u);
+  EXPECT_EQ(recorder_.epochs[0].val_box_loss, 0);
+  EXPECT_GT(recorder_.epochs[1].val_box_loss, 0);
+  EXPECT_EQ(result->best_epoch, 2);
+
+  // Where there are no images for it, none is.
+  ASSERT_GT(std::filesystem::remove_all(folder_.path() + "/shapes/images/val"), 0u);
+  config.run_dir += "2";
+  const absl::StatusOr<TrainResult> none = Train(config);
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_EQ(recorder_.epochs.back().val_box_loss, 0);
+  EXPECT_EQ(none->best_epoch, 0);
+}
+
 TEST_F(TrainerTest, StopAndResumeEndsWhereAnUninterruptedRunDoes) {
   const absl::StatusOr<TrainResult> whole = Train(Config("whole", 3));
   ASSERT_TRUE(whole.ok()) << whole.status();
