@@ -118,7 +118,8 @@ void MakeLoaders(const Group& group, TrainingSetup& setup, Observer& observer) {
                                        CloseMosaicFrom(setup.config));
   if (setup.data.val.samples.empty()) return;
   options.batch *= 2;  // no gradients to hold
-  options.cache = OpenCache(setup.config, setup.data.val, observer);
+  // Images that are looked at once are not kept.
+  options.cache = setup.config.val ? OpenCache(setup.config, setup.data.val, observer) : nullptr;
   setup.val_loader = MakeValLoader(setup.data.val, options, /*rect=*/true);
 }
 
