@@ -37,11 +37,6 @@ absl::StatusOr<Mount> FindMount() {
   return absl::NotFoundError("no cgroup2 file system is mounted");
 }
 
-absl::Status Write(const std::string& path, std::string_view text) {
-  YOKE_ASSIGN_OR_RETURN(const UniqueFd fd, Open(path, O_WRONLY));
-  return WriteAll(fd.get(), text, path);
-}
-
 std::vector<std::string> GroupsBelow(const std::string& folder) {
   std::vector<std::string> groups;
   std::unique_ptr<DIR, int (*)(DIR*)> open(opendir(folder.c_str()), closedir);
@@ -67,7 +62,15 @@ absl::StatusOr<std::string> OwnCgroup() {
       absl::StrCat("the group of this process is not shown below ", mount.point));
 }
 
-absl::Status JoinCgroup(const std::string& folder) { return Write(folder + "/cgroup.procs", "0"); }
+absl::Status SetCgroup(const std::string& folder, const std::string& key, std::string_view value) {
+  const std::string path = absl::StrCat(folder, "/", key);
+  YOKE_ASSIGN_OR_RETURN(const UniqueFd fd, Open(path, O_WRONLY));
+  return WriteAll(fd.get(), value, path);
+}
+
+absl::Status JoinCgroup(const std::string& folder) {
+  return SetCgroup(folder, "cgroup.procs", "0");
+}
 
 absl::StatusOr<bool> IsCgroupPopulated(const std::string& folder) {
   absl::StatusOr<std::string> events = ReadFile(folder + "/cgroup.events");
@@ -94,7 +97,7 @@ std::vector<pid_t> CgroupProcesses(const std::string& folder) {
 }
 
 absl::Status KillCgroup(const std::string& folder) {
-  const absl::Status killed = Write(folder + "/cgroup.kill", "1");
+  const absl::Status killed = SetCgroup(folder, "cgroup.kill", "1");
   return killed.ok() || access(folder.c_str(), F_OK) != 0 ? absl::OkStatus() : killed;
 }
 

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -15,6 +16,9 @@ namespace yoke::os {
 // The folder of this process' group. NotFound where no cgroup2 file system is mounted that shows
 // it.
 absl::StatusOr<std::string> OwnCgroup();
+
+// Writes a file of the group: SetCgroup(folder, "pids.max", "100").
+absl::Status SetCgroup(const std::string& folder, const std::string& key, std::string_view value);
 
 // Moves this process into the group.
 absl::Status JoinCgroup(const std::string& folder);

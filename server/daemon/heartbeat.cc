@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <chrono>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -24,33 +23,15 @@ std::optional<absl::Duration> WatchdogLimit(
 
 Heartbeat::Heartbeat(std::optional<absl::Duration> limit, std::function<std::string()> problem)
     : problem_(std::move(problem)) {
-  if (limit) thread_ = std::thread([this, interval = *limit / 3] { Loop(interval); });
+  if (!limit) return;
+  repeater_ = std::make_unique<Repeater>(absl::ZeroDuration(), *limit / 3, [this] { Beat(); });
 }
 
-Heartbeat::~Heartbeat() {
-  {
-    MutexLock lock(mutex_);
-    stopping_ = true;
-    stopped_.NotifyAll();
-  }
-  if (thread_.joinable()) thread_.join();
-}
-
-void Heartbeat::Loop(absl::Duration interval) {
-  for (;;) {
-    if (const std::string problem = problem_(); problem.empty()) {
-      NotifyServiceManager("WATCHDOG=1");
-    } else {
-      spdlog::error("no sign of life for the service manager: {}", problem);
-      NotifyServiceManager(absl::StrCat("STATUS=", problem));
-    }
-    const auto next = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(interval);
-    MutexLock lock(mutex_);
-    while (!stopping_) {
-      if (!stopped_.WaitUntil(mutex_, next)) break;
-    }
-    if (stopping_) return;
-  }
+void Heartbeat::Beat() {
+  const std::string problem = problem_();
+  if (problem.empty()) return NotifyServiceManager("WATCHDOG=1");
+  spdlog::error("no sign of life for the service manager: {}", problem);
+  NotifyServiceManager(absl::StrCat("STATUS=", problem));
 }
 
 }  // namespace yoke::daemon

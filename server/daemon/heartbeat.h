@@ -3,12 +3,12 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "absl/time/time.h"
-#include "common/base/mutex.h"
+#include "server/daemon/repeater.h"
 
 namespace yoke::daemon {
 
@@ -23,18 +23,12 @@ class Heartbeat {
   // sentence; empty while all does. It is asked from a thread of the heartbeat and must go through
   // what it vouches for; hanging is an answer, too.
   Heartbeat(std::optional<absl::Duration> limit, std::function<std::string()> problem);
-  // Waits for a `problem` that is being asked.
-  ~Heartbeat();
-  Heartbeat(const Heartbeat&) = delete;
 
  private:
-  void Loop(absl::Duration interval);
+  void Beat();
 
   const std::function<std::string()> problem_;
-  Mutex mutex_;
-  CondVar stopped_;
-  bool stopping_ YOKE_GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  std::unique_ptr<Repeater> repeater_;  // its end waits for a `problem` that is being asked
 };
 
 }  // namespace yoke::daemon

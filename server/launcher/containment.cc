@@ -1,7 +1,6 @@
 #include "server/launcher/containment.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,11 +19,6 @@ namespace {
 constexpr int kRemoveTries = 20;
 constexpr useconds_t kRemovePauseMicroseconds = 10'000;
 
-bool Write(const std::string& path, const std::string& text) {
-  const absl::StatusOr<os::UniqueFd> fd = os::Open(path, O_WRONLY);
-  return fd.ok() && os::WriteAll(fd->get(), text, path).ok();
-}
-
 bool MakeGroup(const std::string& folder) {
   return mkdir(folder.c_str(), 0755) == 0 || errno == EEXIST;
 }
@@ -37,8 +31,9 @@ int64_t MemoryMax() {
 
 // Passes the controller on from both groups, so that those below can be limited by it.
 bool PassOn(const std::string& base, const std::string& folder, const std::string& controller) {
-  return Write(base + "/cgroup.subtree_control", "+" + controller) &&
-         Write(folder + "/cgroup.subtree_control", "+" + controller);
+  constexpr char kKey[] = "cgroup.subtree_control";
+  return os::SetCgroup(base, kKey, "+" + controller).ok() &&
+         os::SetCgroup(folder, kKey, "+" + controller).ok();
 }
 
 void EndAndRemove(const std::string& group) {
@@ -95,12 +90,12 @@ std::string Containment::Make(const std::string& run_id) const {
     if (!MakeGroup(folder_) || !MakeGroup(group)) continue;
     if (limits_processes_) {
       PassOn(base_, folder_, "pids");
-      Write(group + "/pids.max", absl::StrCat(processes_max_));
+      os::SetCgroup(group, "pids.max", absl::StrCat(processes_max_)).IgnoreError();
     }
     if (limits_memory_) {
       PassOn(base_, folder_, "memory");
-      Write(group + "/memory.max", absl::StrCat(MemoryMax()));
-      Write(group + "/memory.oom.group", "1");
+      os::SetCgroup(group, "memory.max", absl::StrCat(MemoryMax())).IgnoreError();
+      os::SetCgroup(group, "memory.oom.group", "1").IgnoreError();
     }
     return group;
   }

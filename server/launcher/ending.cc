@@ -72,6 +72,13 @@ bool MayBeOfDevice(const Ending& ending) {
   }
 }
 
+// Its message as that of the error; of no rank, unless one failed.
+void SayInError(Ending& ending) {
+  if (!ending.has_error) ending.error.set_rank(-1);
+  ending.has_error = true;
+  ending.error.set_message(ending.message);
+}
+
 google::protobuf::Timestamp ToTimestamp(absl::Time time) {
   return google::protobuf::util::TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(time));
 }
@@ -152,9 +159,7 @@ Ending AsDeviceLost(Ending ending) {
   ending.outcome = Attempt::FAILED;
   ending.reason = JobReason::DEVICE_LOST;
   ending.message = absl::StrCat(ending.device_fault, ". ", ending.message);
-  if (!ending.has_error) ending.error.set_rank(-1);
-  ending.has_error = true;
-  ending.error.set_message(ending.message);
+  SayInError(ending);
   return ending;
 }
 
@@ -164,9 +169,7 @@ Ending AsAsked(Ending ending, const std::string& stop_reason) {
     ending.outcome = Attempt::PREEMPTED;
     ending.reason = JobReason::DEVICE_LOST;
     ending.message = absl::StrCat(ending.device_fault.empty() ? "Its device failed" : ending.device_fault, "; waits for another, or for this one.");
-    if (!ending.has_error) ending.error.set_rank(-1);
-    ending.has_error = true;
-    ending.error.set_message(ending.message);
+    SayInError(ending);
     return ending;
   }
   if (EventOf(ending, false) != JobEventKind::kCancelled) return ending;

@@ -18,7 +18,11 @@ at::Tensor ImagesOf(const Batch& batch, at::Device device) {
   auto* pixels = const_cast<uint8_t*>(batch.pixels.data());
   const at::Tensor bytes_BCHW =
       at::from_blob(pixels, {batch.count, 3, batch.height, batch.width}, at::kByte);
-  // `to` copies even when nothing but the type changes, so the result is free of `batch`.
+  return ImagesFrom(bytes_BCHW, device);
+}
+
+at::Tensor ImagesFrom(const at::Tensor& bytes_BCHW, at::Device device) {
+  // `to` copies even when nothing but the type changes, so the result is free of the bytes.
   return Sent(bytes_BCHW, device)
       .to(at::kFloat, /*non_blocking=*/false, /*copy=*/true, at::MemoryFormat::ChannelsLast)
       .div_(255);

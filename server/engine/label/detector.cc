@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "c10/core/InferenceMode.h"
 #include "common/base/status_macros.h"
+#include "server/engine/eval/batch_tensors.h"
 #include "server/engine/eval/inference_model.h"
 
 namespace yoke::engine {
@@ -46,10 +47,7 @@ at::Tensor ImagesOf(absl::Span<const LabelInput> batch, at::Device device, at::S
     std::memcpy(pixels, input.rgb.data(), input.rgb.size());
     pixels += input.rgb.size();
   }
-  return bytes_BCHW.to(device, /*non_blocking=*/true)
-      .to(at::kFloat, /*non_blocking=*/false, /*copy=*/false, at::MemoryFormat::ChannelsLast)
-      .div_(255)
-      .to(type);
+  return ImagesFrom(bytes_BCHW, device).to(type);
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ class Trainer {
   absl::StatusOr<ValidationResult> ValidateModel(DetectionModel& model, int epoch);
   // With val=False the last epoch alone is, if there are images for it.
   bool Validates(int epoch) const {
-    return s_.config.val || (s_.val_loader != nullptr && epoch + 1 >= s_.config.epochs);
+    return s_.val_loader != nullptr && (s_.config.val || epoch + 1 >= s_.config.epochs);
   }
   absl::Status Finish();
   absl::Status FitToTime(int epoch);

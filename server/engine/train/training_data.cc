@@ -29,8 +29,8 @@ absl::StatusOr<TrainingData> LoadTrainingData(const TrainConfig& config, Observe
   scan.seed = config.seed;
   scan.polygons = true;
   YOKE_ASSIGN_OR_RETURN(data.train, ScanSplit(data.yaml.train, scan));
-  if (data.yaml.val.empty() && !config.val) return data;
   if (data.yaml.val.empty()) {
+    if (!config.val) return data;
     return absl::InvalidArgumentError(absl::StrCat(
         data.yaml.yaml_path, ": no 'val:' in it; name the validation images, or give val=false"));
   }
