@@ -1,5 +1,6 @@
 #include "server/shim/strays.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +34,12 @@ std::vector<pid_t> FindStrays(const std::string& marker) {
   return strays;
 }
 
+// Orphans of a descendant become children of the shim, so who has no child has no descendant.
+bool HasChildren() {
+  siginfo_t info;
+  return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
+}
+
 void ReapAll() {
   while (waitpid(-1, nullptr, WNOHANG) > 0) {
   }
@@ -46,6 +53,7 @@ StraySweep KillStrays(const std::string& run_id, double limit_seconds) {
   std::set<pid_t> killed;
   for (;;) {
     ReapAll();
+    if (!HasChildren()) return {static_cast<int64_t>(killed.size()), 0};
     const std::vector<pid_t> strays = FindStrays(marker);
     const bool late = os::BootMilliseconds() >= deadline;
     if (strays.empty() || late) {
