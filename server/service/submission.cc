@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "google/protobuf/util/time_util.h"
@@ -221,6 +222,15 @@ absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& reques
   for (const v1::Device& device : selection->devices) job.add_device_uuids(device.uuid());
   Explain(resolved, *selection, inventory, job);
   return record;
+}
+
+absl::Status AsSubmitError(const absl::Status& status, const std::string& field) {
+  absl::string_view message = status.message();
+  if (absl::IsInvalidArgument(status) && absl::ConsumePrefix(&message, "REQUEST_ID_REUSED: "))
+    return InvalidField(field, std::string(message), "REQUEST_ID_REUSED");
+  if (absl::IsResourceExhausted(status))
+    return Exhausted(std::string(status.message()), "DISK_FULL", absl::Seconds(30));
+  return status;
 }
 
 }  // namespace yoke::service
