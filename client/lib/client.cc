@@ -206,6 +206,23 @@ class GrpcClient final : public Client {
                                          });
   }
 
+  absl::StatusOr<v1::Device> DrainDevice(const std::string& device, const std::string& reason) override {
+    v1::DrainDeviceRequest request;
+    request.set_device(device);
+    request.set_reason(reason);
+    return Call<v1::Device>(kCallTimeout, absl::ZeroDuration(), [&](grpc::ClientContext* context, v1::Device* response) {
+      return devices_->DrainDevice(context, request, response);
+    });
+  }
+
+  absl::StatusOr<v1::Device> ResumeDevice(const std::string& device) override {
+    v1::ResumeDeviceRequest request;
+    request.set_device(device);
+    return Call<v1::Device>(kCallTimeout, absl::ZeroDuration(), [&](grpc::ClientContext* context, v1::Device* response) {
+      return devices_->ResumeDevice(context, request, response);
+    });
+  }
+
   absl::StatusOr<v1::CreateBackupResponse> CreateBackup(const std::string& path) override {
     v1::CreateBackupRequest request;
     request.set_path(path);

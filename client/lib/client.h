@@ -63,6 +63,9 @@ class Client {
   virtual absl::StatusOr<v1::Job> WaitJob(const std::string& id, absl::Duration timeout) = 0;
 
   virtual absl::StatusOr<v1::ListDevicesResponse> ListDevices() = 0;
+  // `device`: one index, "cpu:0", or the beginning of a UUID.
+  virtual absl::StatusOr<v1::Device> DrainDevice(const std::string& device, const std::string& reason) = 0;
+  virtual absl::StatusOr<v1::Device> ResumeDevice(const std::string& device) = 0;
   virtual absl::StatusOr<v1::CheckSystemResponse> CheckSystem() = 0;
   // `path`: absolute, on the server's machine.
   virtual absl::StatusOr<v1::CreateBackupResponse> CreateBackup(const std::string& path) = 0;

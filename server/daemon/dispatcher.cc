@@ -44,6 +44,7 @@ scheduler::DeviceView ToView(const v1::Device& device) {
   view.cpu = device.kind() == v1::Device::CPU_SLOT;
   view.index = device.index();
   if (device.state() == v1::Device::LOST) view.unusable = absl::StrCat("is lost: ", device.message());
+  if (device.state() == v1::Device::DRAINED) view.unusable = absl::StrCat("is drained: ", device.message());
   if (device.state() == v1::Device::BUSY_FOREIGN) view.unusable = absl::StrCat("is busy: ", device.message());
   return view;
 }
@@ -147,7 +148,9 @@ void Dispatcher::Loop() {
       if (stopping_) return;
       pending_ = false;
     }
+    pulse_.Work();
     const absl::Status dispatched = Dispatch();
+    pulse_.Rest();
     failed = !dispatched.ok();
     const std::string problem = failed ? dispatched.ToString() : "";
     if (!problem.empty() && problem != told) spdlog::error("scheduling: {}", problem);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/base/mutex.h"
+#include "common/os/pulse.h"
 #include "server/daemon/scheduling_desk.h"
 #include "server/devices/inventory.h"
 #include "server/jobs/job_store.h"
@@ -29,6 +30,9 @@ class Dispatcher {
   // Something changed. Cheap, from any thread.
   void Wake();
 
+  // Of its thread.
+  const os::Pulse& pulse() const { return pulse_; }
+
  private:
   void Loop();
   absl::Status Dispatch();
@@ -45,6 +49,7 @@ class Dispatcher {
   devices::DeviceInventory& inventory_;
   launcher::Launcher& launcher_;
   SchedulingDesk& desk_;
+  os::Pulse pulse_;
   scheduler::Seconds wake_at_ = scheduler::kNever;  // of the thread, on CLOCK_BOOTTIME
   Mutex mutex_;
   CondVar woken_;

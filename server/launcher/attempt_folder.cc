@@ -38,6 +38,13 @@ absl::StatusOr<Observation> AttemptFolder::Observe() const {
 
 absl::Status AttemptFolder::WriteStop(const ipc::StopRequest& request) const { return ipc::WriteJsonFile(Path("stop.json"), ipc::ToJson(request)); }
 
+std::string AttemptFolder::Cgroup() const {
+  const auto json = ipc::ReadJsonFile(Path("spec.json"));
+  if (!json.ok()) return "";
+  const absl::StatusOr<ipc::AttemptSpec> spec = ipc::AttemptSpecFromJson(*json);
+  return spec.ok() ? spec->cgroup : "";
+}
+
 bool AttemptFolder::RanksStarted() const { return os::FileExists(Path(ipc::RankLogName(0))); }
 
 }  // namespace yoke::launcher

@@ -37,6 +37,8 @@ class AttemptFolder {
   // Asks without taking anything. An error means that nothing can be said: neither reap nor start then.
   absl::StatusOr<Observation> Observe() const;
   absl::Status WriteStop(const ipc::StopRequest& request) const;
+  // The control group of its processes, as its specification says; empty: none.
+  std::string Cgroup() const;
   // Rank 0's log is there: the ranks were started.
   bool RanksStarted() const;
 

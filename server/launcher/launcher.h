@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "common/os/pulse.h"
 #include "server/devices/inventory.h"
 #include "server/jobs/job_store.h"
 #include "server/launcher/ending.h"
@@ -24,6 +25,8 @@ struct LauncherOptions {
   Tries tries;
   double grace_seconds = 10;
   double hang_seconds = 120;
+  int processes_max = 4096;  // of an attempt, threads included
+  bool use_cgroups = true;   // where this machine lets us
 };
 
 struct StartOrder {
@@ -44,8 +47,12 @@ class Launcher {
   virtual std::vector<absl::Status> StartEach(const std::vector<StartOrder>& orders) = 0;
   // Carries out a stop whose intent the store already holds.
   virtual void CarryOutStop(const std::string& job_id) = 0;
-  // Devices have new readings: quarantined ones may be empty now. Cheap, from any thread.
+  // Devices have new readings: quarantined ones may be empty now, leased ones may have failed. Cheap, from any thread.
   virtual void DevicesChanged() = 0;
+  // How the processes of an attempt are kept together: "cgroup (…)" or "subreaper (why)".
+  virtual const std::string& containment() const = 0;
+  // Of its thread.
+  virtual const os::Pulse& pulse() const = 0;
 };
 
 std::unique_ptr<Launcher> MakeLauncher(const LauncherOptions& options, jobs::JobStore& store, devices::DeviceInventory& inventory);

@@ -119,7 +119,7 @@ absl::StatusOr<ipc::AttemptSpec> MakeAttemptSpec(const LauncherOptions& options,
   spec.run_id = attempt.run_id();
   spec.attempt_dir = AttemptDir(jobs_root, job.id, attempt.number());
   spec.run_dir = RunDir(jobs_root, job.id);
-  spec.cache_dir = options.state_dir + "/cache";
+  spec.cache_dir = ipc::CacheDir(options.state_dir);
   spec.worker = options.worker_path;
   spec.backend = layout.gpu ? "nccl" : "gloo";
   YOKE_ASSIGN_OR_RETURN(spec.resume_from, ResumeFrom(jobs_root, store, job));
@@ -137,8 +137,10 @@ absl::StatusOr<pid_t> SpawnShim(const std::string& shim_path, const AttemptFolde
   os::SpawnOptions options;
   options.argv = {shim_path, "--spec", folder.Path("spec.json")};
   options.env = os::CurrentEnv();
-  // The socket is the service manager's line to the daemon, not to what it starts.
-  std::erase_if(options.env, [](const std::string& variable) { return absl::StartsWith(variable, "NOTIFY_SOCKET="); });
+  // These are the service manager's line to the daemon, not to what it starts.
+  std::erase_if(options.env, [](const std::string& variable) {
+    return absl::StartsWith(variable, "NOTIFY_SOCKET=") || absl::StartsWith(variable, "WATCHDOG_USEC=") || absl::StartsWith(variable, "WATCHDOG_PID=");
+  });
   options.stdout_fd = log.get();
   options.stderr_fd = log.get();
   options.cwd = folder.dir();

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/ipc/attempt_files.h"
 #include "common/os/failpoint.h"
 #include "google/rpc/error_details.pb.h"
 #include "server/jobs/state_machine.h"
@@ -58,7 +59,8 @@ absl::StatusOr<jobs::JobRecord> JobService::Prepare(const char* rpc, const Calle
   }
   YOKE_ASSIGN_OR_RETURN(
       jobs::JobRecord record,
-      MakeJobRecord(request, parent.has_value() ? &*parent : nullptr, shared_.inventory()));
+      MakeJobRecord(request, parent.has_value() ? &*parent : nullptr, shared_.inventory(),
+                    ipc::CacheDir(shared_.facts().state_dir)));
   record.public_job.set_owner(caller.user);
   YOKE_RETURN_IF_ERROR(ApplyScheduling(
       request, shared_.control().QueueNames(),

@@ -63,7 +63,7 @@ History RunPhases(const ipc::AttemptSpec& spec, Signals& signals, Stop& stop,
     history.ranks = RunPhase(spec, RankCommands(spec, env), signals, stop);
   }
   YOKE_FAILPOINT("shim.sweep.before");
-  history.strays = KillStrays(spec.run_id, kStrayLimitSeconds);
+  history.strays = KillStrays(spec.run_id, spec.cgroup, kStrayLimitSeconds);
   return history;
 }
 
@@ -85,7 +85,7 @@ int RunAttempt(const std::string& spec_path) {
 
   setsid();  // fails, rightly, if the daemon made the session already
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  SetOomScore(kShimOomScore);
+  os::SetOomScore(0, kShimOomScore);
   ExitWriter writer(spec->attempt_dir);
 
   Stop stop(absl::StrCat(spec->attempt_dir, "/stop.json"), spec->grace_seconds);

@@ -18,6 +18,7 @@
 #include "common/os/file.h"
 #include "server/shim/exec_rank.h"
 #include "server/shim/hang_watch.h"
+#include "server/shim/oom.h"
 
 namespace yoke::shim {
 namespace {
@@ -71,6 +72,8 @@ class Gang {
         signals_(signals),
         stop_(stop),
         hang_watch_(spec, /*prepare=*/commands[0].rank < 0),
+        cgroup_(spec.cgroup),
+        oom_kills_before_(OomKills(spec.cgroup)),
         pids_(commands.size(), 0) {
     for (const Command& command : commands) {
       Ended member;
@@ -172,6 +175,8 @@ class Gang {
       exit.max_rss_bytes = int64_t{usage.ru_maxrss} * 1024;
       // One that ended by itself while the kill was on its way was not killed by us.
       if (exit.signal != SIGKILL) result_.members[index].killed = false;
+      const bool kernel_killed = !result_.members[index].killed && OomKills(cgroup_) > oom_kills_before_;
+      result_.members[index].out_of_memory = DiedOfMemory(exit, kernel_killed, commands_[index].log);
       if (!exit.ok()) failed.push_back(index);
     }
     if (failed.empty() || terminated_ || stop_.requested() || result_.first_failure) return;
@@ -185,6 +190,8 @@ class Gang {
   Signals& signals_;
   Stop& stop_;
   HangWatch hang_watch_;
+  const std::string cgroup_;
+  const int64_t oom_kills_before_;
   std::vector<pid_t> pids_;  // 0: has ended, or never started
   PhaseResult result_;
   bool terminated_ = false;

@@ -27,6 +27,7 @@ struct Ended {
   os::ExitStatus exit;
   bool started = false;
   bool killed = false;  // by us, after the grace
+  bool out_of_memory = false;  // it ended because memory ran out
 };
 
 struct PhaseResult {

@@ -12,6 +12,7 @@ void AddProcess(CLI::App& app, Shell& shell);
 void AddExport(CLI::App& app, Shell& shell);
 void AddSubmit(CLI::App& app, Shell& shell);
 void AddDevices(CLI::App& app, Shell& shell);
+void AddDevice(CLI::App& app, Shell& shell);
 void AddJobs(CLI::App& app, Shell& shell);
 void AddJob(CLI::App& app, Shell& shell);
 void AddQueue(CLI::App& app, Shell& shell);

@@ -12,6 +12,7 @@
 #include "server/engine/train/ema.h"
 #include "server/engine/train/flat_model.h"
 #include "server/engine/train/grad_scaler.h"
+#include "server/engine/train/graphed_pass.h"
 #include "server/engine/train/identity.h"
 #include "server/engine/train/optimizer.h"
 #include "server/engine/train/precision.h"
@@ -44,6 +45,7 @@ struct TrainingSetup {
   std::unique_ptr<GradScaler> scaler;
   std::unique_ptr<StatisticsExchange> statistics;  // with synchronised BatchNorm
   std::unique_ptr<GradientExchange> exchange;
+  StepGraphFactory make_graph;  // null: passes are not recorded
   Precision precision;
   Identity identity;
   EarlyStop early_stop;
