@@ -73,6 +73,16 @@ class GrpcClient final : public Client {
     });
   }
 
+  absl::StatusOr<v1::BatchCreateJobsResponse> BatchCreateJobs(v1::BatchCreateJobsRequest request) override {
+    for (v1::CreateJobRequest& create : *request.mutable_requests()) {
+      if (create.request_id().empty()) create.set_request_id(NewRequestId());
+    }
+    return Call<v1::BatchCreateJobsResponse>(kCallTimeout, kSubmitPatience,
+                                             [&](grpc::ClientContext* context, v1::BatchCreateJobsResponse* response) {
+                                               return jobs_->BatchCreateJobs(context, request, response);
+                                             });
+  }
+
   absl::StatusOr<v1::Job> GetJob(const std::string& id) override {
     v1::GetJobRequest request;
     request.set_name(JobName(id));

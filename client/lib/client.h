@@ -44,6 +44,8 @@ class Client {
 
   // Fills in request_id where it is empty and repeats the call, with that id, when the connection breaks.
   virtual absl::StatusOr<v1::Job> CreateJob(v1::CreateJobRequest request) = 0;
+  // The same for all of them at once: all jobs are accepted or none.
+  virtual absl::StatusOr<v1::BatchCreateJobsResponse> BatchCreateJobs(v1::BatchCreateJobsRequest request) = 0;
   // `id`: a job's name, its id or a unique prefix of it.
   virtual absl::StatusOr<v1::Job> GetJob(const std::string& id) = 0;
   // All pages, at most `limit` jobs (0: all).

@@ -189,11 +189,11 @@ absl::StatusOr<json> ReadJsonFile(const std::string& path) {
   return parsed;
 }
 
-absl::Status WriteJsonFile(const std::string& path, const json& object) {
+absl::Status WriteJsonFile(const std::string& path, const json& object, os::Sync sync) {
   // Log lines may hold bytes that are not UTF-8; they must not keep a record from being written.
   const std::string text =
       object.dump(2, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
-  return os::AtomicWriteFile(path, text + "\n");
+  return os::AtomicWriteFile(path, text + "\n", 0644, sync);
 }
 
 std::string RankLogName(int rank) { return absl::StrCat("rank", rank, ".log"); }

@@ -20,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/os/file.h"
 #include "nlohmann/json.hpp"
 
 namespace yoke::ipc {
@@ -121,8 +122,8 @@ absl::StatusOr<ExitRecord> ExitRecordFromJson(const nlohmann::json&);
 
 // Reads and parses a JSON file of at most 16 MiB. NotFound, or InvalidArgument "FILE: …".
 absl::StatusOr<nlohmann::json> ReadJsonFile(const std::string& path);
-// Temp in the same folder, fsync, rename, fsync of the folder.
-absl::Status WriteJsonFile(const std::string& path, const nlohmann::json& json);
+// Temp in the same folder, fsync, rename, fsync of the folder; with kLater neither fsync.
+absl::Status WriteJsonFile(const std::string& path, const nlohmann::json& json, os::Sync sync = os::Sync::kNow);
 
 std::string RankLogName(int rank);     // "rank0.log"
 std::string RankEventsName(int rank);  // "rank0.events.jsonl"

@@ -14,10 +14,8 @@ std::string AttemptDir(const std::string& jobs_root, const std::string& job_id, 
 }
 
 absl::Status AttemptFolder::Create(const ipc::AttemptSpec& spec) const {
-  YOKE_RETURN_IF_ERROR(os::MakeDirs(dir_));
-  YOKE_RETURN_IF_ERROR(os::MakeDirs(spec.run_dir));
-  YOKE_RETURN_IF_ERROR(os::MakeDirs(spec.cache_dir));
-  return ipc::WriteJsonFile(Path("spec.json"), ipc::ToJson(spec));
+  for (const std::string& folder : {dir_, spec.run_dir, spec.cache_dir}) YOKE_RETURN_IF_ERROR(os::MakeDirs(folder, 0755, os::Sync::kLater));
+  return ipc::WriteJsonFile(Path("spec.json"), ipc::ToJson(spec), os::Sync::kLater);
 }
 
 absl::StatusOr<Observation> AttemptFolder::Observe() const {

@@ -17,6 +17,7 @@
 #include "common/os/file.h"
 #include "common/os/process.h"
 #include "server/jobs/ids.h"
+#include "server/jobs/open_jobs.h"
 #include "server/jobs/state_machine.h"
 #include "server/jobs/transitions.h"
 #include "server/launcher/containment.h"
@@ -37,6 +38,8 @@ using LeaseChange = jobs::JobStore::LeaseChange;
 
 constexpr int64_t kRetryMs = 1000;          // after an error that may pass
 constexpr int64_t kReportEveryMs = 1000;    // progress goes to the store at most that often
+// What a job's first moments change is told together, and of a job that is over by then not at all.
+constexpr int64_t kTellAfterMs = 20;
 constexpr int64_t kSweepAgainMs = 50;
 constexpr int64_t kSweepLimitMs = 10'000;   // then the devices are quarantined
 constexpr int64_t kQuarantineAgainMs = 5000;
@@ -66,9 +69,8 @@ class ThreadLauncher : public Launcher {
 
   absl::Status Begin() override {
     YOKE_FAILPOINT("launcher.recover.before");
-    YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> open, store_.ListOpen());
     std::set<std::string> run_ids;
-    for (const JobRecord& job : open) {
+    for (const JobRecord& job : store_.Open()) {
       if (!jobs::HasLiveAttempt(job.public_job.state())) continue;
       if (job.public_job.attempts_size() > 0) run_ids.insert(job.public_job.attempts().rbegin()->run_id());
       spdlog::info("job {}: looking for its attempt {}", job.id, job.public_job.attempts_size());
@@ -86,10 +88,16 @@ class ThreadLauncher : public Launcher {
     return absl::OkStatus();
   }
 
-  absl::Status Start(const std::string& job_id, const std::vector<std::string>& device_uuids) override {
-    YOKE_RETURN_IF_ERROR(CommitStart(options_, store_, inventory_, job_id, device_uuids));
-    Ask(job_id);
-    return absl::OkStatus();
+  std::vector<absl::Status> StartEach(const std::vector<StartOrder>& orders) override {
+    std::vector<absl::Status> statuses = CommitStarts(options_, store_, inventory_, orders);
+    {
+      MutexLock lock(mutex_);
+      for (size_t i = 0; i < orders.size(); ++i) {
+        if (statuses[i].ok()) asked_.push_back(orders[i].job_id);
+      }
+    }
+    waker_.Wake();
+    return statuses;
   }
 
   void CarryOutStop(const std::string& job_id) override { Ask(job_id); }
@@ -270,6 +278,7 @@ class ThreadLauncher : public Launcher {
     if (!pid.ok()) return CannotSpawn(attempt, pid.status());
     attempt.shim_pid = *pid;
     attempt.child = true;
+    attempt.tell_due_ms = os::BootMilliseconds() + kTellAfterMs;
     absl::StatusOr<os::UniqueFd> pidfd = os::PidfdOpen(*pid);
     YOKE_CHECK_MSG(pidfd.ok(), pidfd.status().ToString());  // an unreaped child always has one
     attempt.pidfd = std::move(*pidfd);
@@ -309,6 +318,8 @@ class ThreadLauncher : public Launcher {
   void Tell(LiveAttempt& attempt) {
     YOKE_FAILPOINT("launcher.tell.before");
     const int64_t now = os::BootMilliseconds();
+    const bool told = attempt.pid_told && attempt.running_told;
+    if (!told && now < attempt.tell_due_ms) return LookAgainIn(attempt, attempt.tell_due_ms - now);
     const bool running = !attempt.running_told && attempt.folder.RanksStarted();
     const bool report = attempt.report_dirty && attempt.report_due_ms <= now;
     if (!running && !report && attempt.pid_told) return;
@@ -322,7 +333,7 @@ class ThreadLauncher : public Launcher {
         job.public_job.clear_message();
       }
       return absl::OkStatus();
-    });
+    }, jobs::Until::kWritten);
     attempt.report_due_ms = now + kReportEveryMs;
     if (!updated.ok()) {
       spdlog::error("job {}: {}", attempt.job_id, updated.status().ToString());
@@ -364,7 +375,7 @@ class ThreadLauncher : public Launcher {
     attempt.events.Read();
     const Emptiness empty = LookForHolders(inventory_, attempt.device_uuids, left, attempt.emptied_ms);
     YOKE_FAILPOINT("launcher.finish.before");
-    const auto updated = store_.Update(attempt.job_id, [&](JobRecord& job, LeaseChange& leases) { return Finish(attempt, empty, job, leases); });
+    const auto updated = store_.Update(attempt.job_id, [&](JobRecord& job, LeaseChange& leases) { return Finish(attempt, empty, job, leases); }, jobs::Until::kWritten);
     YOKE_FAILPOINT("launcher.finish.after");
     if (!updated.ok()) {
       spdlog::error("job {}: its end cannot be stored: {}", attempt.job_id, updated.status().ToString());

@@ -2,7 +2,7 @@
 //
 //   Launcher launcher(options, store, inventory);
 //   launcher.Begin();              // adopts what lives, finishes what ended, starts what was interrupted
-//   launcher.Start(job, uuids);    // commits the attempt and its leases, then starts it in the background
+//   launcher.StartEach({{job, uuids}});  // commits the attempt and its leases, then starts it in the background
 //   ~Launcher                      // attempts go on
 #pragma once
 
@@ -29,6 +29,11 @@ struct LauncherOptions {
   bool use_cgroups = true;   // where this machine lets us
 };
 
+struct StartOrder {
+  std::string job_id;
+  std::vector<std::string> device_uuids;  // in rank order
+};
+
 // Thread-safe. The store and the inventory must outlive it.
 class Launcher {
  public:
@@ -36,9 +41,10 @@ class Launcher {
 
   // Looks at every attempt the store calls alive. Call once, before Start.
   virtual absl::Status Begin() = 0;
-  // One transaction: attempt n+1, its leases, state STARTING; the rest follows in the background and shows in the
-  // job's state. FailedPrecondition: the job no longer waits, or a device was taken.
-  virtual absl::Status Start(const std::string& job_id, const std::vector<std::string>& device_uuids) = 0;
+  // One transaction for each, all with one commit: attempt n+1, its leases, state STARTING; the rest follows in the
+  // background and shows in the job's state. How each went; FailedPrecondition: the job no longer waits, or a device was
+  // taken.
+  virtual std::vector<absl::Status> StartEach(const std::vector<StartOrder>& orders) = 0;
   // Carries out a stop whose intent the store already holds.
   virtual void CarryOutStop(const std::string& job_id) = 0;
   // Devices have new readings: quarantined ones may be empty now, leased ones may have failed. Cheap, from any thread.

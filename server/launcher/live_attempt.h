@@ -40,6 +40,7 @@ struct LiveAttempt {
   bool watched = false;  // by inotify
   bool running_told = false;
   bool pid_told = false;
+  int64_t tell_due_ms = 0;  // its pid and that it runs, not before
   std::optional<ipc::StopRequest> stop;
   bool stop_sent = false;
 

@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/formats/step_memory_file.h"
@@ -230,6 +231,15 @@ absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& reques
   for (const v1::Device& device : selection->devices) job.add_device_uuids(device.uuid());
   Explain(resolved, *selection, inventory, cache_dir, job);
   return record;
+}
+
+absl::Status AsSubmitError(const absl::Status& status, const std::string& field) {
+  absl::string_view message = status.message();
+  if (absl::IsInvalidArgument(status) && absl::ConsumePrefix(&message, "REQUEST_ID_REUSED: "))
+    return InvalidField(field, std::string(message), "REQUEST_ID_REUSED");
+  if (absl::IsResourceExhausted(status))
+    return Exhausted(std::string(status.message()), "DISK_FULL", absl::Seconds(30));
+  return status;
 }
 
 }  // namespace yoke::service

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "server/devices/inventory.h"
@@ -23,5 +24,8 @@ absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& reques
                                               const jobs::JobRecord* parent,
                                               const devices::DeviceInventory& inventory,
                                               const std::string& cache_dir);
+
+// What the store said to a job that it was to keep, as an answer. `field`: the request's request_id.
+absl::Status AsSubmitError(const absl::Status& status, const std::string& field);
 
 }  // namespace yoke::service

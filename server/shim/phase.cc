@@ -82,8 +82,9 @@ class Gang {
     }
   }
 
-  PhaseResult Run() {
+  PhaseResult Run(const std::function<void()>& meanwhile) {
     StartAll();
+    if (meanwhile) meanwhile();
     while (Running()) {
       const int64_t deadline = EnforceStop();
       const int64_t left = std::max<int64_t>(deadline - os::BootMilliseconds(), 0);
@@ -200,8 +201,8 @@ class Gang {
 }  // namespace
 
 PhaseResult RunPhase(const ipc::AttemptSpec& spec, const std::vector<Command>& commands,
-                     Signals& signals, Stop& stop) {
-  return Gang(spec, commands, signals, stop).Run();
+                     Signals& signals, Stop& stop, const std::function<void()>& meanwhile) {
+  return Gang(spec, commands, signals, stop).Run(meanwhile);
 }
 
 }  // namespace yoke::shim

@@ -1,5 +1,6 @@
 #include "server/shim/strays.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,6 +36,12 @@ std::vector<pid_t> FindStrays(const std::string& marker) {
   return strays;
 }
 
+// Orphans of a descendant become children of the shim, so who has no child has no descendant.
+bool HasChildren() {
+  siginfo_t info;
+  return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
+}
+
 void ReapAll() {
   while (waitpid(-1, nullptr, WNOHANG) > 0) {
   }
@@ -61,9 +68,9 @@ StraySweep KillStrays(const std::string& run_id, const std::string& cgroup, doub
   std::set<pid_t> stopped, killed;
   for (;;) {
     ReapAll();
-    std::vector<pid_t> strays = FindStrays(marker);
     const std::vector<pid_t> grouped =
         cgroup.empty() ? std::vector<pid_t>() : os::CgroupProcesses(cgroup);
+    std::vector<pid_t> strays = HasChildren() || !grouped.empty() ? FindStrays(marker) : std::vector<pid_t>();
     if (!grouped.empty() && os::KillCgroup(cgroup).ok())
       killed.insert(grouped.begin(), grouped.end());
     if (strays.empty() && grouped.empty()) {

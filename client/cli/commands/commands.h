@@ -10,6 +10,7 @@ void AddVal(CLI::App& app, Shell& shell);
 void AddLabel(CLI::App& app, Shell& shell);
 void AddProcess(CLI::App& app, Shell& shell);
 void AddExport(CLI::App& app, Shell& shell);
+void AddSubmit(CLI::App& app, Shell& shell);
 void AddDevices(CLI::App& app, Shell& shell);
 void AddDevice(CLI::App& app, Shell& shell);
 void AddJobs(CLI::App& app, Shell& shell);
