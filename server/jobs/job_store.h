@@ -63,7 +63,8 @@ enum class Until { kDurable, kWritten };
 
 // Thread-safe. Every mutation is durable, in database and journal, when it returns OK, unless less is asked for. Readers
 // and the listener see it some milliseconds before.
-// ResourceExhausted: disk full. Aborted: `expected_etag` did not match. DataLoss: damaged.
+// ResourceExhausted: disk full, nothing was changed. Unavailable: it could not be synced, so it is there now but may not be
+// after a loss of power. Aborted: `expected_etag` did not match. DataLoss: damaged.
 class JobStore {
  public:
   virtual ~JobStore() = default;

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/os/failpoint.h"
 #include "server/store/schema.h"
 
@@ -53,8 +54,10 @@ std::vector<absl::Status> Writer::RunEach(const std::vector<Work>& works, jobs::
     MutexLock lock(mutex_);
     for (Request& request : requests) waiting_.push_back(&request);
     asked_.NotifyOne();
-    // They are of one group.
-    while (!requests.back().done) answered_.Wait(mutex_);
+    // They are of one group, but one that was refused is done before the others are durable.
+    for (const Request& request : requests) {
+      while (!request.done) answered_.Wait(mutex_);
+    }
   }
   std::vector<absl::Status> statuses;
   for (Request& request : requests) statuses.push_back(std::move(request.status));
@@ -102,7 +105,11 @@ void Writer::SyncLoop() {
       dirty_ = false;
       group.swap(unsynced_);
     }
-    const absl::Status synced = hooks_.sync();
+    // It is in the database, so even a full disk is no refusal.
+    absl::Status synced = hooks_.sync();
+    if (!synced.ok()) {
+      synced = absl::UnavailableError(absl::StrCat(synced.message(), "; what was asked is written, but may not outlive a crash: ask again"));
+    }
     YOKE_FAILPOINT("store.answer.before");
     MutexLock lock(mutex_);
     for (Request* request : group) {

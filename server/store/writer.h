@@ -26,7 +26,8 @@ struct CommitHooks {
   std::function<bool()> full;
   // After that, however it went, and before the callers return.
   std::function<void()> written;
-  // On a thread of its own: makes durable all that was committed until now. An error is every waiting caller's.
+  // On a thread of its own: makes durable all that was committed until now. An error is every waiting caller's,
+  // as Unavailable: whether it is kept is not known.
   std::function<absl::Status()> sync;
 };
 

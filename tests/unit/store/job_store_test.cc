@@ -142,6 +142,19 @@ TEST_F(Store, ABatchWithARefusedJobLeavesNothingAndNamesIt) {
   EXPECT_EQ(store_->ListOpen()->size(), 4u);
 }
 
+TEST_F(Store, ChangesMadeTogetherAreAllDoneEvenIfTheLastIsRefused) {
+  for (int i = 0; i < 50; ++i) {
+    const std::string kept = Add();
+    const auto answers = store_->UpdateEach(
+        {{kept, [](JobRecord& job, jobs::JobStore::LeaseChange&) { return job.public_job.set_priority(7), absl::OkStatus(); }},
+         {kept, [](JobRecord&, jobs::JobStore::LeaseChange&) { return absl::AbortedError("no"); }}},
+        jobs::Until::kDurable);
+    ASSERT_EQ(answers.size(), 2u);
+    EXPECT_EQ(answers[0]->public_job.priority(), 7);
+    EXPECT_TRUE(absl::IsAborted(answers[1].status()));
+  }
+}
+
 TEST_F(Store, PagesAreNewestFirstAndFiltered) {
   for (int i = 0; i < 5; ++i) Add(i % 2 == 0 ? "ann" : "bob");
   const jobs::Page first = store_->List({}, 3, "").value();
