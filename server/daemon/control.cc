@@ -145,6 +145,17 @@ class Control : public jobs::JobControl {
     return launcher::AttemptDir(launcher::JobsRoot(options_.state_dir), id, attempt);
   }
 
+  std::string JobAt(const std::string& path) const override {
+    namespace fs = std::filesystem;
+    std::error_code error;
+    const fs::path root = fs::canonical(launcher::JobsRoot(options_.state_dir), error);
+    const fs::path inside =
+        error ? fs::path() : fs::canonical(path, error).lexically_relative(root);
+    if (error || std::distance(inside.begin(), inside.end()) < 2) return "";
+    const absl::StatusOr<std::string> id = jobs::ParseJobName(inside.begin()->string());
+    return id.ok() && *std::next(inside.begin()) == "run" ? *id : "";
+  }
+
  private:
   absl::StatusOr<ipc::AttemptSpec> SpecFor(const v1::JobSpec& resolved, const std::vector<std::string>& user_set, const std::string& folder) const {
     YOKE_ASSIGN_OR_RETURN(const devices::DeviceSelection selection, inventory_.Resolve(resolved.device()));

@@ -45,6 +45,8 @@ class JobControl {
   virtual absl::StatusOr<std::string> ProbeWorker() = 0;
   // Where the attempt folders of a job are: <jobs_root>/<id>/attempts/<n>.
   virtual std::string AttemptDir(const std::string& id, int attempt) const = 0;
+  // The id of the job whose run folder `path` is or lies in, also by way of links; empty: none's.
+  virtual std::string JobAt(const std::string& path) const = 0;
 };
 
 }  // namespace yoke::jobs

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace yoke::jobs {
@@ -56,6 +57,11 @@ class Rules {
   }
 
   void Check(const v1::ExportSpec& spec) {
+    const absl::string_view other = spec.format() == "onnx" ? ".safetensors" : ".onnx";
+    if (absl::EndsWith(spec.out(), other)) {
+      Refuse("out", absl::StrCat("out=", spec.out(), " is named like another format than format=",
+                                 spec.format(), "; change one of them"));
+    }
     if (spec.format() != "onnx") {
       for (const char* key : {"dynamic", "nms", "opset"}) {
         if (Given(key)) Refuse(key, absl::StrCat(key, " belongs to format=onnx, not to ", spec.format()));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -195,6 +196,12 @@ ResolvedSpec Resolve(const v1::JobSpec& asked) {
     if (process.has_preset()) ApplyRecommended(*process.mutable_train());
     // The training of a process job reads the data set that the job makes.
     if (process.has_train() && !process.train().has_data()) process.mutable_train()->set_data(process.out() + "/data.yaml");
+  }
+  // A file's name says its format.
+  if (v1::ExportSpec* exported = out.spec.has_export_() ? out.spec.mutable_export_() : nullptr;
+      exported != nullptr && !exported->has_format() &&
+      absl::EndsWith(exported->out(), ".safetensors")) {
+    exported->set_format("safetensors");
   }
   ResolveMessage(out.spec, "", out);
   switch (out.spec.task_case()) {

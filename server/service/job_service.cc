@@ -53,7 +53,13 @@ grpc::Status JobService::CreateJob(grpc::ServerContext* context,
 absl::StatusOr<jobs::JobRecord> JobService::Prepare(const char* rpc, const Caller& caller,
                                                     const v1::CreateJobRequest& request,
                                                     std::optional<jobs::JobRecord>& parent) {
-  YOKE_ASSIGN_OR_RETURN(const std::optional<std::string> resumed, ResumedJob(request.spec()));
+  YOKE_ASSIGN_OR_RETURN(std::optional<std::string> resumed, ResumedJob(request.spec()));
+  // A run folder of our own means its job, as long as that is known.
+  if (const std::string at =
+          resumed ? "" : shared_.control().JobAt(request.spec().train().resume());
+      !at.empty() && shared_.store().Get(at).ok()) {
+    resumed = at;
+  }
   if (resumed.has_value()) {
     YOKE_ASSIGN_OR_RETURN(parent, shared_.FindJob(rpc, caller, *resumed));
   }

@@ -11,6 +11,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/os/file.h"
 #include "server/engine/checkpoint/weights.h"
@@ -21,8 +22,12 @@
 #include "server/engine/eval/class_map.h"
 #include "server/engine/eval/ensemble.h"
 #include "server/engine/export/export.h"
+#include "server/engine/label/detector.h"
+#include "server/engine/label/label_files.h"
+#include "server/engine/resume_path.h"
 #include "server/engine/train/identity.h"
 #include "server/engine/train/resume.h"
+#include "server/engine/train/run_folder.h"
 #include "server/engine/train/training_data.h"
 #include "server/worker/banner.h"
 #include "server/worker/failure.h"
@@ -139,6 +144,13 @@ class Preparer {
     std::string ignored;  // the training itself warns
     if (!train.resume.empty()) {
       YOKE_ASSIGN_OR_RETURN(state, engine::LoadResumable(train, &ignored));
+      const std::string folder = engine::RunFolderOf(train.resume);
+      const std::vector<std::string> differ = engine::ArgsThatDiffer(folder, train);
+      if (!differ.empty() && folder != attempt_.run_dir) {
+        Warn(absl::StrCat(
+            "resume: ", folder, " was trained otherwise: ", absl::StrJoin(differ, "; "),
+            ". Give the keys that shall stay as they were, or resume=JOB, which keeps them"));
+      }
     }
     YOKE_ASSIGN_OR_RETURN(const DataYaml yaml, engine::ReadDataYaml(train.data));
     if (yaml.train.empty()) {
@@ -192,14 +204,26 @@ class Preparer {
   absl::Status Check(const engine::LabelConfig& label) {
     YOKE_RETURN_IF_ERROR(engine::ResolveEnsemble(label.ensemble, label.models.size()).status());
     YOKE_ASSIGN_OR_RETURN(const std::vector<engine::ClassList> classes, ClassesOf(label.models));
-    YOKE_RETURN_IF_ERROR(engine::MatchModels(classes).status());
+    YOKE_ASSIGN_OR_RETURN(const engine::ClassMatch match, engine::MatchModels(classes));
+    YOKE_RETURN_IF_ERROR(engine::CheckKeptClasses(label, match.names.size()));
     for (const std::string& source : label.sources)
       YOKE_RETURN_IF_ERROR(engine::ListImages(source).status());
-    return CheckWritable("out", label.out);
+    YOKE_RETURN_IF_ERROR(CheckWritable("out", label.out));
+    return engine::CheckClassNames(label.out, match.names, label.overwrite);
   }
 
   absl::Status Check(const ProcessJob& job) {
-    YOKE_RETURN_IF_ERROR(engine::ReadRawFolder(job.process.source).status());
+    YOKE_ASSIGN_OR_RETURN(const engine::RawFolder raw, engine::ReadRawFolder(job.process.source));
+    const auto unlabelled =
+        std::count_if(raw.images.begin(), raw.images.end(),
+                      [](const auto& image) { return image.label_path.empty(); });
+    if (unlabelled > 0) {
+      Warn(absl::StrCat(unlabelled, " of ", raw.images.size(), " images in ", job.process.source,
+                        " have no label file and count as background",
+                        unlabelled == std::ssize(raw.images)
+                            ? "; a model trained on them would find nothing"
+                            : ""));
+    }
     YOKE_RETURN_IF_ERROR(CheckWritable("out", job.process.out));
     if (job.train) YOKE_RETURN_IF_ERROR(ClassesOfModel(job.train->model).status());
     std::error_code error;

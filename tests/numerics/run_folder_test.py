@@ -27,7 +27,7 @@ THRESHOLDS = 112
 
 
 def flat_yaml(path):
-    """args.yaml: one level, no texts of several lines."""
+    """args.yaml and recipe.yaml: one level, no texts of several lines."""
     values = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         key, _, text = line.partition(": ")
@@ -208,12 +208,12 @@ class RunFolderTest(unittest.TestCase):
                 self.assertAlmostEqual(value, mean[key][at], places=5)  # a sum of six floats
         self.assertEqual(entry["true_positives"][0] + entry["false_negatives"][0], sum(instances.values()))
 
-    def test_hyper_parameters_are_those_of_args_yaml(self):
+    def test_hyper_parameters_are_those_of_the_run(self):
         context, experiment, groups, api, metadata = oracles.require(
             "tensorboard.plugins.hparams.backend_context", "tensorboard.plugins.hparams.get_experiment",
             "tensorboard.plugins.hparams.list_session_groups", "tensorboard.plugins.hparams.api_pb2",
             "tensorboard.plugins.hparams.metadata")
-        args = flat_yaml(self.run_dir / "args.yaml")
+        args = flat_yaml(self.run_dir / "args.yaml") | flat_yaml(self.run_dir / "recipe.yaml")
         self.assertEqual((args["weight_decay"], args["cos_lr"], args["freeze"]), (0.00025, True, "0,1,7"))
         start = metadata.parse_session_start_info_plugin_data(self.metadata(metadata.SESSION_START_INFO_TAG, "hparams", TENSOR))
         self.assertEqual({key: getattr(value, value.WhichOneof("kind")) for key, value in start.hparams.items()}, args)

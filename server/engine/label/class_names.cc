@@ -1,6 +1,8 @@
-// WriteClassNames.
+// CheckClassNames and WriteClassNames.
 #include <algorithm>
+#include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -38,34 +40,62 @@ std::string DataText(const std::vector<std::string>& names) {
   return absl::StrCat(yaml.c_str(), "\n");
 }
 
+// What lies in the folder, and what shall.
+struct ListFile {
+  ListFile(const std::string& folder, const char* name, std::string wanted)
+      : path(absl::StrCat(folder, "/", name)),
+        text(std::move(wanted)),
+        there(ReadTextFile(path, kBytesMax)) {}
+  bool Agrees() const {
+    return there.ok() && absl::StripAsciiWhitespace(*there) == absl::StripAsciiWhitespace(text);
+  }
+  bool Exists() const { return !absl::IsNotFound(there.status()); }
+
+  std::string path, text;
+  absl::StatusOr<std::string> there;
+};
+
+struct ListFiles {
+  ListFiles(const std::string& out, const std::vector<std::string>& names)
+      : classes(out, kClassesFile, ClassesText(names)), data(out, kDataFile, DataText(names)) {}
+  // Written by an earlier labelling, as its first line says.
+  bool AreOurs() const {
+    return data.there.ok() && absl::StartsWith(*data.there, absl::StrCat("# ", kMark));
+  }
+
+  ListFile classes, data;
+};
+
+absl::Status Check(const ListFiles& files, bool overwrite) {
+  const bool ours = files.AreOurs();
+  for (const ListFile* file : {&files.classes, &files.data}) {
+    if (!file->Exists() || file->Agrees()) continue;
+    if (file == &files.data && !ours) continue;  // of a data set; it need not list names
+    if (ours && overwrite) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        file->path,
+        " lists other classes than these weights have: labels of both would mix in one folder; ",
+        ours ? "choose another out=, or overwrite=True to label anew"
+             : "choose another out=, or remove the file if the labels shall be these weights'"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
+absl::Status CheckClassNames(const std::string& out, const std::vector<std::string>& names,
+                             bool overwrite) {
+  return Check(ListFiles(out, names), overwrite);
+}
+
 absl::Status WriteClassNames(const std::string& out, const std::vector<std::string>& names,
-                             bool overwrite, FileWriter& writer, std::string* warning) {
-  const std::string classes_path = absl::StrCat(out, "/", kClassesFile);
-  const std::string data_path = absl::StrCat(out, "/", kDataFile);
-  const std::string classes_text = ClassesText(names), data_text = DataText(names);
-  const absl::StatusOr<std::string> classes = ReadTextFile(classes_path, kBytesMax);
-  const absl::StatusOr<std::string> data = ReadTextFile(data_path, kBytesMax);
-  const bool ours = data.ok() && absl::StartsWith(*data, absl::StrCat("# ", kMark));
-  const auto may_write = [&](const absl::StatusOr<std::string>& there, const std::string& text) {
-    return absl::IsNotFound(there.status()) || (ours && overwrite) ||
-           (there.ok() && *there == text);
-  };
-  if (!may_write(classes, classes_text)) {
-    *warning = absl::StrCat(classes_path,
-                            " does not list the classes of these weights and was left "
-                            "as it is; the new labels carry the weights' class numbers");
-    return absl::OkStatus();
-  }
-  if (!classes.ok() || *classes != classes_text) {
-    YOKE_RETURN_IF_ERROR(writer.Write(classes_path, classes_text));
-  }
-  if (!may_write(data, data_text)) {
-    if (ours) *warning = absl::StrCat(data_path, " lists other classes and was left as it is");
-    return absl::OkStatus();
-  }
-  return data.ok() && *data == data_text ? absl::OkStatus() : writer.Write(data_path, data_text);
+                             bool overwrite, FileWriter& writer) {
+  const ListFiles files(out, names);
+  YOKE_RETURN_IF_ERROR(Check(files, overwrite));
+  if (!files.classes.Agrees())
+    YOKE_RETURN_IF_ERROR(writer.Write(files.classes.path, files.classes.text));
+  if (files.data.Agrees() || (files.data.Exists() && !files.AreOurs())) return absl::OkStatus();
+  return writer.Write(files.data.path, files.data.text);
 }
 
 }  // namespace yoke::engine

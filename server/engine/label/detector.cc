@@ -26,16 +26,6 @@ absl::StatusOr<at::ScalarType> TypeOf(const std::string& amp, at::Device device)
       "amp=", amp, " is not possible here; use auto, off, bf16", device.is_cpu() ? "" : ", fp16"));
 }
 
-absl::Status CheckClasses(const LabelConfig& config, size_t classes) {
-  for (int id : config.classes) {
-    if (id >= 0 && static_cast<size_t>(id) < classes) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "classes: ", id, " is no class of ", absl::StrJoin(config.models, ", "),
-        config.models.size() == 1 ? ", which has 0 to " : ", which have 0 to ", classes - 1));
-  }
-  return absl::OkStatus();
-}
-
 // (B, 3, H, W) RGB in [0, 1], channels last.
 at::Tensor ImagesOf(absl::Span<const LabelInput> batch, at::Device device, at::ScalarType type) {
   const ImageSize shape = batch.front().fit.input;
@@ -52,12 +42,22 @@ at::Tensor ImagesOf(absl::Span<const LabelInput> batch, at::Device device, at::S
 
 }  // namespace
 
+absl::Status CheckKeptClasses(const LabelConfig& config, size_t classes) {
+  for (int id : config.classes) {
+    if (id >= 0 && static_cast<size_t>(id) < classes) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "classes: ", id, " is no class of ", absl::StrJoin(config.models, ", "),
+        config.models.size() == 1 ? ", which has 0 to " : ", which have 0 to ", classes - 1));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Detector> Detector::Load(const LabelConfig& config, at::Device device) {
   YOKE_ASSIGN_OR_RETURN(const at::ScalarType type, TypeOf(config.amp, device));
   Detector detector(device, type);
   YOKE_ASSIGN_OR_RETURN(detector.ensemble_, ResolveEnsemble(config.ensemble, config.models.size()));
   YOKE_RETURN_IF_ERROR(detector.LoadMembers(config));
-  YOKE_RETURN_IF_ERROR(CheckClasses(config, detector.names_.size()));
+  YOKE_RETURN_IF_ERROR(CheckKeptClasses(config, detector.names_.size()));
   detector.SetUpSuppression(config);
   if (device.is_cpu()) detector.lanes_ = std::make_unique<Lanes>(config.batch);
   return detector;

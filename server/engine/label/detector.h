@@ -19,6 +19,9 @@
 
 namespace yoke::engine {
 
+// InvalidArgument: config.classes names one that the models, which know so many, have not.
+absl::Status CheckKeptClasses(const LabelConfig& config, size_t classes);
+
 class Detector {
  public:
   // Reads, fuses and moves the weights. Errors: LoadForInference's and MatchModels';

@@ -36,10 +36,14 @@ class FileWriter {
   std::set<std::string> folders_;  // made or seen
 };
 
-// Writes classes.txt and data.yaml into `out`. A file there that says otherwise stays, unless it is
-// our own and `overwrite` is set; `warning` then says if the labels' class numbers are not those it
-// lists.
+// InvalidArgument, naming the file: classes.txt, or a data.yaml of an earlier labelling, lists
+// other classes there. Our own give way where `overwrite` is set, those of others never.
+absl::Status CheckClassNames(const std::string& out, const std::vector<std::string>& names,
+                             bool overwrite);
+
+// Writes classes.txt and data.yaml into `out`; a data.yaml of somebody else stays. Errors also as
+// CheckClassNames.
 absl::Status WriteClassNames(const std::string& out, const std::vector<std::string>& names,
-                             bool overwrite, FileWriter& writer, std::string* warning);
+                             bool overwrite, FileWriter& writer);
 
 }  // namespace yoke::engine

@@ -49,11 +49,7 @@ class LabelRun {
     totals_.images = static_cast<int64_t>(items_.size());
     if (group_.rank() != 0) return absl::OkStatus();
     for (const std::string& note : detector_->notes()) observer_.OnLog(note);
-    std::string warning;
-    YOKE_RETURN_IF_ERROR(
-        WriteClassNames(config_.out, detector_->names(), config_.overwrite, writer_, &warning));
-    if (!warning.empty()) observer_.OnWarning(warning);
-    return absl::OkStatus();
+    return WriteClassNames(config_.out, detector_->names(), config_.overwrite, writer_);
   }
 
   void StartReading() {

@@ -97,8 +97,7 @@ ArgList OwnArgsOf(const TrainConfig& config) {
           {"polygon_clip", augment.polygon_clip},
           {"label_half_pixel", augment.label_half_pixel},
           {"sync_bn", config.sync_bn},
-          {"on_bad_label", config.on_bad_label},
-          {"save_dir", config.run_dir}};
+          {"on_bad_label", config.on_bad_label}};
 }
 
 }  // namespace yoke::engine

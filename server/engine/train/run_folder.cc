@@ -1,5 +1,6 @@
 #include "server/engine/train/run_folder.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -9,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
 #include "server/engine/checkpoint/atomic_file.h"
+#include "server/engine/data/file_bytes.h"
 #include "server/engine/train/epoch_columns.h"
 #include "server/engine/train/run_args.h"
 #include "yaml-cpp/yaml.h"
@@ -24,12 +26,12 @@ absl::Status WriteText(const std::string& path, const std::string& text) {
   return file.Commit();
 }
 
+constexpr size_t kArgsBytesMax = 1u << 20;
+
 // As the reference prints numbers there.
 std::string Number(double value) { return absl::StrFormat("%.6g", value); }
 
-}  // namespace
-
-absl::Status WriteArgs(const TrainConfig& config) {
+std::string YamlOf(const ArgList& args) {
   YAML::Emitter out;
   out.SetDoublePrecision(15);  // 0.7, not 0.69999999999999996
   const auto emit = [&](const ArgValue& value) {
@@ -48,15 +50,46 @@ absl::Status WriteArgs(const TrainConfig& config) {
     }
   };
   out << YAML::BeginMap;
-  ArgList args = CompleteArgs(ArgsOf(config));
-  const ArgList own = OwnArgsOf(config);
-  args.insert(args.end(), own.begin(), own.end());
   for (const auto& [key, value] : args) {
     out << YAML::Key << key << YAML::Value;
     emit(value);
   }
   out << YAML::EndMap;
-  return WriteText(config.run_dir + "/args.yaml", absl::StrCat(out.c_str(), "\n"));
+  return absl::StrCat(out.c_str(), "\n");
+}
+
+}  // namespace
+
+absl::Status WriteArgs(const TrainConfig& config) {
+  ArgList args = CompleteArgs(ArgsOf(config));
+  args.emplace_back("save_dir", config.run_dir);
+  YOKE_RETURN_IF_ERROR(WriteText(absl::StrCat(config.run_dir, "/", kArgsFile), YamlOf(args)));
+  return WriteText(absl::StrCat(config.run_dir, "/", kRecipeFile), YamlOf(OwnArgsOf(config)));
+}
+
+std::vector<std::string> ArgsThatDiffer(const std::string& folder, const TrainConfig& config) {
+  std::vector<std::string> differ;
+  const std::pair<const char*, ArgList> files[] = {{kArgsFile, ArgsOf(config)},
+                                                   {kRecipeFile, OwnArgsOf(config)}};
+  for (const auto& [file, args] : files) {
+    const absl::StatusOr<std::string> text =
+        ReadTextFile(absl::StrCat(folder, "/", file), kArgsBytesMax);
+    if (!text.ok()) continue;
+    try {
+      const YAML::Node there = YAML::Load(*text), here = YAML::Load(YamlOf(args));
+      for (const auto& entry : here) {
+        const std::string key = entry.first.Scalar();
+        const YAML::Node before = there[key];
+        if (!before.IsDefined() || key == "model" || key == "data" || key == "resume") continue;
+        if (std::count(config.user_set.begin(), config.user_set.end(), key) > 0) continue;
+        const std::string was = YAML::Dump(before), is = YAML::Dump(entry.second);
+        if (was != is) differ.push_back(absl::StrCat(key, " is ", was, " there, ", is, " here"));
+      }
+    } catch (const YAML::Exception&) {
+      // Somebody has edited it.
+    }
+  }
+  return differ;
 }
 
 absl::Status MakeRunFolder(const std::string& run_dir) {

@@ -12,8 +12,17 @@
 
 namespace yoke::engine {
 
-// args.yaml: every setting that the reference has, under its names and in its order, then ours.
+// Every setting that the reference has, under its names and in its order: its cfg= reads it.
+inline constexpr char kArgsFile[] = "args.yaml";
+// Settings that no other program knows: the recipe and each of its changes.
+inline constexpr char kRecipeFile[] = "recipe.yaml";
+
+// Writes both.
 absl::Status WriteArgs(const TrainConfig& config);
+
+// "epochs is 3 there, 100 here" for each key of the two files in `folder` that `config` has another
+// value for, but those the user gave and those that say where things lie. None where no file is.
+std::vector<std::string> ArgsThatDiffer(const std::string& folder, const TrainConfig& config);
 
 // Makes the run folder and its weights folder. PermissionDenied, naming the folder.
 absl::Status MakeRunFolder(const std::string& run_dir);

@@ -12,6 +12,7 @@
 #include "server/engine/data/file_bytes.h"
 #include "server/engine/plots/tensorboard/summaries.h"
 #include "server/engine/train/epoch_columns.h"
+#include "server/engine/train/run_folder.h"
 #include "yaml-cpp/yaml.h"
 
 namespace yoke::engine {
@@ -31,11 +32,10 @@ HyperParameter ParameterOf(const YAML::Node& node) {
   return text;
 }
 
-// args.yaml's settings but the empty ones and where the run lies, which is no setting; a list is
-// one text.
-absl::StatusOr<HyperParameters> ReadParameters(const std::string& path) {
+// Adds the settings of a file but the empty ones and where the run lies, which is no setting; a
+// list is one text.
+absl::Status AddParameters(const std::string& path, HyperParameters& parameters) {
   YOKE_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kArgsBytesMax));
-  HyperParameters parameters;
   try {
     for (const auto& entry : YAML::Load(text)) {
       const std::string name = entry.first.Scalar();
@@ -52,7 +52,7 @@ absl::StatusOr<HyperParameters> ReadParameters(const std::string& path) {
   } catch (const YAML::Exception& error) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", error.what()));
   }
-  return parameters;
+  return absl::OkStatus();
 }
 
 // Of a class among others: two of one name keep apart by their numbers.
@@ -108,7 +108,9 @@ void AddShare(const ThresholdCurve& one, size_t classes, ThresholdCurve& all) {
 }  // namespace
 
 absl::Status TensorBoardFile::Begin() {
-  YOKE_ASSIGN_OR_RETURN(const HyperParameters parameters, ReadParameters(run_dir_ + "/args.yaml"));
+  HyperParameters parameters;
+  for (const char* file : {kArgsFile, kRecipeFile})
+    YOKE_RETURN_IF_ERROR(AddParameters(absl::StrCat(run_dir_, "/", file), parameters));
   std::vector<std::string> metrics;
   for (const auto& [tag, value] : EpochColumns(EpochReport())) {
     if (absl::StartsWith(tag, "metrics/") || absl::StartsWith(tag, "val/")) metrics.push_back(tag);

@@ -21,9 +21,9 @@ class TensorBoardFile {
  public:
   explicit TensorBoardFile(const std::string& run_dir) : run_dir_(run_dir), file_(run_dir) {}
 
-  // HParams and the layout of Custom Scalars: what the run was started with, as its args.yaml says,
-  // and which graphs show losses, metrics and classes together. Once, before the first epoch. Also
-  // errors of reading args.yaml.
+  // HParams and the layout of Custom Scalars: what the run was started with, as its args.yaml and
+  // recipe.yaml say, and which graphs show losses, metrics and classes together. Once, before the
+  // first epoch. Also errors of reading those two.
   absl::Status Begin();
   // Scalars: the columns of results.csv but the time, by their names and with their numbers.
   absl::Status Append(const EpochReport& report);

@@ -358,6 +358,15 @@ TEST_F(Jobs, AResumingJobNamesItsParentAndContinuesItsRunFolder) {
   std::ifstream spec(core_->control().AttemptDir(child_id, 1) + "/spec.json");
   const std::string text((std::istreambuf_iterator<char>(spec)), {});
   EXPECT_THAT(text, HasSubstr(ended.run_dir()));
+  // The run folder, or a file in it by way of a link, means the job too.
+  std::filesystem::create_directory_symlink(ended.run_dir(), folder_.path() + "/link");
+  for (const std::string& path : {ended.run_dir(), folder_.path() + "/link/"}) {
+    resume.mutable_spec()->mutable_train()->set_resume(path);
+    const grpc::Status by_path = Create(resume, &child);
+    ASSERT_TRUE(by_path.ok()) << by_path.error_message();
+    EXPECT_EQ(child.parent(), parent.name());
+    EXPECT_EQ(child.spec().train().batch(), 4);
+  }
   resume.mutable_spec()->mutable_train()->set_resume("jobs/aaaaaaaaaaaa");
   EXPECT_EQ(Create(resume, &child).error_code(), grpc::NOT_FOUND);
 }

@@ -123,6 +123,20 @@ TEST(Spec, AnExportRefusesKeysOfAnotherFormat) {
   EXPECT_THAT(Resolve(asked).violations[0].description, HasSubstr("belongs to format=onnx"));
 }
 
+TEST(Spec, TheNameOfAnExportedFileSaysItsFormat) {
+  v1::JobSpec asked;
+  asked.mutable_export_()->set_model("/a.pt");
+  asked.mutable_export_()->set_out("/b.safetensors");
+  EXPECT_EQ(Resolve(asked).spec.export_().format(), "safetensors");
+  EXPECT_THAT(Resolve(asked).violations, IsEmpty());
+  asked.mutable_export_()->set_format("onnx");
+  EXPECT_THAT(Resolve(asked).violations[0].description,
+              HasSubstr("is named like another format than format=onnx"));
+  asked.mutable_export_()->set_format("safetensors");
+  asked.mutable_export_()->set_out("/b.onnx");
+  EXPECT_THAT(Resolve(asked).violations[0].description, HasSubstr("is named like another format"));
+}
+
 TEST(Spec, ANameOfNoTaskIsRefused) { EXPECT_EQ(Resolve(v1::JobSpec()).violations.size(), 1u); }
 
 TEST(Spec, RoundsTheImageSizeUpAndSaysSo) {

@@ -73,11 +73,13 @@ TEST(FileWriter, SaysWhereNobodyMayWrite) {
 
 class ClassNames : public ::testing::Test {
  protected:
+  // The refusal, or nothing.
   std::string Write(const std::vector<std::string>& names, bool overwrite) {
-    std::string warning;
     FileWriter writer(0);
-    EXPECT_TRUE(WriteClassNames(folder_.path(), names, overwrite, writer, &warning).ok());
-    return warning;
+    const absl::Status checked = CheckClassNames(folder_.path(), names, overwrite);
+    EXPECT_EQ(WriteClassNames(folder_.path(), names, overwrite, writer), checked);
+    EXPECT_TRUE(checked.ok() || absl::IsInvalidArgument(checked)) << checked;
+    return std::string(checked.message());
   }
   TempFolder folder_;
 };
@@ -87,7 +89,7 @@ TEST_F(ClassNames, AreWrittenOnceAndReplacedOnlyIfOursAndAsked) {
   EXPECT_EQ(ReadAll(folder_ / "classes.txt"), "cat\na: \"dog\"\ntwo lines\n");
   EXPECT_THAT(ReadAll(folder_ / "data.yaml"), HasSubstr("1: \"a: \\\"dog\\\"\""));
   EXPECT_EQ(Write({"cat", "a: \"dog\"", "two\nlines"}, false), "");
-  EXPECT_THAT(Write({"horse"}, false), HasSubstr("classes.txt"));
+  EXPECT_THAT(Write({"horse"}, false), HasSubstr("classes.txt lists other classes"));
   EXPECT_THAT(ReadAll(folder_ / "classes.txt"), HasSubstr("cat"));
   EXPECT_EQ(Write({"horse"}, true), "");
   EXPECT_EQ(ReadAll(folder_ / "classes.txt"), "horse\n");
@@ -98,8 +100,11 @@ TEST_F(ClassNames, OfSomebodyElseAreNeverTouched) {
   EXPECT_EQ(Write({"cat"}, true), "");
   EXPECT_EQ(ReadAll(folder_ / "data.yaml"), "path: mine\n");
   folder_.Write("classes.txt", "mine\n");
-  EXPECT_THAT(Write({"cat"}, true), HasSubstr("left as it is"));
+  EXPECT_THAT(Write({"cat"}, true), HasSubstr("remove the file"));
   EXPECT_EQ(ReadAll(folder_ / "classes.txt"), "mine\n");
+  folder_.Write("classes.txt", "cat");
+  EXPECT_EQ(Write({"cat"}, false), "") << "without the end of the line";
+  EXPECT_EQ(ReadAll(folder_ / "classes.txt"), "cat");
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ TEST(TensorBoardFile, HasNothingToSayWithoutClasses) {
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
-TEST(TensorBoardFile, BeginsWithTheSettingsOfArgsYaml) {
+TEST(TensorBoardFile, BeginsWithTheSettingsOfTheRun) {
   TempFolder folder;
   TensorBoardFile file(folder.path());
   EXPECT_TRUE(absl::IsNotFound(file.Begin()));
@@ -72,6 +72,8 @@ TEST(TensorBoardFile, BeginsWithTheSettingsOfArgsYaml) {
   EXPECT_TRUE(absl::IsInvalidArgument(file.Begin())) << "damaged";
   std::ofstream(folder.path() + "/args.yaml")
       << "lr0: 0.01\nname: \"123\"\nresume: ~\nsave_dir: /here\n";
+  EXPECT_TRUE(absl::IsNotFound(file.Begin())) << "no recipe.yaml";
+  std::ofstream(folder.path() + "/recipe.yaml") << "zero_grad: true\n";
   ASSERT_TRUE(file.Begin().ok());
   std::string bytes;
   for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
@@ -79,6 +81,7 @@ TEST(TensorBoardFile, BeginsWithTheSettingsOfArgsYaml) {
   }
   EXPECT_NE(bytes.find("lr0"), std::string::npos);
   EXPECT_NE(bytes.find("123"), std::string::npos);
+  EXPECT_NE(bytes.find("zero_grad"), std::string::npos);
   EXPECT_EQ(bytes.find("resume"), std::string::npos);
   EXPECT_EQ(bytes.find("/here"), std::string::npos);
 }

@@ -27,6 +27,7 @@ using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 class PrepareJob : public ::testing::Test {
  protected:
@@ -179,6 +180,24 @@ TEST_F(PrepareJob, RefusesToResumeOnOtherClasses) {
   EXPECT_THAT(Refusal("train", train), HasSubstr("class 1 was 'oblong' and is 'square'"));
 }
 
+TEST_F(PrepareJob, SaysWhatARunThatIsContinuedWasTrainedWith) {
+  engine::TrainState state;
+  state.numbers["epochs_done"] = 1;
+  state.strings["names"] = R"(["circle", "square"])";
+  fs::create_directories(At("old"));
+  ASSERT_TRUE(engine::SaveState(At("old/checkpoints"), state).ok());
+  Write("old/args.yaml", "epochs: 3\nlr0: 0.5\nbatch: 16\nsave_dir: /there\nfreeze: [0, 1]\n");
+  Write("old/recipe.yaml", "tal_floor: 7\n");
+  json train = Train();
+  train["resume"] = At("old");
+  const std::string warnings = PrepareAnswer(Run("train", train))["warnings"].dump();
+  EXPECT_THAT(
+      warnings,
+      AllOf(HasSubstr("epochs is 3 there, 100 here; "), HasSubstr("lr0 is 0.5 there, 0.01 here"),
+            HasSubstr("freeze is [0, 1] there, ~ here"), HasSubstr("tal_floor is 7 there")));
+  EXPECT_THAT(warnings, Not(HasSubstr("batch is")));
+}
+
 TEST_F(PrepareJob, ChecksTheClassesOfModelsThatAreMeasuredOrLabelTogether) {
   engine::WriteFinder(At("other.pt"), true, {"x", "y"});
   engine::WriteFinder(At("circles.pt"), true, {"circle", "x"});
@@ -213,6 +232,28 @@ TEST_F(PrepareJob, LooksForTheImagesAndTheWeightsOfALabelling) {
   label["model"] = {Write("plain.pt", "x")};
   label["source"] = {At("nowhere")};
   EXPECT_THAT(Refusal("label", label), HasSubstr("nowhere: no such folder"));
+}
+
+TEST_F(PrepareJob, LooksAtTheClassesOfALabelling) {
+  json label = Defaults("LabelSpec");
+  label["source"] = {At("set/images/val")};
+  label["out"] = At("labels");
+  engine::WriteFinder(At("finder.pt"), true);
+  label["model"] = {At("finder.pt")};
+  EXPECT_EQ(PrepareAnswer(Run("label", label))["ok"], true);
+  label["classes"] = {99};
+  EXPECT_THAT(Refusal("label", label), HasSubstr("classes: 99 is no class of"));
+  label.erase("classes");
+  Write("labels/classes.txt", "horse\n");
+  EXPECT_THAT(Refusal("label", label), HasSubstr("labels/classes.txt lists other classes"));
+}
+
+TEST_F(PrepareJob, WarnsOfASourceWithoutLabels) {
+  json process = Defaults("ProcessSpec");
+  process["source"] = At("set/images/val");
+  process["out"] = At("out");
+  EXPECT_THAT(PrepareAnswer(Run("process", process))["warnings"].dump(),
+              HasSubstr("have no label file and count as background; a model trained"));
 }
 
 TEST_F(PrepareJob, LooksForTheWeightsAndTheFileOfAnExport) {
