@@ -165,7 +165,9 @@ absl::StatusOr<Wishes> TrainStep::Run(int epoch, int64_t position, const Batch& 
     bool failed = false;
     std::string why;
     try {
-      pending.items_3 = Pass(Prepare(epoch, position, batch), iteration, exchanges);
+      const Inputs inputs = Prepare(epoch, position, batch);
+      pending.iteration.image_size = static_cast<int>(inputs.images_BCHW.size(3));
+      pending.items_3 = Pass(inputs, iteration, exchanges);
     } catch (const std::exception& error) {
       if (!IsOutOfMemory(error)) throw;
       failed = true;

@@ -39,6 +39,7 @@ struct FinishedIteration {
   double box = 0, cls = 0, dfl = 0;
   bool stepped = false;
   bool finite = true;            // the gradients, if stepped; the losses else
+  int image_size = 0;            // px, width of the network's input
   std::vector<int64_t> samples;  // of this rank's images
 };
 

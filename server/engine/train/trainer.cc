@@ -5,11 +5,11 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "server/engine/data/cpu_clock.h"
 #include "server/engine/eval/inference_model.h"
 #include "server/engine/eval/validator.h"
+#include "server/engine/train/bad_steps.h"
 #include "server/engine/train/resume.h"
 #include "server/engine/train/run_record.h"
 #include "server/engine/train/training_setup.h"
@@ -19,13 +19,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Steps in a row that are not finite before the training goes back to its last good state. float16
-// finds its loss scale by such steps.
-constexpr int kBadStepsMax = 3, kBadStepsMaxScaled = 20;
-constexpr int kRollbacksMax = 3;
 // A long epoch is saved in between.
 constexpr double kSaveSeconds = 600;
-constexpr size_t kImagesNamed = 16;
 
 double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -41,6 +36,7 @@ class Trainer {
         stop_(stop),
         s_(std::move(setup)),
         step_(s_, device, group, observer, clock_, faults),
+        bad_steps_(s_, group, observer, step_),
         leads_(group.rank() == 0),
         world_(group.world_size()) {
     if (leads_) record_ = std::make_unique<RunRecord>(s_, observer);
@@ -54,8 +50,6 @@ class Trainer {
   absl::StatusOr<End> TrainEpoch(int epoch);
   // What has arrived of finished iterations: losses, reports, and what is not finite.
   absl::Status Account(const Batch* batch);
-  absl::Status Distrust(const FinishedIteration& iteration);
-  absl::Status RollBack();
   absl::Status FinishEpoch(int epoch);
   // `epoch`: 0-based, or RunRecord::kNoEpoch.
   absl::StatusOr<ValidationResult> ValidateModel(DetectionModel& model, int epoch);
@@ -71,7 +65,6 @@ class Trainer {
   absl::Status SaveStopped();
   void ReportStep(const FinishedIteration& iteration, const Batch& batch);
   Wishes MyWishes() const;
-  std::string NamesOf(const FinishedIteration& iteration) const;
   // By this rank's clock, and what its loader's threads have spent.
   std::map<std::string, double> StageSeconds() const;
   double seconds() const { return seconds_before_ + SecondsSince(begin_); }
@@ -84,6 +77,7 @@ class Trainer {
   TrainingSetup s_;
   StageClock clock_;
   TrainStep step_;
+  BadSteps bad_steps_;
   std::unique_ptr<RunRecord> record_;  // of the leading rank
   const bool leads_;
   const int world_;
@@ -91,8 +85,6 @@ class Trainer {
   double seconds_before_ = 0;              // of earlier attempts
   int64_t epoch_first_ = 0;                // iteration that this attempt began the epoch with
   std::vector<double> images_per_second_;  // by epoch of this attempt
-  int bad_steps_ = 0;                      // in a row
-  int64_t told_bad_ = 0;                   // warnings given of them
   EvalResult validated_;                   // the latest
   int last_validated_ = 0;                 // epoch of it, 1-based
   double start_seconds_ = 0;               // from the process's start to the first batch
@@ -183,69 +175,12 @@ Wishes Trainer::MyWishes() const {
 absl::Status Trainer::Account(const Batch* batch) {
   for (const FinishedIteration& iteration : step_.Drain()) {
     if (!iteration.finite) {
-      YOKE_RETURN_IF_ERROR(Distrust(iteration));
+      YOKE_RETURN_IF_ERROR(bad_steps_.Add(iteration));
       continue;
     }
-    if (iteration.stepped) bad_steps_ = 0;
+    if (iteration.stepped) bad_steps_.Forget();
     s_.progress.losses.Add(iteration.box, iteration.cls, iteration.dfl);
     if (leads_ && batch != nullptr) ReportStep(iteration, *batch);
-  }
-  return absl::OkStatus();
-}
-
-// Gradients are the same on all ranks, so all come to the same decision.
-absl::Status Trainer::Distrust(const FinishedIteration& iteration) {
-  if (!iteration.stepped) return absl::OkStatus();  // its step will not be finite either
-  ++s_.progress.skipped_steps;
-  const bool scaled = s_.scaler->enabled();
-  if (!scaled || bad_steps_ > kBadStepsMax) {
-    if (told_bad_++ < kBadStepsMax * kRollbacksMax) {
-      observer_.OnWarning(absl::StrCat(
-          "step left out: losses or gradients are not finite at iteration ", iteration.position + 1,
-          " of epoch ", iteration.epoch + 1, " (box ", iteration.box, ", cls ", iteration.cls,
-          ", dfl ", iteration.dfl, "), with the images ", NamesOf(iteration)));
-    }
-  }
-  if (++bad_steps_ < (scaled ? kBadStepsMaxScaled : kBadStepsMax)) return absl::OkStatus();
-  bad_steps_ = 0;
-  return RollBack();
-}
-
-std::string Trainer::NamesOf(const FinishedIteration& iteration) const {
-  std::vector<std::string> names;
-  for (const int64_t sample : iteration.samples) {
-    if (names.size() == kImagesNamed) {
-      names.push_back("...");
-      break;
-    }
-    names.push_back(s_.data.train.samples[static_cast<size_t>(sample)].image_path);
-  }
-  return absl::StrJoin(names, " ");
-}
-
-absl::Status Trainer::RollBack() {
-  if (s_.progress.rollbacks >= kRollbacksMax) {
-    return absl::OutOfRangeError(
-        absl::StrCat("losses or gradients stay not finite: ", s_.progress.skipped_steps,
-                     " steps were left out and the training went back ", s_.progress.rollbacks,
-                     " times; lower lr0", s_.precision.has_value() ? " or give amp=false" : "",
-                     ". best.pt and last.pt are those of good epochs"));
-  }
-  ++s_.progress.rollbacks;
-  std::string ignored;
-  const absl::StatusOr<TrainState> state = LoadState(s_.config.run_dir + "/checkpoints", &ignored);
-  Observer silent;
-  if (state.ok()) {
-    RestoreTensors(*state, s_);
-  } else {
-    YOKE_RETURN_IF_ERROR(ResetWeights(s_, group_, silent));
-  }
-  s_.scaler->Reset();
-  step_.Forget();
-  if (leads_) {
-    observer_.OnWarning(absl::StrCat(
-        "went back to ", state.ok() ? "the last state saved" : "the weights it began with",
-        "; the training goes on with the next images"));
   }
   return absl::OkStatus();
 }
@@ -273,7 +208,7 @@ void Trainer::ReportStep(const FinishedIteration& iteration, const Batch& batch)
   report.images_per_second = share * static_cast<double>(s_.train_loader->images_per_epoch()) *
                              world_ / SecondsSince(epoch_begin_);
   report.instances = static_cast<int64_t>(batch.labels.size());
-  report.image_size = batch.width;
+  report.image_size = iteration.image_size;
   report.stage_seconds = StageSeconds();
   observer_.OnStep(report);
 }
@@ -290,6 +225,12 @@ absl::StatusOr<ValidationResult> Trainer::ValidateModel(DetectionModel& model, i
 
 // Curves and the last pictures are those of the best weights.
 absl::Status Trainer::Finish() {
+  if (leads_ && s_.progress.last_step < 0) {
+    observer_.OnWarning(absl::StrCat(
+        "no optimizer step was taken, so the weights are those it began with: ",
+        s_.progress.iteration, " batches of ", s_.config.batch, " images do not fill nbs=",
+        s_.config.nbs, " after the warm-up's end; give more epochs, or nbs=", s_.config.batch));
+  }
   const int best = s_.early_stop.best_epoch();
   if (s_.config.plots && s_.config.val && best > 0 && last_validated_ != best) {
     YOKE_ASSIGN_OR_RETURN(

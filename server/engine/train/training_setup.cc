@@ -264,6 +264,25 @@ absl::Status MakeGraphs(at::Device device, const Group& group, TrainingSetup& se
   return absl::OkStatus();
 }
 
+// What another run has left so far: its weights, and what people look at. A file that is missing
+// there, as best.pt is where a run was cancelled early, is missing here.
+void TakeOver(const std::string& from, const std::string& to) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> names = {"weights/best.pt", "weights/last.pt", "results.csv"};
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(from, none)) {
+    const std::string name = entry.path().filename().string();
+    if (name == "labels.jpg" || absl::StartsWith(name, "train_batch") ||
+        absl::StartsWith(name, "events.out.tfevents.")) {
+      names.push_back(name);
+    }
+  }
+  for (const std::string& name : names) {
+    fs::copy_file(fs::path(from) / name, fs::path(to) / name, fs::copy_options::overwrite_existing,
+                  none);
+  }
+}
+
 // Continues another run, or this one after a restart.
 absl::Status Resume(const TrainState& state, bool writes, Group& group, TrainingSetup& setup,
                     Observer& observer) {
@@ -273,13 +292,7 @@ absl::Status Resume(const TrainState& state, bool writes, Group& group, Training
   YOKE_RETURN_IF_ERROR(RestoreState(state, group, setup, observer));
   const int done = setup.progress.epochs_done;
   setup.results.Continue(from, done);
-  if (writes && !fs::equivalent(from, config.run_dir)) {
-    for (const char* name : {"weights/best.pt", "weights/last.pt", "results.csv"}) {
-      std::error_code none;  // a run cancelled early has no best.pt
-      fs::copy_file(fs::path(from) / name, fs::path(config.run_dir) / name,
-                    fs::copy_options::overwrite_existing, none);
-    }
-  }
+  if (writes && !fs::equivalent(from, config.run_dir)) TakeOver(from, config.run_dir);
   observer.OnLog(absl::StrCat("resuming ", from, " at epoch ", done + 1,
                               setup.progress.position > 0
                                   ? absl::StrCat(", iteration ", setup.progress.position + 1)

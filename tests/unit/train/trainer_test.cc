@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
@@ -17,8 +18,12 @@
 namespace yoke::engine {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 class Recorder : public Observer {
@@ -26,9 +31,10 @@ class Recorder : public Observer {
   void OnStep(const StepReport& report) override { steps.push_back(report); }
   void OnEpoch(const EpochReport& report) override { epochs.push_back(report); }
   void OnLog(const std::string& line) override { log.push_back(line); }
+  void OnWarning(const std::string& text) override { warnings.push_back(text); }
   std::vector<StepReport> steps;
   std::vector<EpochReport> epochs;
-  std::vector<std::string> log;
+  std::vector<std::string> log, warnings;
 };
 
 std::string Slurp(const std::string& path) {
@@ -87,7 +93,9 @@ TEST_F(TrainerTest, LeavesAWholeRunFolder) {
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_THAT(lines[0], StartsWith("epoch,time,train/box_loss,"));
   EXPECT_THAT(lines[2], StartsWith("2,"));
-  EXPECT_THAT(Slurp(config.run_dir + "/args.yaml"), HasSubstr("epochs: 2\n"));
+  EXPECT_THAT(Slurp(config.run_dir + "/args.yaml"),
+              AllOf(HasSubstr("epochs: 2\n"), Not(HasSubstr("tal_floor"))));
+  EXPECT_THAT(Slurp(config.run_dir + "/recipe.yaml"), HasSubstr("tal_floor: "));
   for (const char* name : {"best.pt", "last.pt"}) {
     const auto weights = ReadWeights(config.run_dir + "/weights/" + name);
     ASSERT_TRUE(weights.ok()) << weights.status();
@@ -164,6 +172,16 @@ TEST_F(TrainerTest, AResumeOfAFinishedRunIsRefused) {
   config.resume = config.run_dir;
   config.run_dir = folder_.path() + "/again";
   EXPECT_THAT(Train(config).status().message(), HasSubstr("give epochs= more than that"));
+
+  // With more of them the new folder has all that the old one showed.
+  config.epochs = 2;
+  ASSERT_TRUE(Train(config).ok());
+  int events = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(config.run_dir))
+    events += entry.path().filename().string().starts_with("events.out.tfevents.");
+  EXPECT_EQ(events, 2);
+  for (const char* name : {"labels.jpg", "train_batch0.jpg", "weights/best.pt"})
+    EXPECT_TRUE(std::filesystem::exists(config.run_dir + "/" + name)) << name;
 }
 
 TEST_F(TrainerTest, AResumeWithoutStateSaysWhatToDo) {
@@ -199,6 +217,9 @@ TEST_F(TrainerTest, TrainsInBatchesOfChangingSize) {
   const absl::StatusOr<TrainResult> result = Train(config);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->epochs, 2);
+  std::set<int> sizes;
+  for (const StepReport& step : recorder_.steps) sizes.insert(step.image_size);
+  EXPECT_GT(sizes.size(), 1u) << "what each step was trained at";
 }
 
 TEST_F(TrainerTest, FrozenLayersStayAsTheyWere) {
@@ -213,6 +234,18 @@ TEST_F(TrainerTest, FrozenLayersStayAsTheyWere) {
   EXPECT_TRUE(at::allclose(weights->state.at("model.0.bn.weight"), at::ones({16})));
   EXPECT_FALSE(at::allclose(weights->state.at("model.22.cv3.0.0.bn.running_var"),
                             at::full({64}, 0.9), 1e-3));
+}
+
+TEST_F(TrainerTest, WarnsOfATrainingWithoutAStep) {
+  TrainConfig config = Config("no_step", 1);
+  config.warmup_epochs = 0;
+  ASSERT_TRUE(Train(config).ok());
+  EXPECT_THAT(recorder_.warnings, IsEmpty()) << "two batches fill nbs=8";
+  config.run_dir += "2";
+  config.nbs = 64;
+  ASSERT_TRUE(Train(config).ok());
+  EXPECT_THAT(recorder_.warnings,
+              Contains(AllOf(HasSubstr("no optimizer step"), HasSubstr("nbs=64"))));
 }
 
 TEST_F(TrainerTest, NothingLeftToTrainIsRefused) {
