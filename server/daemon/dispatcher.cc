@@ -5,10 +5,13 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/os/clock.h"
 #include "common/os/failpoint.h"
+#include "server/daemon/array_snapshot.h"
+#include "server/jobs/array.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/spec.h"
 #include "server/jobs/state_machine.h"
@@ -57,8 +60,10 @@ scheduler::WaitingJob ToWaiting(const jobs::JobRecord& job, const devices::Devic
     waiting.wanted = selection->gpus_wanted;
     waiting.cpu = selection->cpu;
   } else {
-    // More than the machine shows now; it may come back. The plan says what it waits for.
-    waiting.wanted = INT32_MAX;
+    // The machine may show it again.
+    waiting.unresolved = absl::StrCat("device=", job.public_job.spec().device(),
+                                      ", which this machine does not have now: ",
+                                      absl::StripSuffix(selection.status().message(), "."));
   }
   return waiting;
 }
@@ -67,12 +72,16 @@ scheduler::WaitingJob ToWaiting(const jobs::JobRecord& job, const devices::Devic
 
 scheduler::Snapshot TakeSnapshot(const std::vector<jobs::JobRecord>& open, const std::vector<jobs::Lease>& leases,
                                  const devices::DeviceInventory& inventory) {
+  const ArraySnapshot arrays(open);
   std::map<std::string, std::string> tasks;
   scheduler::Snapshot snapshot;
   for (const jobs::JobRecord& job : open) {
     tasks[job.id] = jobs::TaskName(job.public_job.spec());
-    if (job.public_job.state() == v1::Job::QUEUED) snapshot.jobs.push_back(ToWaiting(job, inventory));
+    if (job.public_job.state() != v1::Job::QUEUED || jobs::IsArray(job.public_job)) continue;
+    snapshot.jobs.push_back(ToWaiting(job, inventory));
+    arrays.AddToTask(job.public_job, snapshot.jobs.back());
   }
+  for (scheduler::WaitingJob& array : arrays.Arrays()) snapshot.jobs.push_back(std::move(array));
   std::map<std::string, const jobs::Lease*> held;
   for (const jobs::Lease& lease : leases) held[lease.device_uuid] = &lease;
   for (const v1::Device& device : inventory.Devices()) {
@@ -198,6 +207,12 @@ absl::Status Dispatcher::CarryOut(const scheduler::Plan& plan, const std::vector
       return jobs::EndUnstarted(job, end.reason, end.sentence, absl::Now());
     });
     if (!ended.ok() && !Overtaken(ended.status())) return ended.status();
+  }
+  for (const scheduler::Make& make : plan.makes) {
+    const auto made = store_.UpdateArray(make.array_id, [&](jobs::ArrayWithTasks& change) {
+      return jobs::MakeTasks(make.tasks, absl::Now(), jobs::NewJobId, change);
+    });
+    if (!made.ok() && !Overtaken(made.status())) return made.status();
   }
   std::map<std::string, const v1::Job*> shown;
   for (const jobs::JobRecord& job : open) shown[job.id] = &job.public_job;

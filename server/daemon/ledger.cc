@@ -30,6 +30,10 @@ Seconds OnBootClock(const google::protobuf::Timestamp& time, Moment now) {
 
 }  // namespace
 
+std::string ArrayId(const v1::Job& task) {
+  return task.array_job().empty() ? "" : jobs::ParseJobName(task.array_job()).value_or("");
+}
+
 void AddScheduling(const v1::Job& job, scheduler::WaitingJob& waiting) {
   const v1::Scheduling& asked = job.scheduling();
   waiting.owner = job.owner();
@@ -68,6 +72,7 @@ void Ledger::Complete(const std::vector<jobs::JobRecord>& open, Moment now, cons
     running.id = record.id;
     running.owner = job.owner();
     running.queue = job.scheduling().queue();
+    running.array = ArrayId(job);
     running.priority = job.priority();
     running.devices.assign(newest.device_uuids().begin(), newest.device_uuids().end());
     running.started = attempt.started;

@@ -36,9 +36,18 @@ struct Lease {
   std::string quarantine_reason;
 };
 
+// An array with those of its tasks that have not ended, changed together.
+struct ArrayWithTasks {
+  JobRecord array;
+  std::vector<JobRecord> tasks;  // by index
+  std::vector<JobRecord> added;  // made by the change; name and sequence are the store's to give
+};
+
 struct JobFilter {
   std::vector<v1::Job::State> states;   // empty: any
   std::optional<std::string> owner, display_name;
+  std::optional<std::string>
+      array;  // "": jobs that are no tasks of an array; an id: the tasks of that array
 };
 
 struct Page {
@@ -66,17 +75,24 @@ class JobStore {
   virtual absl::StatusOr<Page> List(const JobFilter& filter, int page_size, const std::string& page_token) = 0;
   // All jobs that have not ended, by sequence.
   virtual absl::StatusOr<std::vector<JobRecord>> ListOpen() = 0;
-  // Reads, lets `change` edit, writes, in one transaction with an event. `change` may refuse with a status, and
-  // then nothing is written. Leases named in `release`/`take` change in the same transaction; a lease that is
-  // already held is FailedPrecondition.
+  // Reads, lets `change` edit, writes, in one transaction with an event; the counts of a task's
+  // array follow in the same transaction (jobs::FollowTask). `change` may refuse with a status, and
+  // then nothing is written. Leases named in `release`/`take` change in the same transaction; a
+  // lease that is already held is FailedPrecondition.
   struct LeaseChange {
     std::vector<std::string> take;         // device UUIDs, for the job's newest attempt
     std::vector<std::string> release;
     std::vector<std::string> quarantine;   // stay leased to nobody, with the reason
     std::string quarantine_reason;
   };
-  virtual absl::StatusOr<JobRecord> Update(const std::string& id,
-                                           const std::function<absl::Status(JobRecord&, LeaseChange&)>& change) = 0;
+  virtual absl::StatusOr<JobRecord> Update(
+      const std::string& id,
+      const std::function<absl::Status(JobRecord&, LeaseChange&)>& change) = 0;
+  // Reads an array and its open tasks, lets `change` edit them and add tasks, and writes all of it
+  // in one transaction, the array's counts (jobs::FollowTasks) with it. NotFound;
+  // FailedPrecondition: it is no array.
+  virtual absl::StatusOr<ArrayWithTasks> UpdateArray(
+      const std::string& id, const std::function<absl::Status(ArrayWithTasks&)>& change) = 0;
   virtual absl::StatusOr<std::vector<Lease>> ListLeases() = 0;
 
   // A copy of everything as it is at one moment, in the new file `path`, durable when it returns OK. AlreadyExists.

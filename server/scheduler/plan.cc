@@ -71,7 +71,7 @@ class Planner {
  public:
   explicit Planner(const Snapshot& snapshot)
       : snapshot_(snapshot), order_(snapshot), board_(snapshot), preemption_(snapshot, board_) {
-    for (const RunningJob& job : snapshot.running) Count(job.owner, job.queue);
+    for (const RunningJob& job : snapshot.running) Count(job.owner, job.queue, job.array);
   }
 
   Plan Run() {
@@ -110,6 +110,17 @@ class Planner {
       return WaitFor(job, JobReason::WAITING_FOR_DEPENDENCY, WhyNotYet(job.dependencies),
                      {kNever, "nobody knows when the jobs before it end"});
     }
+    if (job.tasks_left > 0) {
+      const auto free = std::count_if(board_.slots().begin(), board_.slots().end(),
+                                      [](const Slot& slot) { return slot.free; });
+      plan_.makes.push_back({job.id, std::clamp(static_cast<int>(free), 1, job.tasks_left)});
+      return;
+    }
+    if (job.array_held) {
+      return WaitFor(job, JobReason::HELD_BY_USER,
+                     absl::StrCat("waits until its array, jobs/", job.array, ", is released"),
+                     {kNever, "nobody knows when its array is released"});
+    }
     if (snapshot_.now < job.not_before) {
       WakeAt(job.not_before);
       return WaitFor(job, JobReason::WAITING_FOR_RETRY,
@@ -120,12 +131,18 @@ class Planner {
       return WaitFor(job, JobReason::WAITING_FOR_LIMIT, full,
                      {kNever, "nobody knows when one of these jobs ends"});
     }
+    if (!job.unresolved.empty()) {
+      return WaitFor(job, JobReason::WAITING_FOR_DEVICES,
+                     absl::StrCat("waits for ", job.unresolved),
+                     {kNever, "this machine has no such devices now"});
+    }
     job.bound.empty() ? PlaceAny(job) : PlaceBound(job);
   }
 
-  void Count(const std::string& owner, const std::string& queue) {
+  void Count(const std::string& owner, const std::string& queue, const std::string& array) {
     ++by_owner_[owner];
     ++by_queue_[queue];
+    if (!array.empty()) ++by_array_[array];
   }
 
   // "waits: ann has 2 jobs running, …"; empty: one more may run.
@@ -144,6 +161,10 @@ class Planner {
       return absl::StrCat("waits until fewer than ", queue_max, " jobs of queue ", job.queue,
                           " run: it may have no more at once");
     }
+    if (job.array_running_max > 0 && count(by_array_, job.array) >= job.array_running_max) {
+      return absl::StrCat("waits until fewer than ", job.array_running_max, " tasks of jobs/",
+                          job.array, " run: it may have no more at once");
+    }
     return "";
   }
 
@@ -152,7 +173,7 @@ class Planner {
     Start start{job.id, {}};
     for (const Slot* slot : slots) start.device_uuids.push_back(slot->device->uuid);
     plan_.starts.push_back(std::move(start));
-    Count(job.owner, job.queue);
+    Count(job.owner, job.queue, job.array);
     Charge(job, slots.size());
   }
 
@@ -286,7 +307,7 @@ class Planner {
   FairOrder order_;
   Board board_;
   Preemption preemption_;
-  std::map<std::string, int> by_owner_, by_queue_;  // live attempts and starts
+  std::map<std::string, int> by_owner_, by_queue_, by_array_;  // live attempts and starts
   std::map<std::string, Told> told_;
   Plan plan_;
 };

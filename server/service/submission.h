@@ -11,6 +11,10 @@
 
 namespace yoke::service {
 
+// What is wrong with a job's name or priority, as a sentence; empty: nothing.
+std::string DisplayNameProblem(const std::string& name);
+std::string PriorityProblem(int priority);
+
 // What the request's `resume` says if it names a job; nothing if it names a path or is not there.
 // InvalidArgument: it is neither.
 absl::StatusOr<std::optional<std::string>> ResumedJob(const v1::JobSpec& asked);

@@ -9,12 +9,15 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/os/failpoint.h"
 #include "common/os/file.h"
+#include "server/jobs/array.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/state_machine.h"
+#include "server/store/arrays.h"
 #include "server/store/backup.h"
 #include "server/store/readers.h"
 #include "server/store/rebuild.h"
@@ -30,19 +33,6 @@ using jobs::JobRecord;
 
 constexpr int kPageMax = 1000;
 constexpr int kTrimEvery = 256;
-
-// One job by id or unique prefix, on whichever connection.
-absl::StatusOr<JobRecord> FindJob(SQLite::Database& database, const std::string& prefix) {
-  SQLite::Statement query(database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE id >= ? AND id < ? LIMIT 2"));
-  query.bind(1, prefix);
-  query.bind(2, prefix + "\x7f");
-  if (!query.executeStep()) return absl::NotFoundError(absl::StrCat("There is no job ", prefix, "."));
-  YOKE_ASSIGN_OR_RETURN(JobRecord job, JobFromRow(query));
-  if (job.id != prefix && query.executeStep()) {
-    return absl::InvalidArgumentError(absl::StrCat("More than one job begins with ", prefix, ": give more characters of its id."));
-  }
-  return job;
-}
 
 absl::StatusOr<std::vector<JobRecord>> ReadJobs(SQLite::Statement& query) {
   std::vector<JobRecord> jobs;
@@ -94,6 +84,11 @@ absl::Status ChangeLeases(SQLite::Database& database, const JobRecord& job, cons
   return absl::OkStatus();
 }
 
+bool IsChanged(const JobRecord& before, const JobRecord& after) {
+  return IsJournalled(before, after) ||
+         before.public_job.SerializeAsString() != after.public_job.SerializeAsString();
+}
+
 // The WHERE clause of a filter, and its values in order.
 struct Where {
   std::string sql = "1";
@@ -114,6 +109,12 @@ Where ToWhere(const jobs::JobFilter& filter) {
   if (filter.display_name) {
     absl::StrAppend(&where.sql, " AND display_name = ?");
     where.values.push_back(*filter.display_name);
+  }
+  if (filter.array && filter.array->empty()) {
+    absl::StrAppend(&where.sql, " AND array_id IS NULL");
+  } else if (filter.array) {
+    absl::StrAppend(&where.sql, " AND array_id = ?");
+    where.values.push_back(*filter.array);
   }
   return where;
 }
@@ -148,13 +149,7 @@ class SqliteJobStore : public jobs::JobStore {
         }
       }
       YOKE_RETURN_IF_ERROR(reserve_.Check());
-      job.sequence = database.execAndGet("SELECT coalesce(max(sequence), 0) + 1 FROM job").getInt64();
-      job.public_job.set_name(jobs::JobName(job.id));
-      Record(database, job);
-      YOKE_FAILPOINT("store.insert.before");
-      InsertJob(database, job);
-      YOKE_FAILPOINT("store.insert.after");
-      journal_->Add(job);
+      Insert(database, job);
       return absl::OkStatus();
     }));
     return job;
@@ -217,10 +212,35 @@ class SqliteJobStore : public jobs::JobStore {
       YOKE_RETURN_IF_ERROR(change(job, leases));
       if (!leases.take.empty()) YOKE_RETURN_IF_ERROR(reserve_.Check());
       YOKE_RETURN_IF_ERROR(ChangeLeases(database, job, leases));
-      Record(database, job);
-      UpdateJob(database, job);
-      if (IsJournalled(before, job)) journal_->Add(job);
+      Write(database, before, job);
+      if (jobs::IsTask(job.public_job)) YOKE_RETURN_IF_ERROR(FollowInArray(database, before, job));
       updated = std::move(job);
+      return absl::OkStatus();
+    }));
+    return updated;
+  }
+
+  absl::StatusOr<jobs::ArrayWithTasks> UpdateArray(
+      const std::string& id,
+      const std::function<absl::Status(jobs::ArrayWithTasks&)>& change) override {
+    absl::StatusOr<jobs::ArrayWithTasks> updated = absl::InternalError("not written");
+    YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) -> absl::Status {
+      jobs::ArrayWithTasks before;
+      YOKE_ASSIGN_OR_RETURN(before.array, FindJob(database, id));
+      if (!jobs::IsArray(before.array.public_job))
+        return absl::FailedPreconditionError(absl::StrCat("job ", before.array.id, " is no array"));
+      YOKE_ASSIGN_OR_RETURN(before.tasks, OpenTasks(database, before.array.id));
+      jobs::ArrayWithTasks after = before;
+      YOKE_RETURN_IF_ERROR(change(after));
+      jobs::FollowTasks(before, absl::Now(), after);
+      if (!after.added.empty()) YOKE_RETURN_IF_ERROR(reserve_.Check());
+      Write(database, before.array, after.array);
+      for (size_t i = 0; i < after.tasks.size(); ++i) {
+        if (IsChanged(before.tasks[i], after.tasks[i]))
+          Write(database, before.tasks[i], after.tasks[i]);
+      }
+      for (JobRecord& task : after.added) Insert(database, task);
+      updated = std::move(after);
       return absl::OkStatus();
     }));
     return updated;
@@ -286,7 +306,39 @@ class SqliteJobStore : public jobs::JobStore {
   }
 
  private:
-  // On the writer's thread, before the row is written: the event fixes the etag, which the row carries too.
+  // On the writer's thread, as the next three.
+  void Insert(SQLite::Database& database, JobRecord& job) {
+    job.sequence = database.execAndGet("SELECT coalesce(max(sequence), 0) + 1 FROM job").getInt64();
+    job.public_job.set_name(jobs::JobName(job.id));
+    Record(database, job);
+    YOKE_FAILPOINT("store.insert.before");
+    InsertJob(database, job);
+    YOKE_FAILPOINT("store.insert.after");
+    journal_->Add(job);
+  }
+
+  void Write(SQLite::Database& database, const JobRecord& before, JobRecord& job) {
+    Record(database, job);
+    UpdateJob(database, job);
+    if (IsJournalled(before, job)) journal_->Add(job);
+  }
+
+  absl::Status FollowInArray(SQLite::Database& database, const JobRecord& before,
+                             const JobRecord& task) {
+    const absl::StatusOr<std::string> id = jobs::ParseJobName(task.public_job.array_job());
+    if (before.public_job.state() == task.public_job.state() || !id.ok()) return absl::OkStatus();
+    absl::StatusOr<JobRecord> array = FindJob(database, *id);
+    // A database made anew may have lost it; its tasks are jobs of their own then.
+    if (absl::IsNotFound(array.status())) return absl::OkStatus();
+    YOKE_RETURN_IF_ERROR(array.status());
+    const JobRecord counted = *array;
+    if (jobs::FollowTask(before.public_job.state(), task.public_job.state(), absl::Now(), *array))
+      Write(database, counted, *array);
+    return absl::OkStatus();
+  }
+
+  // On the writer's thread, before the row is written: the event fixes the etag, which the row
+  // carries too.
   void Record(SQLite::Database& database, JobRecord& job) {
     changed_ = true;
     const int64_t sequence = AppendEvent(database, job);
@@ -364,8 +416,11 @@ absl::StatusOr<std::unique_ptr<jobs::JobStore>> OpenJobStore(const StoreOptions&
     note(absl::StrCat("the database lacked ", reconciled.created, " job(s) and later changes of ", reconciled.advanced,
                       "; they were taken from the submission journal"));
   }
-  auto store = std::make_unique<SqliteJobStore>(options, *std::move(database), std::move(opened.journal));
-  YOKE_RETURN_IF_ERROR(store->CompleteJournal(opened.jobs, opened.bytes_cut + opened.bytes_skipped > 0));
+  YOKE_RETURN_IF_ERROR(RecountArrays(**database).status());
+  auto store =
+      std::make_unique<SqliteJobStore>(options, *std::move(database), std::move(opened.journal));
+  YOKE_RETURN_IF_ERROR(
+      store->CompleteJournal(opened.jobs, opened.bytes_cut + opened.bytes_skipped > 0));
   return store;
 }
 

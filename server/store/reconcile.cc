@@ -107,6 +107,16 @@ std::string Kept(const JobRecord& job) {
   kept.clear_reason();
   kept.clear_warnings();
   kept.clear_banner();
+  if (kept.has_array()) {
+    // Made again from the rows of its tasks.
+    v1::Array& array = *kept.mutable_array();
+    array.clear_queued();
+    array.clear_running();
+    array.clear_succeeded();
+    array.clear_failed();
+    array.clear_cancelled();
+    kept.clear_start_time();
+  }
   return kept.SerializeAsString();
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/crc32c.h"
+#include "server/jobs/ids.h"
 
 namespace yoke::store {
 namespace {
@@ -67,6 +68,11 @@ void BindJob(SQLite::Statement& statement, const jobs::JobRecord& job) {
   statement.bind(":stop_grace_seconds", job.stop_grace_seconds);
   statement.bind(":message", message.data(), static_cast<int>(message.size()));
   statement.bind(":checksum", Checksum(job, message));
+  const v1::Job& shown = job.public_job;
+  if (!shown.array_job().empty()) {
+    statement.bind(":array_id", jobs::ParseJobName(shown.array_job()).value_or(shown.array_job()));
+    statement.bind(":array_index", shown.array_index());
+  }
   statement.exec();
 }
 
@@ -84,28 +90,45 @@ absl::StatusOr<jobs::JobRecord> JobFromRow(SQLite::Statement& row) {
 bool IsIntact(SQLite::Statement& row) { return IsIntact(row, ColumnsOf(row)); }
 
 void InsertJob(SQLite::Database& database, const jobs::JobRecord& job) {
-  SQLite::Statement statement(database,
-                              "INSERT INTO job (id, sequence, owner, state, priority, display_name, request_id, request_hash, stop_requested, "
-                              "stop_reason, stop_grace_seconds, uid, user_set, message, checksum) VALUES (:id, :sequence, :owner, :state, :priority, "
-                              ":display_name, :request_id, :request_hash, :stop_requested, :stop_reason, :stop_grace_seconds, :uid, :user_set, "
-                              ":message, :checksum)");
+  SQLite::Statement statement(
+      database,
+      "INSERT INTO job (id, sequence, owner, state, priority, display_name, request_id, "
+      "request_hash, stop_requested, "
+      "stop_reason, stop_grace_seconds, uid, user_set, message, checksum, array_id, array_index) "
+      "VALUES (:id, :sequence, :owner, :state, :priority, "
+      ":display_name, :request_id, :request_hash, :stop_requested, :stop_reason, "
+      ":stop_grace_seconds, :uid, :user_set, "
+      ":message, :checksum, :array_id, :array_index)");
   BindJob(statement, job);
 }
 
 void UpdateJob(SQLite::Database& database, const jobs::JobRecord& job) {
-  SQLite::Statement statement(database,
-                              "UPDATE job SET sequence = :sequence, owner = :owner, state = :state, priority = :priority, display_name = "
-                              ":display_name, request_id = :request_id, request_hash = :request_hash, stop_requested = :stop_requested, stop_reason = "
-                              ":stop_reason, stop_grace_seconds = :stop_grace_seconds, uid = :uid, user_set = :user_set, message = :message, checksum = "
-                              ":checksum WHERE id = :id");
+  SQLite::Statement statement(
+      database,
+      "UPDATE job SET sequence = :sequence, owner = :owner, state = :state, priority = :priority, "
+      "display_name = "
+      ":display_name, request_id = :request_id, request_hash = :request_hash, stop_requested = "
+      ":stop_requested, stop_reason = "
+      ":stop_reason, stop_grace_seconds = :stop_grace_seconds, uid = :uid, user_set = :user_set, "
+      "message = :message, checksum = "
+      ":checksum, array_id = :array_id, array_index = :array_index WHERE id = :id");
   BindJob(statement, job);
 }
 
 int64_t AppendEvent(SQLite::Database& database, jobs::JobRecord& job) {
   const int64_t sequence = database.execAndGet("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'event'").getInt64();
   job.public_job.set_etag(absl::StrCat(sequence));
-  const std::string message = job.public_job.SerializeAsString();
-  SQLite::Statement statement(database, "INSERT INTO event (sequence, job_id, message) VALUES (?, ?, ?)");
+  // An array changes with each of its tasks; what a sweep is made of is read with the job itself.
+  std::string message;
+  if (job.public_job.has_array()) {
+    v1::Job shown = job.public_job;
+    shown.mutable_array()->clear_sweep();
+    message = shown.SerializeAsString();
+  } else {
+    message = job.public_job.SerializeAsString();
+  }
+  SQLite::Statement statement(database,
+                              "INSERT INTO event (sequence, job_id, message) VALUES (?, ?, ?)");
   statement.bind(1, sequence);
   statement.bind(2, job.id);
   statement.bind(3, message.data(), static_cast<int>(message.size()));

@@ -57,6 +57,14 @@ CREATE TABLE event (
 // A record's CRC-32C; none for what version 1 wrote.
 constexpr char kVersion2[] = "ALTER TABLE job ADD COLUMN checksum INTEGER;";
 
+// Tasks of arrays: an index is made once.
+constexpr char kVersion3[] = R"(
+ALTER TABLE job ADD COLUMN array_id TEXT;
+ALTER TABLE job ADD COLUMN array_index INTEGER;
+CREATE UNIQUE INDEX job_by_array_index ON job(array_id, array_index) WHERE array_id IS NOT NULL;
+CREATE INDEX job_by_array_state ON job(array_id, state) WHERE array_id IS NOT NULL;
+)";
+
 // No version will ever be so high: such a number is damage.
 constexpr int kVersionMax = 1000;
 
@@ -127,7 +135,7 @@ void Migrate(SQLite::Database& database, const std::string& path, int version, c
 }  // namespace
 
 const Migrations& CurrentMigrations() {
-  static const Migrations migrations = {kVersion1, kVersion2};
+  static const Migrations migrations = {kVersion1, kVersion2, kVersion3};
   return migrations;
 }
 

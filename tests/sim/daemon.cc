@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/daemon/dispatcher.h"
+#include "server/jobs/array.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/state_machine.h"
 #include "server/jobs/transitions.h"
@@ -45,9 +46,13 @@ bool SamePlan(const scheduler::Plan& a, const scheduler::Plan& b) {
               [](const auto& x, const auto& y) {
                 return x.job_id == y.job_id && x.sentence == y.sentence;
               }) &&
-         same(a.stops, b.stops, [](const auto& x, const auto& y) {
-           return x.job_id == y.job_id && x.why == y.why && x.grace == y.grace &&
-                  x.for_job == y.for_job;
+         same(a.stops, b.stops,
+              [](const auto& x, const auto& y) {
+                return x.job_id == y.job_id && x.why == y.why && x.grace == y.grace &&
+                       x.for_job == y.for_job;
+              }) &&
+         same(a.makes, b.makes, [](const auto& x, const auto& y) {
+           return x.array_id == y.array_id && x.tasks == y.tasks;
          });
 }
 
@@ -142,6 +147,7 @@ void World::FinishAttempt(const Process& process) {
     ending = launcher::EndingOf(exit, {});
   }
   jobs::JobRecord& record = store_.jobs.at(process.job_id);
+  const Job::State before = record.public_job.state();
   const bool again = jobs::RequeuesAfterStop(record) && (process.stopped || process.lost);
   if (const absl::Status ended = launcher::EndAttempt(ending, kTries, Now().wall, record);
       !ended.ok()) {
@@ -151,6 +157,7 @@ void World::FinishAttempt(const Process& process) {
     throw Violation{absl::StrCat(record.id, " is ", Job::State_Name(record.public_job.state()),
                                  " after a stop for '", record.stop_reason, "'")};
   }
+  Follow(record, before);
   if (process.lost) not_before_[record.id] = now_ + Between(0, 20);
   for (const std::string& uuid : process.devices) store_.leases.erase(uuid);
   changed_ = true;
@@ -194,8 +201,14 @@ bool World::Dispatch() {
     if (!Survives()) return false;
     if (!jobs::EndUnstarted(store_.jobs.at(end.job_id), end.reason, end.sentence, Now().wall).ok())
       throw Violation{"a job cannot be ended"};
+    Follow(store_.jobs.at(end.job_id), Job::QUEUED);
     changed_ = true;
     Say(absl::StrCat("end ", end.job_id, ": ", end.sentence));
+  }
+  for (const scheduler::Make& make : plan.makes) {
+    if (!Survives()) return false;
+    if (!MakeTasks(make))
+      throw Violation{absl::StrCat("no tasks of ", make.array_id, " can be made")};
   }
   for (const scheduler::Wait& wait : plan.waits) {
     Job& job = store_.jobs.at(wait.job_id).public_job;
@@ -206,6 +219,24 @@ bool World::Dispatch() {
   return true;
 }
 
+bool World::MakeTasks(const scheduler::Make& make) {
+  if (cancelled_.contains(make.array_id))
+    throw Violation{absl::StrCat("tasks of ", make.array_id, ", which was cancelled")};
+  const auto new_id = [this, next = tasks_]() mutable {
+    const auto letter = [](int digit) {
+      return std::string(1, static_cast<char>('a' + digit % 26));
+    };
+    ++next;
+    return absl::StrCat("task", letter(next / 676), letter(next / 26), letter(next));
+  };
+  const absl::Status made = EditArray(make.array_id, [&](jobs::ArrayWithTasks& array) {
+    return jobs::MakeTasks(make.tasks, Now().wall, new_id, array);
+  });
+  changed_ = true;
+  Say(absl::StrCat("make ", make.tasks, " tasks of ", make.array_id));
+  return made.ok();
+}
+
 bool World::Start(const scheduler::Start& start) {
   jobs::JobRecord& record = store_.jobs.at(start.job_id);
   CheckStart(record, start);
@@ -213,6 +244,7 @@ bool World::Start(const scheduler::Start& start) {
   const auto next = jobs::Next(job.state(), jobs::JobEventKind::kStart);
   if (!next.ok()) return false;
   job.set_state(*next);
+  Follow(record, Job::QUEUED);
   v1::Attempt& attempt = *job.add_attempts();
   attempt.set_number(job.attempts_size());
   attempt.set_run_id(absl::StrCat(record.id, "/", attempt.number()));
@@ -243,6 +275,7 @@ void World::CheckPlan(const scheduler::Snapshot& snapshot, const scheduler::Plan
   for (const scheduler::Start& start : plan.starts) answered.insert(start.job_id);
   for (const scheduler::Wait& wait : plan.waits) answered.insert(wait.job_id);
   for (const scheduler::End& end : plan.ends) answered.insert(end.job_id);
+  for (const scheduler::Make& make : plan.makes) answered.insert(make.array_id);
   if (asked != answered) throw Violation{"a plan that does not answer for every job once"};
   CheckPassing(snapshot, plan);
   for (const scheduler::Wait& wait : plan.waits) {
@@ -302,6 +335,15 @@ void World::CheckStart(const jobs::JobRecord& record, const scheduler::Start& st
     if (device.state() == v1::Device::LOST && distinct.contains(device.uuid()))
       throw Violation{absl::StrCat(record.id, " gets a lost device")};
   }
+  if (jobs::IsTask(job)) {
+    const Job& array = store_.jobs.at(*jobs::ParseJobName(job.array_job())).public_job;
+    const int most = array.array().running_max();
+    if (most > 0 && array.array().running() >= most)
+      throw Violation{absl::StrCat(record.id, " starts beside ", array.array().running(),
+                                   " tasks of its array, which may run ", most)};
+    if (array.state() == Job::HELD)
+      throw Violation{absl::StrCat(record.id, " starts though its array is held")};
+  }
   if (cancelled_.contains(record.id))
     throw Violation{absl::StrCat(record.id, " starts though it was cancelled")};
   if (const auto found = not_before_.find(record.id);
@@ -328,10 +370,48 @@ void World::CheckRunTime(const Process& process) const {
       absl::StrCat(process.job_id, " ran ", now_ - process.started, " s, its limit is ", limit)};
 }
 
+// Each index was made once, and the row counts what there is.
+void World::CheckArray(const jobs::JobRecord& array) const {
+  const v1::Array& said = array.public_job.array();
+  v1::Array counted;
+  std::set<int> indices;
+  int tasks = 0;
+  for (const auto& [id, record] : store_.jobs) {
+    if (record.public_job.array_job() != array.public_job.name()) continue;
+    jobs::CountTasks(record.public_job.state(), 1, counted);
+    indices.insert(record.public_job.array_index());
+    ++tasks;
+  }
+  const bool once = tasks == said.made() && static_cast<int>(indices.size()) == tasks &&
+                    (tasks == 0 || (*indices.begin() == said.first() &&
+                                    *indices.rbegin() == said.first() + said.made() - 1));
+  if (!once || said.made() > said.count())
+    throw Violation{absl::StrCat(array.id, " has made ", said.made(), " of ", said.count(),
+                                 " tasks, there are ", tasks, " with ", indices.size(),
+                                 " indices")};
+  if (said.queued() != counted.queued() || said.running() != counted.running() ||
+      said.succeeded() != counted.succeeded() || said.failed() != counted.failed() ||
+      said.cancelled() != counted.cancelled()) {
+    throw Violation{absl::StrCat(array.id, " counts ", said.ShortDebugString(), ", there are ",
+                                 counted.ShortDebugString())};
+  }
+  if (!jobs::IsTerminal(array.public_job.state())) return;
+  const bool succeeded = said.succeeded() == said.count();
+  if (counted.queued() + counted.running() > 0 ||
+      succeeded != (array.public_job.state() == Job::SUCCEEDED)) {
+    throw Violation{absl::StrCat(array.id, " ended ", Job::State_Name(array.public_job.state()),
+                                 ": ", said.ShortDebugString())};
+  }
+}
+
 void World::CheckStore() const {
   std::map<std::string, int> by_owner, by_queue;
   for (const auto& [id, record] : store_.jobs) {
     const Job& job = record.public_job;
+    if (jobs::IsArray(job)) {
+      CheckArray(record);
+      continue;
+    }
     if (!jobs::HasLiveAttempt(job.state())) {
       if (record.stop_requested && !jobs::IsTerminal(job.state()))
         throw Violation{absl::StrCat(id, " waits with a stop of an earlier attempt")};

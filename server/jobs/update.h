@@ -1,0 +1,30 @@
+// Changing a job that was submitted: which fields still can change, and the change. Pure: the
+// caller has checked the values and stores what came of it.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/jobs/job_store.h"
+
+namespace yoke::jobs {
+
+// Paths of v1::Job, "scheduling.time_limit", in the order in which people read of them.
+const std::vector<std::string>& UpdatablePaths();
+
+// Copies the fields that `paths` names from `wanted`; one that `wanted` lacks is cleared. The name
+// can change always; priority and preemptible until the job has ended; the time limit until it
+// stops; queue and dependencies while it waits. Refusals are FailedPrecondition with a sentence
+// that names the field and why, their reason for scripts in the payload "yoke.reason": JOB_ENDED,
+// JOB_STOPPING, JOB_NOT_WAITING, JOB_IS_NO_ARRAY. REQUIRES: every path is one of UpdatablePaths.
+absl::Status UpdateFields(const v1::Job& wanted, const std::vector<std::string>& paths,
+                          JobRecord& record);
+
+// The dependency ("jobs/b") by which a job would come to wait for itself; empty: none.
+// `scheduling_of`: of a job, by its name.
+std::string WaitsForItself(const std::string& name, const v1::Scheduling& wanted,
+                           const std::function<v1::Scheduling(const std::string&)>& scheduling_of);
+
+}  // namespace yoke::jobs
