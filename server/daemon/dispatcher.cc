@@ -42,6 +42,7 @@ scheduler::DeviceView ToView(const v1::Device& device) {
   view.uuid = device.uuid();
   view.cpu = device.kind() == v1::Device::CPU_SLOT;
   view.index = device.index();
+  if (!view.cpu) view.memory_bytes = device.memory_total_bytes();
   if (device.state() == v1::Device::LOST) view.unusable = absl::StrCat("is lost: ", device.message());
   if (device.state() == v1::Device::BUSY_FOREIGN) view.unusable = absl::StrCat("is busy: ", device.message());
   return view;
@@ -82,18 +83,19 @@ scheduler::Snapshot TakeSnapshot(const std::vector<jobs::JobRecord>& open, const
     arrays.AddToTask(job.public_job, snapshot.jobs.back());
   }
   for (scheduler::WaitingJob& array : arrays.Arrays()) snapshot.jobs.push_back(std::move(array));
-  std::map<std::string, const jobs::Lease*> held;
-  for (const jobs::Lease& lease : leases) held[lease.device_uuid] = &lease;
+  std::map<std::string, std::vector<const jobs::Lease*>> held;
+  for (const jobs::Lease& lease : leases) held[lease.device_uuid].push_back(&lease);
   for (const v1::Device& device : inventory.Devices()) {
     scheduler::DeviceView view = ToView(device);
     if (!view.cpu) view.peers = inventory.Peers(view.uuid);
-    if (const auto lease = held.find(view.uuid); lease != held.end()) {
-      if (lease->second->quarantined) {
-        view.unusable = absl::StrCat("is quarantined: ", lease->second->quarantine_reason);
-      } else {
-        const std::string& id = lease->second->job_id;
-        view.holder = absl::StrCat(jobs::JobName(id), tasks.contains(id) ? absl::StrCat(" (", tasks[id], ")") : "");
+    for (const jobs::Lease* lease : held[view.uuid]) {
+      if (lease->quarantined) {
+        view.unusable = absl::StrCat("is quarantined: ", lease->quarantine_reason);
+        continue;
       }
+      const std::string& id = lease->job_id;
+      absl::StrAppend(&view.holder, view.holder.empty() ? "" : ", ", jobs::JobName(id),
+                      tasks.contains(id) ? absl::StrCat(" (", tasks[id], ")") : "");
     }
     snapshot.devices.push_back(std::move(view));
   }

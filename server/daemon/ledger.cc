@@ -39,6 +39,7 @@ void AddScheduling(const v1::Job& job, scheduler::WaitingJob& waiting) {
   waiting.owner = job.owner();
   waiting.queue = asked.queue();
   waiting.time_limit = InSeconds(asked.time_limit());
+  waiting.share_bytes = asked.share_memory_bytes();
   for (const v1::Scheduling::Dependency& dependency : asked.dependencies()) {
     const absl::StatusOr<std::string> id = jobs::ParseJobName(dependency.job());
     waiting.dependencies.push_back({id.value_or(dependency.job()), dependency.condition()});
@@ -79,6 +80,7 @@ void Ledger::Complete(const std::vector<jobs::JobRecord>& open, Moment now, cons
     running.time_limit = InSeconds(job.scheduling().time_limit());
     running.signal_before = InSeconds(job.scheduling().signal_before());
     running.preemptible = job.scheduling().preemptible();
+    running.share_bytes = job.scheduling().share_memory_bytes();
     running.stopping = job.state() == v1::Job::STOPPING;
     running.stop_grace = record.stop_grace_seconds;
     snapshot.running.push_back(std::move(running));

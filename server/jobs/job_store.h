@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,6 +35,8 @@ struct Lease {
   int attempt = 0;
   bool quarantined = false;
   std::string quarantine_reason;
+  int64_t shared_bytes =
+      0;  // of memory that it takes of a device it shares; 0: the device is its own
 };
 
 // An array with those of its tasks that have not ended, changed together.
@@ -78,9 +81,13 @@ class JobStore {
   // Reads, lets `change` edit, writes, in one transaction with an event; the counts of a task's
   // array follow in the same transaction (jobs::FollowTask). `change` may refuse with a status, and
   // then nothing is written. Leases named in `release`/`take` change in the same transaction; a
-  // lease that is already held is FailedPrecondition.
+  // lease that is already held is FailedPrecondition. A job with scheduling.share_memory_bytes
+  // takes a share: that may be held together with others as long as all of them fit into
+  // `memory_bytes`.
   struct LeaseChange {
     std::vector<std::string> take;         // device UUIDs, for the job's newest attempt
+    std::map<std::string, int64_t>
+        memory_bytes;  // of devices in `take`; absent: whatever is asked fits
     std::vector<std::string> release;
     std::vector<std::string> quarantine;   // stay leased to nobody, with the reason
     std::string quarantine_reason;

@@ -31,7 +31,9 @@ absl::Status MayStillChange(const std::string& path, const Job& job) {
     if (job.state() != Job::STOPPING) return absl::OkStatus();
     return TooLate("JOB_STOPPING", path, job, "the job is being stopped, it is ");
   }
-  if (path != "scheduling.queue" && path != "scheduling.dependencies") return absl::OkStatus();
+  if (path != "scheduling.queue" && path != "scheduling.share_memory_bytes" &&
+      path != "scheduling.dependencies")
+    return absl::OkStatus();
   const bool waits = job.state() == Job::QUEUED || job.state() == Job::HELD;
   if (waits && job.array().made() == 0) return absl::OkStatus();
   return TooLate("JOB_NOT_WAITING", path, job, "it is read while a job waits, and this one is ");
@@ -50,6 +52,8 @@ void Change(const Job& wanted, const std::string& path, Job& job) {
     to.set_queue(from.queue());
   } else if (path == "scheduling.preemptible") {
     to.set_preemptible(from.preemptible());
+  } else if (path == "scheduling.share_memory_bytes") {
+    to.set_share_memory_bytes(from.share_memory_bytes());
   } else if (path == "scheduling.dependencies") {
     *to.mutable_dependencies() = from.dependencies();
   } else if (path == "scheduling.time_limit") {
@@ -71,6 +75,7 @@ const std::vector<std::string>& UpdatablePaths() {
                                                  "scheduling.time_limit",
                                                  "scheduling.signal_before",
                                                  "scheduling.dependencies",
+                                                 "scheduling.share_memory_bytes",
                                                  "array.running_max"};
   return paths;
 }

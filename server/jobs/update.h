@@ -16,9 +16,10 @@ const std::vector<std::string>& UpdatablePaths();
 
 // Copies the fields that `paths` names from `wanted`; one that `wanted` lacks is cleared. The name
 // can change always; priority and preemptible until the job has ended; the time limit until it
-// stops; queue and dependencies while it waits. Refusals are FailedPrecondition with a sentence
-// that names the field and why, their reason for scripts in the payload "yoke.reason": JOB_ENDED,
-// JOB_STOPPING, JOB_NOT_WAITING, JOB_IS_NO_ARRAY. REQUIRES: every path is one of UpdatablePaths.
+// stops; queue, dependencies and share_memory_bytes while it waits. Refusals are FailedPrecondition
+// with a sentence that names the field and why, their reason for scripts in the payload
+// "yoke.reason": JOB_ENDED, JOB_STOPPING, JOB_NOT_WAITING, JOB_IS_NO_ARRAY. REQUIRES: every path is
+// one of UpdatablePaths.
 absl::Status UpdateFields(const v1::Job& wanted, const std::vector<std::string>& paths,
                           JobRecord& record);
 

@@ -160,6 +160,7 @@ class ThreadLauncher : public Launcher {
     if (found == live_.end()) {
       found = live_.try_emplace(id, id, newest.number(), newest.run_id(), AttemptDir(JobsRoot(options_.state_dir), id, newest.number())).first;
       found->second.device_uuids.assign(newest.device_uuids().begin(), newest.device_uuids().end());
+      found->second.alone = job->public_job.scheduling().share_memory_bytes() == 0;
       found->second.running_told = job->public_job.state() != v1::Job::STARTING;
     }
     if (job->stop_requested) {
@@ -352,7 +353,7 @@ class ThreadLauncher : public Launcher {
       os::RemoveUnfinished(RunDir(JobsRoot(options_.state_dir), attempt.job_id) + "/weights");
     }
     attempt.events.Read();
-    const Emptiness empty = LookForHolders(inventory_, attempt.device_uuids, left);
+    const Emptiness empty = LookForHolders(inventory_, attempt.device_uuids, left, attempt.alone);
     YOKE_FAILPOINT("launcher.finish.before");
     const auto updated = store_.Update(attempt.job_id, [&](JobRecord& job, LeaseChange& leases) { return Finish(attempt, empty, job, leases); });
     YOKE_FAILPOINT("launcher.finish.after");
@@ -426,7 +427,9 @@ class ThreadLauncher : public Launcher {
     const auto updated = store_.Update(lease.job_id, [&](JobRecord& job, LeaseChange& change) -> absl::Status {
       if (lease.attempt < 1 || lease.attempt > job.public_job.attempts_size()) return absl::InternalError("lease of an unknown attempt");
       const std::vector<pid_t> left = KillMarked(job.public_job.attempts(lease.attempt - 1).run_id());
-      if (!LookForHolders(inventory_, {lease.device_uuid}, left).held.empty()) return absl::FailedPreconditionError("still held");
+      if (!LookForHolders(inventory_, {lease.device_uuid}, left, lease.shared_bytes == 0)
+               .held.empty())
+        return absl::FailedPreconditionError("still held");
       change.release = {lease.device_uuid};
       return absl::OkStatus();
     });

@@ -82,6 +82,8 @@ absl::Status CommitStart(const LauncherOptions& options, jobs::JobStore& store, 
     attempt.set_world_size(static_cast<int>(layout.ranks.size()));
     *attempt.mutable_start_time() = now;
     leases.take = device_uuids;
+    for (const v1::Device& device : devices)
+      leases.memory_bytes[device.uuid()] = device.memory_total_bytes();
     return absl::OkStatus();
   };
   YOKE_FAILPOINT("start.commit.before");

@@ -27,11 +27,13 @@ std::vector<pid_t> KillMarked(const std::string& run_id) {
   return found;
 }
 
-Emptiness LookForHolders(const devices::DeviceInventory& inventory, const std::vector<std::string>& device_uuids, const std::vector<pid_t>& marked) {
+Emptiness LookForHolders(const devices::DeviceInventory& inventory,
+                         const std::vector<std::string>& device_uuids,
+                         const std::vector<pid_t>& marked, bool alone) {
   Emptiness result;
   for (const std::string& uuid : device_uuids) {
     std::string why = marked.empty() ? "" : absl::StrCat("process ", marked[0], " of its last job cannot be ended");
-    for (const int64_t pid : inventory.HolderPids(uuid)) {
+    for (const int64_t pid : alone ? inventory.HolderPids(uuid) : std::vector<int64_t>()) {
       if (why.empty() && IsAlive(pid)) why = absl::StrCat("process ", pid, " still uses it after its last job");
     }
     (why.empty() ? result.free : result.held).push_back(uuid);

@@ -20,7 +20,9 @@ struct Emptiness {
   std::string why;                // the latter
 };
 // `marked`: processes of the attempt that could not be ended; they may sit on any of its devices.
-Emptiness LookForHolders(const devices::DeviceInventory& inventory, const std::vector<std::string>& device_uuids, const std::vector<pid_t>& marked);
+Emptiness LookForHolders(const devices::DeviceInventory& inventory,
+                         const std::vector<std::string>& device_uuids,
+                         const std::vector<pid_t>& marked, bool alone);
 
 // The preparation answers by its last lines: {"ok":false,"reason":"…","message":"…"}.
 void ReadPrepareAnswer(const std::vector<std::string>& last_lines, Report& report);

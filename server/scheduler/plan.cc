@@ -4,6 +4,7 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "server/jobs/state_machine.h"
 #include "server/scheduler/board.h"
@@ -204,7 +205,7 @@ class Planner {
         continue;
       }
       slots.push_back(slot);
-      if (!board_.MayStart(*slot, job.time_limit)) blocked.push_back(slot);
+      if (!board_.MayStart(*slot, job, job.time_limit)) blocked.push_back(slot);
     }
     if (!missing.empty()) {
       const std::string absent =
@@ -214,7 +215,7 @@ class Planner {
     }
     if (blocked.empty()) return StartOn(job, slots);
     if (AllUsable(blocked)) preemption_.FreeThese(job, blocked);
-    std::string key = "b";
+    std::string key = absl::StrCat("b", job.share_bytes);
     for (const Slot* slot : blocked) absl::StrAppend(&key, " ", slot->device->uuid);
     const Told& told = Tell(
         key, [&] { return absl::StrCat("waits for ", Board::WhyEach(AsConst(blocked))); }, blocked);
@@ -226,13 +227,23 @@ class Planner {
     for (Slot& slot : board_.slots()) {
       if (slot.device->cpu != job.cpu) continue;
       if (slot.usable()) usable.push_back(&slot);
-      if (board_.MayStart(slot, 0)) {
+      if (board_.MayStart(slot, job, 0)) {
         unclaimed.push_back(&slot);
       } else {
-        (board_.MayStart(slot, job.time_limit) ? passable : blocked).push_back(&slot);
+        (board_.MayStart(slot, job, job.time_limit) ? passable : blocked).push_back(&slot);
       }
     }
     const size_t wanted = static_cast<size_t>(std::max(1, job.wanted));
+    if (job.share_bytes > 0) {
+      // The fullest first, so that others stay free.
+      std::stable_sort(unclaimed.begin(), unclaimed.end(), [](const Slot* a, const Slot* b) {
+        return a->shared_bytes > b->shared_bytes;
+      });
+      if (unclaimed.size() >= wanted) {
+        unclaimed.resize(wanted);
+        return StartOn(job, unclaimed);
+      }
+    }
     if (unclaimed.size() >= wanted) return StartOn(job, PickLinked(unclaimed, job.wanted));
     if (unclaimed.size() + passable.size() >= wanted) {
       unclaimed.insert(unclaimed.end(), passable.begin(),
@@ -241,13 +252,19 @@ class Planner {
     }
     blocked.insert(blocked.end(), passable.begin(), passable.end());
     if (usable.size() >= wanted) preemption_.FreeAny(job, usable, wanted - unclaimed.size());
-    const std::string key = absl::StrCat(job.cpu ? "c " : "g ", wanted, " ", unclaimed.size());
+    const std::string key =
+        absl::StrCat(job.cpu ? "c " : "g ", wanted, " ", unclaimed.size(), " ", job.share_bytes);
     const Told& told = Tell(
         key,
         [&] {
+          const std::string what =
+              job.share_bytes > 0
+                  ? absl::StrFormat(" GPU(s) with %.1f GiB to share; ",
+                                    static_cast<double>(job.share_bytes) / (1 << 30))
+                  : absl::StrCat(" idle ", job.cpu ? "CPU slot(s)" : "GPU(s)", "; ");
           return absl::StrCat(
-              "waits for ", wanted, " idle ", job.cpu ? "CPU slot(s)" : "GPU(s)", "; ",
-              unclaimed.size(), " idle now",
+              "waits for ", wanted, what, unclaimed.size(),
+              job.share_bytes > 0 ? " now" : " idle now",
               blocked.empty() ? "" : absl::StrCat(", ", Board::WhyEach(AsConst(blocked))));
         },
         blocked);
@@ -277,7 +294,7 @@ class Planner {
     told.sentence = make();
     const bool held =
         blocked.empty() || std::any_of(blocked.begin(), blocked.end(), [](const Slot* slot) {
-          return slot->holder != nullptr || !slot->device->holder.empty() || !slot->usable();
+          return !slot->holders.empty() || !slot->device->holder.empty() || !slot->usable();
         });
     told.reason = held ? JobReason::WAITING_FOR_DEVICES : JobReason::WAITING_FOR_PRIORITY;
     return told;

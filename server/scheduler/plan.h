@@ -42,6 +42,9 @@ struct WaitingJob {
   std::string
       not_before_why;  // what it waits for until then, as a sentence; empty: the plan's own words
   std::vector<Dependency> dependencies;
+  // Of memory on each of its devices, which it shares with other jobs that share; 0: none, they are
+  // its own.
+  int64_t share_bytes = 0;
   // Of a task of an array; its sequence is that of the array.
   std::string array;
   int array_index = 0;
@@ -64,15 +67,17 @@ struct RunningJob {
   bool preemptible = false;
   bool stopping = false;   // asked to stop already
   Seconds stop_grace = 0;  // which it was given then; a time limit ends it earlier
+  int64_t share_bytes = 0;  // as WaitingJob's
 };
 
 struct DeviceView {
   std::string uuid;
   bool cpu = false;
   int index = 0;
-  std::string holder;    // "jobs/abc (train)" while leased
+  std::string holder;    // "jobs/abc (train)" while leased; all of them if they share it
   std::string unusable;  // why it is not given out: "is quarantined: …"; empty: it is
   std::vector<std::string> peers = {};  // UUIDs of the devices that a fast link joins it to
+  int64_t memory_bytes = 0;             // 0: it cannot be shared
 };
 
 // What an owner's ended attempts have used: device-seconds, as they count at the moment `at`.
@@ -155,6 +160,10 @@ struct Plan {
 // other devices pass, and a job with a time limit passes on the same devices if it ends before that
 // moment. Where no limit says so, nobody passes. A job that needs a device which is absent or
 // unusable reserves nothing.
+//
+// Jobs that share take a device together with others that share, as long as their memory fits,
+// those that are shared already first. They stop nobody. A job that does not share has its devices
+// alone.
 //
 // A job may have preemptible ones of lower priority stopped that ran for min_run_time, if it can
 // start then.

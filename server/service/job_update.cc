@@ -87,7 +87,16 @@ absl::Status JobService::Update(const grpc::ServerContext& context,
     }
     return absl::OkStatus();
   };
-  const auto complete = [&](const v1::Scheduling& before, v1::Job& now) {
+  const auto complete = [&](const v1::Scheduling& before, v1::Job& now) -> absl::Status {
+    if (Names(paths, "scheduling.share_memory_bytes")) {
+      const auto selection = shared_.inventory().Resolve(now.spec().device());
+      const std::string problem = !selection.ok()
+                                      ? std::string(selection.status().message())
+                                      : ShareProblem(now.scheduling().share_memory_bytes(),
+                                                     *selection, shared_.inventory());
+      if (!problem.empty())
+        return InvalidField("scheduling.share_memory_bytes", problem, "SCHEDULING_INVALID");
+    }
     if (Names(paths, "scheduling.time_limit") && !Names(paths, "scheduling.signal_before"))
       FollowLimit(before, *now.mutable_scheduling());
     return CheckScheduling(shared_.control().QueueNames(), *now.mutable_scheduling());

@@ -24,6 +24,7 @@ namespace {
 
 constexpr size_t kDisplayNameMax = 200;
 constexpr int kPriorityMax = 100;
+constexpr int64_t kShareBytesMin = int64_t{64} << 20;
 
 // 8-4-4-4-12 hexadecimal digits.
 bool IsUuid(const std::string& text) {
@@ -189,6 +190,19 @@ std::string PriorityProblem(int priority) {
   return absl::StrCat("priority=", priority, " is out of range; it takes -100 to 100");
 }
 
+std::string ShareProblem(int64_t bytes, const devices::DeviceSelection& selection,
+                         const devices::DeviceInventory& inventory) {
+  if (bytes == 0) return "";
+  if (bytes < kShareBytesMin) {
+    return absl::StrCat("share_memory=", bytes, " bytes is too little; it takes at least 64MiB");
+  }
+  if (selection.cpu) return "CPU slots are not shared; leave share_memory out, or name GPUs";
+  const int64_t smallest = SmallestMemory(selection, inventory);
+  if (bytes <= smallest) return "";
+  return absl::StrCat("share_memory=", bytes >> 20, " MiB is more than the ", smallest >> 20,
+                      " MiB that a device here has");
+}
+
 absl::StatusOr<std::optional<std::string>> ResumedJob(const v1::JobSpec& asked) {
   if (!asked.has_train() || asked.train().resume().empty()) return std::nullopt;
   const std::string& resume = asked.train().resume();
@@ -237,6 +251,11 @@ absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& reques
     violations.insert(violations.end(), sharing.begin(), sharing.end());
     if (request.has_array()) CheckBatches(array, selection->world_size, violations);
   }
+  const std::string unshareable =
+      selection.ok()
+          ? ShareProblem(request.scheduling().share_memory_bytes(), *selection, inventory)
+          : "";
+  if (!unshareable.empty()) violations.push_back({"scheduling.share_memory_bytes", unshareable});
   if (!violations.empty()) return InvalidFields(violations, "SPEC_INVALID");
 
   jobs::JobRecord record;

@@ -47,11 +47,23 @@ int64_t LastEvent(SQLite::Database& database) {
   return database.execAndGet("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'").getInt64();
 }
 
-absl::StatusOr<std::string> HolderOf(SQLite::Database& database, const std::string& device_uuid) {
-  SQLite::Statement query(database, "SELECT job_id FROM lease WHERE device_uuid = ?");
+// Whether a device can be leased, alone or for a share of it.
+absl::Status CheckFree(SQLite::Database& database, const std::string& device_uuid, int64_t share,
+                       int64_t memory) {
+  SQLite::Statement query(database, "SELECT job_id, shared_bytes FROM lease WHERE device_uuid = ?");
   query.bind(1, device_uuid);
-  if (!query.executeStep()) return absl::NotFoundError("free");
-  return query.getColumn(0).getString();
+  int64_t taken = 0;
+  while (query.executeStep()) {
+    const int64_t shared = query.getColumn(1).getInt64();
+    if (share <= 0 || shared <= 0) {
+      return absl::FailedPreconditionError(absl::StrCat("device ", device_uuid, " is held by jobs/",
+                                                        query.getColumn(0).getString()));
+    }
+    taken += shared;
+  }
+  if (share <= 0 || memory <= 0 || taken + share <= memory) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("device ", device_uuid, " has ", memory - taken,
+                                                    " bytes left to share, not ", share));
 }
 
 absl::Status ChangeLeases(SQLite::Database& database, const JobRecord& job, const jobs::JobStore::LeaseChange& change) {
@@ -69,14 +81,19 @@ absl::Status ChangeLeases(SQLite::Database& database, const JobRecord& job, cons
     statement.bind(3, job.id);
     statement.exec();
   }
+  const int64_t share = job.public_job.scheduling().share_memory_bytes();
   for (const std::string& uuid : change.take) {
-    if (const auto holder = HolderOf(database, uuid); holder.ok()) {
-      return absl::FailedPreconditionError(absl::StrCat("device ", uuid, " is held by jobs/", *holder));
-    }
-    SQLite::Statement statement(database, "INSERT INTO lease (device_uuid, job_id, attempt, quarantined, quarantine_reason) VALUES (?, ?, ?, 0, '')");
+    const auto memory = change.memory_bytes.find(uuid);
+    YOKE_RETURN_IF_ERROR(
+        CheckFree(database, uuid, share, memory == change.memory_bytes.end() ? 0 : memory->second));
+    SQLite::Statement statement(database,
+                                "INSERT INTO lease (device_uuid, job_id, attempt, quarantined, "
+                                "quarantine_reason, shared_bytes) "
+                                "VALUES (?, ?, ?, 0, '', ?)");
     statement.bind(1, uuid);
     statement.bind(2, job.id);
     statement.bind(3, job.public_job.attempts_size());
+    statement.bind(4, share);
     YOKE_FAILPOINT("lease.take.before");
     statement.exec();
     YOKE_FAILPOINT("lease.take.after");
@@ -249,10 +266,14 @@ class SqliteJobStore : public jobs::JobStore {
   absl::StatusOr<std::vector<jobs::Lease>> ListLeases() override {
     std::vector<jobs::Lease> leases;
     YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) {
-      SQLite::Statement query(database, "SELECT device_uuid, job_id, attempt, quarantined, quarantine_reason FROM lease ORDER BY device_uuid");
+      SQLite::Statement query(
+          database,
+          "SELECT device_uuid, job_id, attempt, quarantined, quarantine_reason, shared_bytes FROM "
+          "lease ORDER BY device_uuid, job_id");
       while (query.executeStep()) {
-        leases.push_back({query.getColumn(0).getString(), query.getColumn(1).getString(), query.getColumn(2).getInt(),
-                          query.getColumn(3).getInt() != 0, query.getColumn(4).getString()});
+        leases.push_back({query.getColumn(0).getString(), query.getColumn(1).getString(),
+                          query.getColumn(2).getInt(), query.getColumn(3).getInt() != 0,
+                          query.getColumn(4).getString(), query.getColumn(5).getInt64()});
       }
       return absl::OkStatus();
     }));

@@ -58,10 +58,13 @@ void FollowLeases(SQLite::Database& database, const JobRecord& job) {
   for (const std::string& uuid : shown.attempts(shown.attempts_size() - 1).device_uuids()) {
     SQLite::Statement take(database,
                            "INSERT OR IGNORE INTO lease (device_uuid, job_id, attempt, "
-                           "quarantined, quarantine_reason) VALUES (?, ?, ?, 0, '')");
+                           "quarantined, quarantine_reason, shared_bytes) "
+                           "SELECT ?1, ?2, ?3, 0, '', ?4 WHERE NOT EXISTS (SELECT 1 FROM lease "
+                           "WHERE device_uuid = ?1 AND (shared_bytes = 0) <> (?4 = 0))");
     take.bind(1, uuid);
     take.bind(2, job.id);
     take.bind(3, shown.attempts_size());
+    take.bind(4, shown.scheduling().share_memory_bytes());
     take.exec();
   }
 }

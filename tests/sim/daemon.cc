@@ -27,6 +27,10 @@ google::protobuf::Timestamp ToTimestamp(absl::Time time) {
   return TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(time));
 }
 
+bool SharesDevices(const jobs::JobRecord& job) {
+  return job.public_job.scheduling().share_memory_bytes() > 0;
+}
+
 bool SamePlan(const scheduler::Plan& a, const scheduler::Plan& b) {
   const auto same = [](const auto& left, const auto& right, auto equal) {
     return std::equal(left.begin(), left.end(), right.begin(), right.end(), equal);
@@ -110,7 +114,8 @@ bool World::Launch() {
         for (const std::string& uuid : process.devices) {
           const bool there =
               std::find(other.devices.begin(), other.devices.end(), uuid) != other.devices.end();
-          if (other.alive && there)
+          const bool share = SharesDevices(store_.jobs.at(other.job_id)) && SharesDevices(record);
+          if (other.alive && there && !share)
             throw Violation{
                 absl::StrCat("processes of ", other.job_id, " and ", process.job_id, " on ", uuid)};
         }
@@ -159,7 +164,7 @@ void World::FinishAttempt(const Process& process) {
   }
   Follow(record, before);
   if (process.lost) not_before_[record.id] = now_ + Between(0, 20);
-  for (const std::string& uuid : process.devices) store_.leases.erase(uuid);
+  for (const std::string& uuid : process.devices) store_.leases.erase({uuid, record.id});
   changed_ = true;
   Say(absl::StrCat(record.id, " is ", Job::State_Name(record.public_job.state())));
 }
@@ -250,13 +255,17 @@ bool World::Start(const scheduler::Start& start) {
   attempt.set_run_id(absl::StrCat(record.id, "/", attempt.number()));
   attempt.mutable_device_uuids()->Assign(start.device_uuids.begin(), start.device_uuids.end());
   *attempt.mutable_start_time() = ToTimestamp(Now().wall);
+  const size_t leases = store_.leases.size();
+  const int64_t share = job.scheduling().share_memory_bytes();
   for (const std::string& uuid : start.device_uuids) {
-    const auto [lease, fresh] =
-        store_.leases.try_emplace(uuid, jobs::Lease{uuid, record.id, attempt.number(), false, ""});
-    if (!fresh)
-      throw Violation{
-          absl::StrCat(uuid, " is leased to ", lease->second.job_id, " and to ", record.id)};
+    for (const auto& [held, lease] : store_.leases) {
+      if (held.first == uuid && share > 0) ++shared_starts_;
+    }
+    store_.leases[{uuid, record.id}] = {uuid, record.id, attempt.number(), false, "", share};
   }
+  if (store_.leases.size() != leases + start.device_uuids.size())
+    throw Violation{absl::StrCat(record.id, " gets a device that it has")};
+  CheckLeases();
   ++attempts_;
   changed_ = true;
   Say(absl::StrCat("start ", record.id, " on ", absl::StrJoin(start.device_uuids, ",")));
@@ -314,7 +323,10 @@ void World::CheckPassing(const scheduler::Snapshot& snapshot, const scheduler::P
       // until that one does.
       const bool must_not_pass =
           waiting.priority > starting.priority && (wait.place == 1 || starting.time_limit <= 0);
-      if (!in_time && (must_not_pass || wait.earliest_start)) {
+      // Who shares with others may start while there is room, and leave it to the next one in
+      // parts.
+      const bool both_share = waiting.share_bytes > 0 && starting.share_bytes > 0;
+      if (!in_time && (must_not_pass || (wait.earliest_start && !both_share))) {
         throw Violation{absl::StrCat(start.job_id, " starts on a device of ", wait.job_id,
                                      ", which is delayed by that")};
       }
@@ -426,14 +438,26 @@ void World::CheckStore() const {
       throw Violation{absl::StrCat("queue ", queue_max->first, " runs more jobs than allowed")};
     }
     for (const std::string& uuid : job.attempts().rbegin()->device_uuids()) {
-      const auto lease = store_.leases.find(uuid);
-      if (lease == store_.leases.end() || lease->second.job_id != id)
+      if (!store_.leases.contains({uuid, id}))
         throw Violation{absl::StrCat(id, " runs on ", uuid, " without its lease")};
     }
   }
-  for (const auto& [uuid, lease] : store_.leases) {
+  CheckLeases();
+}
+
+// A device is one job's own, or shared by jobs that fit into its memory together.
+void World::CheckLeases() const {
+  std::map<std::string, int64_t> alone, taken;
+  for (const auto& [held, lease] : store_.leases) {
+    const std::string& uuid = held.first;
     if (!jobs::HasLiveAttempt(store_.StateOf(lease.job_id)))
       throw Violation{absl::StrCat(uuid, " is leased to ", lease.job_id, ", which has ended")};
+    lease.shared_bytes == 0 ? ++alone[uuid] : taken[uuid] += lease.shared_bytes;
+    if (alone[uuid] > 1 || (alone[uuid] == 1 && taken[uuid] > 0))
+      throw Violation{absl::StrCat(uuid, " is leased to ", lease.job_id, " and to another")};
+    if (taken[uuid] > inventory_.memory())
+      throw Violation{
+          absl::StrCat(uuid, " is shared by more than fit, ", lease.job_id, " the last")};
   }
 }
 

@@ -140,6 +140,7 @@ void World::Update() {
   v1::Scheduling& scheduling = *wanted.mutable_scheduling();
   scheduling.set_queue(Chance(50) ? "night" : "default");
   scheduling.set_preemptible(Chance(50));
+  scheduling.set_share_memory_bytes(Roll(6) * (int64_t{4} << 30));
   if (Chance(70)) scheduling.mutable_time_limit()->set_seconds(5 + Roll(40));
   for (int i = Roll(3); i > 0; --i) {
     Dependency& dependency = *scheduling.add_dependencies();
@@ -249,6 +250,7 @@ void World::Submit() {
   v1::Scheduling& asked = *job.mutable_scheduling();
   asked.set_queue(Chance(50) ? "night" : "default");
   asked.set_preemptible(Chance(40));
+  if (Chance(30)) asked.set_share_memory_bytes((2 + Roll(20)) * (int64_t{1} << 30));
   if (Chance(50)) {
     const int limit = 5 + Roll(40);
     asked.mutable_time_limit()->set_seconds(limit);
@@ -271,6 +273,8 @@ void World::Submit() {
       "submit ", record.id, " ", job.owner(), " priority ", job.priority(), " on ",
       job.device_uuids_size() > 0 ? absl::StrJoin(job.device_uuids(), ",") : job.spec().device(),
       " limit ", asked.time_limit().seconds(), asked.preemptible() ? " preemptible" : "",
+      asked.share_memory_bytes() > 0 ? absl::StrCat(" share ", asked.share_memory_bytes() >> 30)
+                                     : "",
       jobs::IsArray(job) ? absl::StrCat(" x", job.array().count()) : "", " after ",
       asked.dependencies_size()));
   store_.jobs[record.id] = std::move(record);

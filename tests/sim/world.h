@@ -36,6 +36,7 @@ class World {
   int crashes() const { return crashes_; }
   int preemptions() const { return preemptions_; }
   int tasks() const { return tasks_; }
+  int shared_starts() const { return shared_starts_; }
 
  private:
   // Chance and time.
@@ -83,6 +84,7 @@ class World {
   void CheckPlan(const scheduler::Snapshot& snapshot, const scheduler::Plan& plan);
   void CheckPassing(const scheduler::Snapshot& snapshot, const scheduler::Plan& plan) const;
   void CheckStore() const;
+  void CheckLeases() const;
   void CheckArray(const jobs::JobRecord& array) const;
   void CheckStart(const jobs::JobRecord& job, const scheduler::Start& start) const;
   void CheckRunTime(const Process& process) const;
@@ -99,7 +101,7 @@ class World {
   double work_total_ = 0;
   std::map<std::string, double> not_before_;  // of jobs whose attempt was lost
   std::set<std::string> cancelled_;           // jobs of which somebody did not want more
-  int sequence_ = 0, attempts_ = 0, crashes_ = 0, preemptions_ = 0, tasks_ = 0;
+  int sequence_ = 0, attempts_ = 0, crashes_ = 0, preemptions_ = 0, tasks_ = 0, shared_starts_ = 0;
 
   // The daemon's memory: gone when it dies.
   std::unique_ptr<daemon::Ledger> ledger_;  // null: it is down

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "client/cli/commands/byte_size.h"
 #include "client/cli/commands/commands.h"
 #include "client/cli/commands/duration.h"
 #include "client/cli/commands/job_list.h"
@@ -23,7 +24,8 @@ using Dependency = v1::Scheduling::Dependency;
 
 constexpr char kKeysHelp[] =
     "name=LABEL, priority=N, queue=NAME, preemptible=True, time_limit=2h, signal_before=5m, "
-    "after=JOB,JOB, after_not_ok=JOB, after_any=JOB, parallel=N (of an array); an empty value "
+    "after=JOB,JOB, after_not_ok=JOB, after_any=JOB, parallel=N (of an array), share_memory=4GiB; "
+    "an empty value "
     "takes the setting away";
 
 void AddDependencies(const std::string& value, Dependency::Condition condition,
@@ -75,6 +77,13 @@ absl::StatusOr<std::string> SetKey(const std::string& key, const std::string& va
     scheduling.set_preemptible(preemptible);
     return "scheduling.preemptible";
   }
+  if (key == "share_memory") {
+    if (!value.empty()) {
+      YOKE_ASSIGN_OR_RETURN(const int64_t bytes, ParseBytes(key, value));
+      scheduling.set_share_memory_bytes(bytes);
+    }
+    return "scheduling.share_memory_bytes";
+  }
   if (key == "parallel") {
     int most = 0;
     if (!value.empty() && !absl::SimpleAtoi(value, &most))
@@ -102,7 +111,7 @@ absl::StatusOr<std::string> SetKey(const std::string& key, const std::string& va
   }
   const std::string nearest =
       Nearest(key, {"name", "priority", "queue", "preemptible", "time_limit", "signal_before",
-                    "after", "after_not_ok", "after_any", "parallel"});
+                    "after", "after_not_ok", "after_any", "parallel", "share_memory"});
   return absl::InvalidArgumentError(
       absl::StrCat("'", key, "' of a job cannot be changed",
                    nearest.empty() ? "" : absl::StrCat("; did you mean '", nearest, "'?"),

@@ -111,6 +111,9 @@ void AddScheduling(std::string& text, const v1::Scheduling& scheduling) {
                                               absl::FormatDuration(absl::Seconds(scheduling.signal_before().seconds())), " before"));
   }
   if (scheduling.preemptible()) AddField(text, "preemptible", "yes");
+  if (scheduling.share_memory_bytes() > 0)
+    AddField(text, "shares",
+             absl::StrCat(Bytes(scheduling.share_memory_bytes()), " of each device, unfenced"));
 }
 
 void AddArray(std::string& text, const v1::Array& array) {
@@ -309,18 +312,25 @@ std::string DeviceTable(const std::vector<v1::Device>& devices, bool wide, int w
     std::vector<std::string> row = {
         absl::StrCat(device.index()),
         device.kind() == v1::Device::GPU ? "GPU" : "CPU slot",
-        device.kind() == v1::Device::GPU || device.threads() == 0 ? device.name() : absl::StrCat(device.name(), " (", device.threads(), device.threads() == 1 ? " thread)" : " threads)"),
+        device.kind() == v1::Device::GPU || device.threads() == 0
+            ? device.name()
+            : absl::StrCat(device.name(), " (", device.threads(),
+                           device.threads() == 1 ? " thread)" : " threads)"),
         v1::Device::State_Name(device.state()),
-        client::JobId(device.holder()),
-        device.has_utilization_percent() ? absl::StrFormat("%.0f %%", device.utilization_percent()) : "-",
+        absl::StrCat(client::JobId(device.holder()),
+                     device.shares_size() > 1 ? absl::StrCat(" +", device.shares_size() - 1) : ""),
+        device.has_utilization_percent() ? absl::StrFormat("%.0f %%", device.utilization_percent())
+                                         : "-",
         memory.empty() ? "-" : memory,
-        device.has_temperature_celsius() ? absl::StrFormat("%.0f C", device.temperature_celsius()) : "-"};
+        device.has_temperature_celsius() ? absl::StrFormat("%.0f C", device.temperature_celsius())
+                                         : "-"};
     if (wide) {
       row.insert(row.end(), {device.has_power_watts() ? absl::StrFormat("%.0f W", device.power_watts()) : "-", device.compute_capability(),
                              device.pci_bus_id(), device.uuid()});
     }
     // Who holds it has a column of its own.
-    row.push_back(device.state() == v1::Device::LEASED ? "" : device.message());
+    row.push_back(
+        device.state() == v1::Device::LEASED && device.shares().empty() ? "" : device.message());
     table.Add(row);
   }
   return table.Format(width);
