@@ -91,7 +91,7 @@ void World::Daemon() {
 // Brings processes and store together, attempt by attempt.
 bool World::Launch() {
   for (const jobs::JobRecord& seen : store_.Open()) {
-    if (!jobs::HasLiveAttempt(seen.public_job.state())) continue;
+    if (!jobs::HasLiveAttempt(seen.public_job.state()) || jobs::IsArray(seen.public_job)) continue;
     if (!Survives()) return false;
     jobs::JobRecord& record = store_.jobs.at(seen.id);
     const v1::Attempt& newest = *record.public_job.attempts().rbegin();
