@@ -32,12 +32,9 @@ int main(int argc, char** argv) {
   CLI::App app("Yoke trains YOLOv8 detectors on the devices of a shared machine.", "yoke");
   app.require_subcommand(1);
   app.set_version_flag("--version", YOKE_VERSION);
-  app.footer(
-      "Topics: yoke help keys | exit-codes | devices. Settings are Ultralytics' own keys: yoke "
-      "train data=set.yaml model=yolov8n.pt epochs=100");
-  for (auto add : {AddTrain, AddVal, AddLabel, AddProcess, AddExport, AddDevices, AddJobs, AddJob,
-                   AddQueue, AddSweep, AddLogs, AddMetrics, AddBackup, AddCheck, AddSelftest,
-                   AddHelp, AddVersion, AddCompletion, AddComplete}) {
+  app.footer("Topics: yoke help keys | exit-codes | devices. Settings are Ultralytics' own keys: yoke train data=set.yaml model=yolov8n.pt epochs=100");
+  for (auto add : {AddTrain, AddVal, AddLabel, AddProcess, AddExport, AddSubmit, AddDevices, AddDevice, AddJobs, AddJob, AddQueue, AddSweep, AddLogs, AddMetrics, AddBackup, AddCheck,
+                   AddSelftest, AddHelp, AddVersion, AddCompletion, AddComplete}) {
     add(app, shell);
   }
   const absl::Status verb = CheckVerb(app, argc, argv);

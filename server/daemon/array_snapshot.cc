@@ -8,7 +8,7 @@
 
 namespace yoke::daemon {
 
-ArraySnapshot::ArraySnapshot(const std::vector<jobs::JobRecord>& open) {
+ArraySnapshot::ArraySnapshot(const jobs::OpenJobs& open) {
   for (const jobs::JobRecord& record : open) {
     const v1::Job& job = record.public_job;
     if (jobs::IsArray(job)) arrays_[record.id].record = &record;

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "server/jobs/job_store.h"
+#include "server/jobs/open_jobs.h"
 #include "server/scheduler/plan.h"
 
 namespace yoke::daemon {
@@ -14,7 +14,7 @@ namespace yoke::daemon {
 class ArraySnapshot {
  public:
   // `open` must outlive it.
-  explicit ArraySnapshot(const std::vector<jobs::JobRecord>& open);
+  explicit ArraySnapshot(const jobs::OpenJobs& open);
 
   // The place and the limit that a task has from its array.
   void AddToTask(const v1::Job& task, scheduler::WaitingJob& waiting) const;

@@ -95,17 +95,13 @@ class Control : public jobs::JobControl {
           SchedulingDesk& desk)
       : options_(options), store_(store), inventory_(inventory), launcher_(launcher), desk_(desk) {}
 
-  absl::StatusOr<jobs::JobRecord> Cancel(const std::string& id, absl::Duration grace,
-                                         const std::string& comment) override {
-    const double seconds =
-        absl::ToDoubleSeconds(std::clamp(grace, absl::ZeroDuration(), kGraceMax));
+  absl::StatusOr<jobs::JobRecord> Cancel(const std::string& id, absl::Duration grace, const std::string& comment) override {
+    const double seconds = absl::ToDoubleSeconds(std::clamp(grace, absl::ZeroDuration(), kGraceMax));
     YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord found, store_.Get(id));
-    if (jobs::IsArray(found.public_job))
-      return CancelArray(id, {jobs::kStopCancel, seconds, comment, ""});
-    YOKE_ASSIGN_OR_RETURN(jobs::JobRecord job, store_.Update(id, [&](jobs::JobRecord& record,
-                                                                     jobs::JobStore::LeaseChange&) {
-      return jobs::IntendStop(record, {jobs::kStopCancel, seconds, comment, ""}, absl::Now());
-    }));
+    if (jobs::IsArray(found.public_job)) return CancelArray(id, {jobs::kStopCancel, seconds, comment, ""});
+    YOKE_ASSIGN_OR_RETURN(jobs::JobRecord job, store_.Update(id, [&](jobs::JobRecord& record, jobs::JobStore::LeaseChange&) {
+                            return jobs::IntendStop(record, {jobs::kStopCancel, seconds, comment, ""}, absl::Now());
+                          }));
     if (jobs::HasLiveAttempt(job.public_job.state())) launcher_.CarryOutStop(job.id);
     return job;
   }
@@ -153,10 +149,8 @@ class Control : public jobs::JobControl {
   }
 
  private:
-  absl::StatusOr<jobs::JobRecord> CancelArray(const std::string& id,
-                                              const jobs::StopIntent& intent) {
-    YOKE_ASSIGN_OR_RETURN(jobs::ArrayWithTasks array,
-                          store_.UpdateArray(id, [&](jobs::ArrayWithTasks& change) {
+  absl::StatusOr<jobs::JobRecord> CancelArray(const std::string& id, const jobs::StopIntent& intent) {
+    YOKE_ASSIGN_OR_RETURN(jobs::ArrayWithTasks array, store_.UpdateArray(id, [&](jobs::ArrayWithTasks& change) {
                             return jobs::StopArray(intent, absl::Now(), change);
                           }));
     for (const jobs::JobRecord& task : array.tasks) {
@@ -165,16 +159,13 @@ class Control : public jobs::JobControl {
     return std::move(array.array);
   }
 
-  absl::StatusOr<ipc::AttemptSpec> SpecFor(const v1::JobSpec& resolved,
-                                           const std::vector<std::string>& user_set,
-                                           const std::string& folder) const {
-    YOKE_ASSIGN_OR_RETURN(const devices::DeviceSelection selection,
-                          inventory_.Resolve(resolved.device()));
+  absl::StatusOr<ipc::AttemptSpec> SpecFor(const v1::JobSpec& resolved, const std::vector<std::string>& user_set, const std::string& folder) const {
+    YOKE_ASSIGN_OR_RETURN(const devices::DeviceSelection selection, inventory_.Resolve(resolved.device()));
     ipc::AttemptSpec spec;
     spec.job = "jobs/check";
     spec.attempt_dir = folder + "/attempt";
     spec.run_dir = folder + "/run";
-    spec.cache_dir = options_.state_dir + "/cache";
+    spec.cache_dir = ipc::CacheDir(options_.state_dir);
     spec.worker = options_.worker_path;
     std::vector<v1::Device> devices = selection.devices;
     // The scheduler will choose; the check needs their number only.

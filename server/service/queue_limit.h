@@ -1,7 +1,9 @@
-// Keeps the number of open jobs below its limit without counting them at each submission.
+// Keeps the number of open jobs below its limit without counting them at each submission. An array counts as one job:
+// only as many of its tasks are made as can soon start.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/mutex.h"
@@ -14,13 +16,16 @@ class QueueLimit {
  public:
   QueueLimit(jobs::JobStore& store, int open_max) : store_(store), open_max_(open_max) {}
 
-  // A place for one more job. ResourceExhausted (reason QUEUE_FULL) if there is none, except for a
-  // request that the queue holds already: repeating it adds nothing.
-  absl::Status Reserve(const std::string& owner, const std::string& request_id);
-  // The place was not used.
-  void GiveBack();
+  // A place for each of these requests, or for none. ResourceExhausted (reason QUEUE_FULL) if there
+  // are not enough; requests that the queue holds already need none: repeating them adds nothing.
+  // REQUIRES: `request_ids` are of one owner; "" where a request has none.
+  absl::Status Reserve(const std::string& owner, const std::vector<std::string>& request_ids);
+  // So many places were not used.
+  void GiveBack(size_t places);
 
  private:
+  int64_t CountOpen();
+
   jobs::JobStore& store_;
   const int open_max_;
   Mutex mutex_;

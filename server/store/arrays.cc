@@ -8,6 +8,7 @@
 #include "server/jobs/array.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/state_machine.h"
+#include "server/store/queries.h"
 #include "server/store/rows.h"
 #include "server/store/schema.h"
 
@@ -17,21 +18,22 @@ namespace {
 using jobs::JobRecord;
 using v1::Job;
 
-std::string OpenStates() {
-  return absl::StrCat("(", static_cast<int>(Job::QUEUED), ",", static_cast<int>(Job::HELD), ",",
-                      static_cast<int>(Job::STARTING), ",", static_cast<int>(Job::RUNNING), ",",
-                      static_cast<int>(Job::STOPPING), ")");
+absl::StatusOr<std::vector<JobRecord>> OpenArrays(SQLite::Database& database) {
+  YOKE_ASSIGN_OR_RETURN(std::vector<JobRecord> arrays, ReadOpen(database));
+  std::erase_if(arrays, [](const JobRecord& job) { return !jobs::IsArray(job.public_job); });
+  return arrays;
 }
 
-absl::StatusOr<std::vector<JobRecord>> OpenArrays(SQLite::Database& database) {
-  std::vector<JobRecord> arrays;
+// By index.
+absl::StatusOr<std::vector<JobRecord>> OpenTasks(SQLite::Database& database,
+                                                 const std::string& array_id) {
   SQLite::Statement query(
-      database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE state IN ", OpenStates()));
-  while (query.executeStep()) {
-    YOKE_ASSIGN_OR_RETURN(JobRecord job, JobFromRow(query));
-    if (jobs::IsArray(job.public_job)) arrays.push_back(std::move(job));
-  }
-  return arrays;
+      database,
+      absl::StrCat("SELECT ", kJobColumns,
+                   " FROM job INDEXED BY job_by_array_state WHERE array_id = ? AND state IN ",
+                   OpenStates(), " ORDER BY array_index"));
+  query.bind(1, array_id);
+  return ReadJobs(query);
 }
 
 // Ended tasks may have lost their rows together with the database; what was counted once stays
@@ -69,35 +71,29 @@ void Recount(SQLite::Database& database, JobRecord& record) {
 
 }  // namespace
 
-absl::StatusOr<JobRecord> FindJob(SQLite::Database& database, const std::string& prefix) {
-  SQLite::Statement query(
-      database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE id >= ? AND id < ? LIMIT 2"));
-  query.bind(1, prefix);
-  query.bind(2, prefix + "\x7f");
-  if (!query.executeStep())
-    return absl::NotFoundError(absl::StrCat("There is no job ", prefix, "."));
-  YOKE_ASSIGN_OR_RETURN(JobRecord job, JobFromRow(query));
-  if (job.id != prefix && query.executeStep()) {
-    return absl::InvalidArgumentError(absl::StrCat("More than one job begins with ", prefix,
-                                                   ": give more characters of its id."));
-  }
-  return job;
+absl::StatusOr<jobs::ArrayWithTasks> ReadArray(SQLite::Database& database, const std::string& id) {
+  jobs::ArrayWithTasks read;
+  YOKE_ASSIGN_OR_RETURN(read.array, FindJob(database, id));
+  if (!jobs::IsArray(read.array.public_job))
+    return absl::FailedPreconditionError(absl::StrCat("job ", read.array.id, " is no array"));
+  YOKE_ASSIGN_OR_RETURN(read.tasks, OpenTasks(database, read.array.id));
+  return read;
 }
 
-absl::StatusOr<std::vector<JobRecord>> OpenTasks(SQLite::Database& database,
-                                                 const std::string& array_id) {
-  std::vector<JobRecord> tasks;
-  SQLite::Statement query(
-      database,
-      absl::StrCat("SELECT ", kJobColumns,
-                   " FROM job INDEXED BY job_by_array_state WHERE array_id = ? AND state IN ",
-                   OpenStates(), " ORDER BY array_index"));
-  query.bind(1, array_id);
-  while (query.executeStep()) {
-    YOKE_ASSIGN_OR_RETURN(JobRecord job, JobFromRow(query));
-    tasks.push_back(std::move(job));
-  }
-  return tasks;
+absl::StatusOr<std::optional<ArrayChange>> FollowInArray(SQLite::Database& database,
+                                                         const JobRecord& before,
+                                                         const JobRecord& task) {
+  const Job::State from = before.public_job.state(), to = task.public_job.state();
+  if (from == to || !jobs::IsTask(task.public_job)) return std::nullopt;
+  const absl::StatusOr<std::string> id = jobs::ParseJobName(task.public_job.array_job());
+  if (!id.ok()) return std::nullopt;
+  absl::StatusOr<JobRecord> array = FindJob(database, *id);
+  // A database made anew may have lost it; its tasks are jobs of their own then.
+  if (absl::IsNotFound(array.status())) return std::nullopt;
+  YOKE_RETURN_IF_ERROR(array.status());
+  ArrayChange change{*array, *std::move(array)};
+  if (!jobs::FollowTask(from, to, absl::Now(), change.after)) return std::nullopt;
+  return change;
 }
 
 absl::StatusOr<std::vector<JobRecord>> RecountArrays(SQLite::Database& database) {
@@ -105,13 +101,14 @@ absl::StatusOr<std::vector<JobRecord>> RecountArrays(SQLite::Database& database)
   try {
     SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
     YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> arrays, OpenArrays(database));
+    Statements statements(database);
     for (const JobRecord& stored : arrays) {
       JobRecord array = stored;
       Recount(database, array);
       if (array.public_job.SerializeAsString() == stored.public_job.SerializeAsString()) continue;
       jobs::Settle(array, absl::Now());
-      AppendEvent(database, array);
-      UpdateJob(database, array);
+      AppendEvent(statements, array);
+      UpdateJob(statements, array);
       changed.push_back(std::move(array));
     }
     transaction.commit();

@@ -1,4 +1,6 @@
 // Connections that only read: made when needed, kept for the next reader, never checkpointing.
+// Never more than a few: SQLite keeps the descriptor of every connection there ever was at once,
+// and each has a cache of pages.
 #pragma once
 
 #include <SQLiteCpp/SQLiteCpp.h>
@@ -16,17 +18,19 @@ namespace yoke::store {
 class Readers {
  public:
   explicit Readers(std::string path) : path_(std::move(path)) {}
-  // Runs `work` in one read transaction: all it sees is of one moment.
+  // Runs `work` in one read transaction: all it sees is of one moment. Waits while all connections
+  // are taken: `work` must not ask for another one.
   absl::Status Run(const std::function<absl::Status(SQLite::Database&)>& work);
   // Closes what is kept, so that the writer's connection is the last one and folds the log in.
   void Close();
 
  private:
-  std::unique_ptr<SQLite::Database> Take();
-  void GiveBack(std::unique_ptr<SQLite::Database> connection);
+  class Loan;
 
   const std::string path_;
   Mutex mutex_;
+  CondVar given_back_;
+  int taken_ YOKE_GUARDED_BY(mutex_) = 0;
   std::vector<std::unique_ptr<SQLite::Database>> idle_ YOKE_GUARDED_BY(mutex_);
 };
 

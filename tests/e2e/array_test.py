@@ -48,6 +48,25 @@ class Array(unittest.TestCase):
             self.assertIn("indices 3 to 9, at most 2 at once", shown)
             self.assertIn(harness_id(tasks[0]), shown)
 
+    def test_arrays_go_with_other_jobs_in_one_file(self):
+        with self.box(slots=3) as box:
+            file = box.dir / "jobs.txt"
+            words = "train model=yolov8n.yaml batch=4 device=-1"
+            file.write_text("\n".join((f"{words} data=server:/x.yaml", f"{words} data=server:/folds/{{index}}.yaml --array 0-4%2 --name folds",
+                                       f"{words} data=server:/x.yaml --sweep lr0=0.1,0.01,0.001",
+                                       json.dumps({"spec": {"train": {"data": "/x.yaml"}, "device": "-1"}, "array": {"count": 2}}))) + "\n")
+            one, *arrays = box.yoke("submit", file).stdout.split()
+            self.assertEqual([box.job(array)["array"]["count"] for array in arrays], [5, 3, 2])
+            for job in (one, *arrays):
+                self.assertEqual(self.ended(box, job)["state"], "SUCCEEDED")
+            self.assertEqual([task["spec"]["train"]["data"] for task in self.tasks(box, arrays[0])], [f"/folds/{i}.yaml" for i in range(5)])
+            for bad, why in ((f"{words} data=server:/x.yaml --sweep lr0=1,99", "lr0=99 is out of range"), (f"{words} data=server:/x.yaml --array 9-3", "--array 9-3")):
+                file.write_text(f"{words} data=server:/x.yaml\n{bad}\n")
+                refused = box.yoke("submit", file, check=False)
+                self.assertEqual((refused.returncode, refused.stdout), (2, ""))
+                self.assertRegex(refused.stderr, r"jobs\.txt:2: .*" + why)
+            self.assertEqual(len(box.json("jobs")["jobs"]), 4)
+
     def test_ten_thousand_tasks_are_submitted_at_once_and_cancelled_at_once(self):
         with self.box(run_for=30) as box:
             begin = time.monotonic()
@@ -58,6 +77,9 @@ class Array(unittest.TestCase):
             told = box.yoke("job", "explain", array).stdout
             self.assertIn("Of its 10000 tasks 9998 wait, 2 run, 0 have succeeded", told)
             self.assertRegex(told, "Its next task waits for 1 idle CPU slot")
+            waiting = next(task for task in self.tasks(box, array) if task["state"] == "QUEUED")
+            circle = box.yoke("job", "update", harness_id(waiting), f"after={array}", check=False)
+            self.assertEqual((circle.returncode, "that job waits for this one" in circle.stderr), (2, True), circle.stderr)
             box.yoke("job", "cancel", array, "--grace", "1s")
             ended = self.ended(box, array)
             self.assertEqual(ended["state"], "CANCELLED")

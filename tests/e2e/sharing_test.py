@@ -11,7 +11,7 @@ import harness
 
 class Sharing(unittest.TestCase):
     def box(self, run_for=20):
-        script = tempfile.NamedTemporaryFile("w", suffix=".nvml")
+        script = self.script = tempfile.NamedTemporaryFile("w", suffix=".nvml")
         script.write("count 2\nmemory 24\n")
         script.flush()
         self.addCleanup(script.close)
@@ -37,6 +37,7 @@ class Sharing(unittest.TestCase):
             alone = self.train(box, "0")
             waits = box.until(third, lambda job: job["reason"] == "WAITING_FOR_DEVICES", 10)
             self.assertIn("shared, unfenced, with 4.0 of 24.0 GiB left", waits["message"])
+            self.assertIn("shared, unfenced, with 4.0 of 24.0 GiB left", box.yoke("job", "explain", third).stdout)
             gpu = next(device for device in box.json("devices")["devices"] if device["kind"] == "GPU")
             self.assertEqual({share["job"] for share in gpu["shares"]}, {f"jobs/{first}", f"jobs/{second}"})
             self.assertEqual({share["memoryBytes"] for share in gpu["shares"]}, {str(10 << 30)})
@@ -58,6 +59,26 @@ class Sharing(unittest.TestCase):
             late = self.train(box, "0", "--share-memory", "1GiB")
             waits = box.until(late, lambda job: job["reason"] == "WAITING_FOR_DEVICES", 10)
             self.assertIn(f"held by jobs/{alone}", waits["message"])
+
+    def test_all_that_share_a_gpu_move_when_it_fails_and_a_drained_one_is_shared_no_further(self):
+        with self.box() as box:
+            first, second = (self.train(box, "-1", "--share-memory", "8GiB") for _ in range(2))
+            uuids = [self.running(box, job)["attempts"][0]["deviceUuids"] for job in (first, second)]
+            self.assertEqual(uuids[0], uuids[1])
+            time.sleep(1.2)  # until events are listened to
+            self.script.write("xid 0 79\n")
+            self.script.flush()
+            for job in (first, second):
+                moved = box.until(job, lambda now: now["state"] == "RUNNING" and len(now["attempts"]) == 2, 30)
+                self.assertIn("XID 79", moved["attempts"][0]["error"]["message"])
+                self.assertNotEqual(moved["attempts"][1]["deviceUuids"], uuids[0])
+            box.yoke("device", "drain", "1", "--reason", "fan is loud")
+            third = self.train(box, "-1", "--share-memory", "1GiB")
+            box.until(third, lambda now: "drained" in now["message"], 10)
+            self.assertIn("fan is loud", box.yoke("job", "explain", third).stdout)
+            self.assertEqual([box.job(job)["state"] for job in (first, second, third)], ["RUNNING", "RUNNING", "QUEUED"])
+            box.yoke("device", "resume", "1")
+            self.assertEqual(self.running(box, third)["attempts"][0]["deviceUuids"], box.job(first)["attempts"][1]["deviceUuids"])
 
     def test_shares_fill_one_gpu_before_they_take_another(self):
         with self.box() as box:

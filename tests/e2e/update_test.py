@@ -41,6 +41,7 @@ class Update(unittest.TestCase):
             self.assertEqual(scheduling["dependencies"], [{"job": f"jobs/{first}", "condition": "ANY"}])
             waits = box.until(job, lambda job: job["reason"] == "WAITING_FOR_DEPENDENCY", 10)
             self.assertIn(first, waits["message"])
+            self.assertIn(f"jobs/{first}", box.yoke("job", "explain", job).stdout)
             box.yoke("job", "update", job, "after_any=", "time_limit=")
             found = box.job(job)["scheduling"]
             self.assertEqual((found["dependencies"], "timeLimit" in found), ([], False))

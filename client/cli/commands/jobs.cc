@@ -61,8 +61,7 @@ void AddJobs(CLI::App& app, Shell& shell) {
       ->add_option("filter", options->filter,
                    "state=RUNNING, state=QUEUED,HELD, owner=NAME, name=LABEL, array=ID (its tasks)")
       ->type_name("key=value");
-  command->add_option("--limit", options->limit, "At most so many; 0: all")
-      ->check(CLI::Range(0, 1000000));
+  command->add_option("--limit", options->limit, "At most so many; 0: all")->check(CLI::Range(0, 1000000));
   command->callback(Guarded(shell, [&shell, options]() -> int {
     const absl::Status status = Run(shell, *options);
     return status.ok() ? client::kOk : shell.Fail(status);

@@ -52,6 +52,23 @@ void SayDetached(const Shell& shell, const std::string& id) {
   shell.Say(absl::StrCat("detached; job ", id, " goes on. See it: yoke logs -f ", id, "   stop it: yoke job cancel ", id));
 }
 
+}  // namespace
+
+std::shared_ptr<SubmitOptions> AddSubmitOptions(CLI::App& command, const std::string& task) {
+  auto options = std::make_shared<SubmitOptions>();
+  command.add_option("words", options->words, "Settings, each as key=value")->type_name("key=value");
+  command.add_option("--name", options->name, "A label for the job");
+  command.add_option("--priority", options->priority, "Higher runs first; -100 to 100")->check(CLI::Range(-100, 100));
+  AddSchedulingOptions(command, options->scheduling);
+  AddArrayOptions(command, options->array);
+  command.add_flag("--follow,-f", options->follow, "Show logs and progress, then exit as the job does");
+  command.add_flag("--wait", options->wait, "Wait in silence, then exit as the job does");
+  command.add_flag("--dry-run", options->dry_run, "Check everything, print what would run, submit nothing");
+  command.add_flag("--no-check", options->no_check, "Submit without looking at data set and weights first");
+  command.footer([task] { return absl::StrCat("\nKeys:\n", KeyTable(KeysOfEveryTask()), KeyTable(KeysOfTask(task))); });
+  return options;
+}
+
 absl::StatusOr<v1::CreateJobRequest> BuildRequest(const std::string& task, const SubmitOptions& options, std::string& project) {
   YOKE_ASSIGN_OR_RETURN(SpecWords parsed, ParseSpecWords(task, options.words, ProcessPathContext()));
   v1::CreateJobRequest request;
@@ -67,24 +84,6 @@ absl::StatusOr<v1::CreateJobRequest> BuildRequest(const std::string& task, const
   }
   project = parsed.project;
   return request;
-}
-
-}  // namespace
-
-std::shared_ptr<SubmitOptions> AddSubmitOptions(CLI::App& command, const std::string& task) {
-  auto options = std::make_shared<SubmitOptions>();
-  command.add_option("words", options->words, "Settings, each as key=value")->type_name("key=value");
-  command.add_option("--name", options->name, "A label for the job");
-  command.add_option("--priority", options->priority, "Higher runs first; -100 to 100")->check(CLI::Range(-100, 100));
-  AddSchedulingOptions(command, options->scheduling);
-  AddArrayOptions(command, options->array);
-  command.add_flag("--follow,-f", options->follow,
-                   "Show logs and progress, then exit as the job does");
-  command.add_flag("--wait", options->wait, "Wait in silence, then exit as the job does");
-  command.add_flag("--dry-run", options->dry_run, "Check everything, print what would run, submit nothing");
-  command.add_flag("--no-check", options->no_check, "Submit without looking at data set and weights first");
-  command.footer([task] { return absl::StrCat("\nKeys:\n", KeyTable(KeysOfEveryTask()), KeyTable(KeysOfTask(task))); });
-  return options;
 }
 
 int Submit(Shell& shell, const std::string& task, const SubmitOptions& options) {

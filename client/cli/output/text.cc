@@ -188,13 +188,8 @@ std::string JobTable(const std::vector<v1::Job>& jobs, absl::Time now, bool wide
     const std::string task = job.has_array()
                                  ? absl::StrCat(TaskWord(job.spec()), " x", job.array().count())
                                  : TaskWord(job.spec());
-    std::vector<std::string> row = {client::JobId(job.name()),
-                                    job.display_name(),
-                                    task,
-                                    StateWord(job),
-                                    job.owner(),
-                                    wide ? DevicesWord(job) : job.spec().device(),
-                                    ProgressWord(job),
+    std::vector<std::string> row = {client::JobId(job.name()), job.display_name(), task, StateWord(job), job.owner(),
+                                    wide ? DevicesWord(job) : job.spec().device(), ProgressWord(job),
                                     ShortDuration(now - ToTime(job.create_time()))};
     if (wide) row.insert(row.end(), {absl::StrCat(job.priority()), DataWord(job.spec()), job.run_dir()});
     row.push_back(FirstLine(job.message()));
@@ -310,27 +305,21 @@ std::string DeviceTable(const std::vector<v1::Device>& devices, bool wide, int w
                             Bytes(device.memory_total_bytes()));
     }
     std::vector<std::string> row = {
-        absl::StrCat(device.index()),
+        device.index() < 0 ? "-" : absl::StrCat(device.index()),
         device.kind() == v1::Device::GPU ? "GPU" : "CPU slot",
-        device.kind() == v1::Device::GPU || device.threads() == 0
-            ? device.name()
-            : absl::StrCat(device.name(), " (", device.threads(),
-                           device.threads() == 1 ? " thread)" : " threads)"),
+        device.kind() == v1::Device::GPU || device.threads() == 0 ? device.name() : absl::StrCat(device.name(), " (", device.threads(), device.threads() == 1 ? " thread)" : " threads)"),
         v1::Device::State_Name(device.state()),
         absl::StrCat(client::JobId(device.holder()),
                      device.shares_size() > 1 ? absl::StrCat(" +", device.shares_size() - 1) : ""),
-        device.has_utilization_percent() ? absl::StrFormat("%.0f %%", device.utilization_percent())
-                                         : "-",
+        device.has_utilization_percent() ? absl::StrFormat("%.0f %%", device.utilization_percent()) : "-",
         memory.empty() ? "-" : memory,
-        device.has_temperature_celsius() ? absl::StrFormat("%.0f C", device.temperature_celsius())
-                                         : "-"};
+        device.has_temperature_celsius() ? absl::StrFormat("%.0f C", device.temperature_celsius()) : "-"};
     if (wide) {
       row.insert(row.end(), {device.has_power_watts() ? absl::StrFormat("%.0f W", device.power_watts()) : "-", device.compute_capability(),
                              device.pci_bus_id(), device.uuid()});
     }
     // Who holds it has a column of its own.
-    row.push_back(
-        device.state() == v1::Device::LEASED && device.shares().empty() ? "" : device.message());
+    row.push_back(device.state() == v1::Device::LEASED && device.shares().empty() ? "" : device.message());
     table.Add(row);
   }
   return table.Format(width);

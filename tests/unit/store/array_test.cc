@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "common/os/file.h"
 #include "server/jobs/ids.h"
+#include "server/jobs/open_jobs.h"
 #include "server/jobs/sweep.h"
 #include "server/store/job_store_sqlite.h"
 #include "server/store/schema.h"
@@ -120,6 +121,79 @@ TEST_F(StoredArray, CountsFollowTasksInTheirTransactionAndOverARestart) {
   EXPECT_FALSE(Make(id, 1).ok());
   EXPECT_FALSE(
       store_->UpdateArray(made[0].id, [](ArrayWithTasks&) { return absl::OkStatus(); }).ok());
+}
+
+TEST_F(StoredArray, TheOpenJobsInMemoryAreTheArrayInBriefAndThoseOfItsTasksThatWereMade) {
+  Open();
+  const std::string id = Add(3);
+  ASSERT_TRUE(Make(id, 2).ok());
+  const auto check = [&] {
+    std::vector<int> indices;
+    for (const JobRecord& job : store_->Open()) {
+      if (jobs::IsTask(job.public_job)) indices.push_back(job.public_job.array_index());
+      if (!jobs::IsArray(job.public_job)) continue;
+      EXPECT_EQ(jobs::TasksLeft(job.public_job), 1);
+      EXPECT_EQ(job.public_job.array().queued(), static_cast<int>(store_->Open().size()) - 1);
+      EXPECT_FALSE(job.public_job.array().has_asked());
+    }
+    return indices;
+  };
+  EXPECT_THAT(check(), ElementsAre(0, 1));
+  Open();
+  EXPECT_THAT(check(), ElementsAre(0, 1));
+  jobs::JobFilter tasks;
+  tasks.array = id;
+  Move(store_->List(tasks, 1, "")->jobs[0].id, Job::SUCCEEDED);
+  EXPECT_THAT(check(), ElementsAre(0));
+  EXPECT_TRUE(Get(id).array().has_asked());
+}
+
+TEST_F(StoredArray, TasksThatStartWithOneCommitAreAllCountedAndShareADeviceAsLongAsTheyFit) {
+  Open();
+  const std::string id = Add(3);
+  ASSERT_TRUE(Make(id, 3).ok());
+  jobs::JobFilter tasks;
+  tasks.array = id;
+  const std::vector<JobRecord> made = store_->List(tasks, 100, "")->jobs;
+  std::vector<JobStore::Edit> edits;
+  for (const JobRecord& task : made) {
+    edits.push_back({task.id, [](JobRecord& job, JobStore::LeaseChange& leases) {
+                       job.public_job.set_state(Job::STARTING);
+                       job.public_job.mutable_scheduling()->set_share_memory_bytes(10);
+                       leases.take = {"GPU-0"};
+                       leases.memory_bytes["GPU-0"] = 24;
+                       return absl::OkStatus();
+                     }});
+  }
+  const auto started = store_->UpdateEach(edits, jobs::Until::kDurable);
+  EXPECT_TRUE(started[0].ok() && started[1].ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(started[2].status())) << started[2].status();
+  EXPECT_THAT(std::string(started[2].status().message()), testing::HasSubstr("4 bytes left"));
+  const Job array = Get(id);
+  EXPECT_EQ(array.state(), Job::RUNNING);
+  EXPECT_EQ(array.array().running(), 2);
+  EXPECT_EQ(array.array().queued(), 1);
+  EXPECT_EQ(store_->ListLeases()->size(), 2u);
+}
+
+// A power cut can tear what was not synced: an array that counts tasks of which nobody knows would
+// take them for lost.
+TEST_F(StoredArray, AJournalHasAnArrayWithAllTasksThatItCountsOrAsItWasBefore) {
+  Open();
+  const std::string id = Add(9);
+  ASSERT_TRUE(Make(id, 1).ok());
+  Keep();
+  const int64_t whole = static_cast<int64_t>(fs::file_size(JournalPath(database_)));
+  ASSERT_TRUE(Make(id, 3).ok());
+  PutBack();
+  const int64_t longer = static_cast<int64_t>(fs::file_size(JournalPath(database_)));
+  ASSERT_GT(longer, whole + 100);
+  fs::resize_file(JournalPath(database_), static_cast<uintmax_t>(longer - 40));
+  Open();
+  EXPECT_EQ(Get(id).array().made(), 1);
+  EXPECT_EQ(Get(id).array().failed(), 0);
+  ASSERT_TRUE(Make(id, 9).ok());
+  EXPECT_THAT(Indices(id), ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8));
 }
 
 TEST_F(StoredArray, WhatIsRefusedIsNotWritten) {
