@@ -1,10 +1,12 @@
 #include "server/jobs/update.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "server/jobs/array.h"
 #include "server/jobs/state_machine.h"
 #include "server/jobs/transitions.h"
 
@@ -89,7 +91,14 @@ absl::Status UpdateFields(const Job& wanted, const std::vector<std::string>& pat
 }
 
 std::string WaitsForItself(const std::string& name, const v1::Scheduling& wanted,
-                           const std::function<v1::Scheduling(const std::string&)>& scheduling_of) {
+                           const OpenJobs& open_jobs) {
+  std::multimap<std::string, std::string> waits_for;
+  for (const JobRecord& record : open_jobs) {
+    const Job& job = record.public_job;
+    for (const v1::Scheduling::Dependency& each : job.scheduling().dependencies())
+      waits_for.emplace(job.name(), each.job());
+    if (IsTask(job)) waits_for.emplace(job.array_job(), job.name());
+  }
   for (const v1::Scheduling::Dependency& first : wanted.dependencies()) {
     std::set<std::string> seen;
     std::vector<std::string> open = {first.job()};
@@ -98,10 +107,8 @@ std::string WaitsForItself(const std::string& name, const v1::Scheduling& wanted
       open.pop_back();
       if (next == name) return first.job();
       if (!seen.insert(next).second) continue;
-      const v1::Scheduling further = scheduling_of(next);
-      for (const v1::Scheduling::Dependency& each : further.dependencies()) {
-        open.push_back(each.job());
-      }
+      const auto [begin, end] = waits_for.equal_range(next);
+      for (auto each = begin; each != end; ++each) open.push_back(each->second);
     }
   }
   return "";

@@ -2,12 +2,11 @@
 // caller has checked the values and stores what came of it.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "server/jobs/job_store.h"
+#include "server/jobs/open_jobs.h"
 
 namespace yoke::jobs {
 
@@ -23,9 +22,9 @@ const std::vector<std::string>& UpdatablePaths();
 absl::Status UpdateFields(const v1::Job& wanted, const std::vector<std::string>& paths,
                           JobRecord& record);
 
-// The dependency ("jobs/b") by which a job would come to wait for itself; empty: none.
-// `scheduling_of`: of a job, by its name.
+// The dependency ("jobs/b") by which a job would come to wait for itself; empty: none. An array ends
+// with the last of its tasks, so it waits for what they wait for.
 std::string WaitsForItself(const std::string& name, const v1::Scheduling& wanted,
-                           const std::function<v1::Scheduling(const std::string&)>& scheduling_of);
+                           const OpenJobs& open_jobs);
 
 }  // namespace yoke::jobs

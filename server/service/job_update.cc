@@ -6,7 +6,6 @@
 #include "common/base/status_macros.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/jobs/array.h"
-#include "server/jobs/ids.h"
 #include "server/jobs/sweep.h"
 #include "server/jobs/update.h"
 #include "server/service/errors.h"
@@ -125,14 +124,8 @@ absl::Status JobService::FindNewDependencies(const Caller& caller, v1::Job& want
   YOKE_RETURN_IF_ERROR(FindDependencies(
       [&](const std::string& name) { return shared_.FindJob(kUpdateJob, caller, name); },
       scheduling));
-  absl::Status problem;
   const std::string circle =
-      jobs::WaitsForItself(found.public_job.name(), scheduling, [&](const std::string& name) {
-        const auto next = shared_.store().Get(jobs::ParseJobName(name).value_or(name));
-        if (!next.ok() && !absl::IsNotFound(next.status())) problem = next.status();
-        return next.ok() ? next->public_job.scheduling() : v1::Scheduling();
-      });
-  YOKE_RETURN_IF_ERROR(problem);
+      jobs::WaitsForItself(found.public_job.name(), scheduling, shared_.store().Open());
   if (circle.empty()) return absl::OkStatus();
   return InvalidField(
       "scheduling.dependencies.job",

@@ -151,9 +151,7 @@ void World::Update() {
   const std::vector<std::string>& paths = jobs::UpdatablePaths();
   const std::string path = paths[static_cast<size_t>(Roll(static_cast<int>(paths.size())))];
   const bool circle =
-      !jobs::WaitsForItself(jobs::JobName(id), scheduling, [&](const std::string& name) {
-         return store_.jobs.at(*jobs::ParseJobName(name)).public_job.scheduling();
-       }).empty();
+      !jobs::WaitsForItself(jobs::JobName(id), scheduling, store_.Open()).empty();
   if (path == "scheduling.dependencies" && circle) return;
   if (path == "scheduling.time_limit") {
     // A shorter one may have passed already.

@@ -93,21 +93,26 @@ TEST(Update, OnlyWhatIsNamedChangesAndWhatIsAbsentIsCleared) {
 }
 
 TEST(Update, AJobCannotComeToWaitForItself) {
-  std::map<std::string, v1::Scheduling> jobs;
-  jobs["jobs/b"].add_dependencies()->set_job("jobs/c");
-  jobs["jobs/c"].add_dependencies()->set_job("jobs/a");
-  jobs["jobs/d"].add_dependencies()->set_job("jobs/d2");
-  jobs["jobs/d2"].add_dependencies()->set_job("jobs/d");
-  const auto scheduling_of = [&](const std::string& name) { return jobs[name]; };
+  std::vector<JobRecord> jobs;
+  for (const auto& [name, dependency] : std::map<std::string, std::string>{
+           {"b", "c"}, {"c", "a"}, {"d", "d2"}, {"d2", "d"}, {"task", "a"}, {"f", "array"}}) {
+    jobs.emplace_back().public_job.set_name("jobs/" + name);
+    jobs.back().public_job.mutable_scheduling()->add_dependencies()->set_job("jobs/" + dependency);
+    if (name == "task") jobs.back().public_job.set_array_job("jobs/array");
+  }
   const auto waits = [&](const std::string& first, const std::string& second) {
     v1::Scheduling wanted;
     wanted.add_dependencies()->set_job(first);
     wanted.add_dependencies()->set_job(second);
-    return WaitsForItself("jobs/a", wanted, scheduling_of);
+    return WaitsForItself("jobs/a", wanted, jobs);
   };
   EXPECT_EQ(waits("jobs/e", "jobs/b"), "jobs/b");
   EXPECT_EQ(waits("jobs/a", "jobs/e"), "jobs/a");
   EXPECT_EQ(waits("jobs/d", "jobs/e"), "");  // a circle of others ends the search too
+  EXPECT_EQ(waits("jobs/e", "jobs/f"), "jobs/f");  // through a task of an array
+  v1::Scheduling own_array;
+  own_array.add_dependencies()->set_job("jobs/array");
+  EXPECT_EQ(WaitsForItself("jobs/task", own_array, jobs), "jobs/array");
 }
 
 }  // namespace
