@@ -85,7 +85,7 @@ absl::Status JobService::Create(const grpc::ServerContext& context,
   YOKE_FAILPOINT("submit.before");
   absl::StatusOr<jobs::JobRecord> created = shared_.store().Create(std::move(record));
   YOKE_FAILPOINT("submit.after");
-  if (!created.ok() || created->id != id) queue_.GiveBack(1);
+  created.ok() && created->id == id ? queue_.Use(1) : queue_.GiveBack(1);
   if (!created.ok()) return AsSubmitError(created.status(), "request_id");
   job = std::move(created->public_job);
   return absl::OkStatus();

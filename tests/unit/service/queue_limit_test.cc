@@ -40,6 +40,17 @@ TEST_F(QueueLimits, CountsWhatAnEarlierDaemonLeftAndWhatWasReserved) {
   EXPECT_EQ(ReasonOf(full), "QUEUE_FULL");
 }
 
+TEST_F(QueueLimits, CountingAnewForgetsNoPlaceThatIsStillPromised) {
+  QueueLimit limit(*store_, 2);
+  EXPECT_TRUE(limit.Reserve("ann", {"", ""}).ok());
+  EXPECT_FALSE(limit.Reserve("ann", {""}).ok());
+  Store();
+  limit.Use(1);
+  EXPECT_FALSE(limit.Reserve("ann", {""}).ok());
+  limit.GiveBack(1);
+  EXPECT_TRUE(limit.Reserve("ann", {""}).ok());
+}
+
 TEST_F(QueueLimits, AnArrayIsOneJobHoweverManyOfItsTasksWereMade) {
   Store();
   for (int i = 0; i < 5; ++i) {
