@@ -27,6 +27,8 @@ std::string Left(const Slot& slot) {
 
 // Why one device is not to be had.
 std::string Why(const Slot& slot) {
+  // Whoever holds a share of it, no other gets one.
+  if (slot.shared_bytes > 0 && !slot.usable()) return absl::StrCat("which ", slot.device->unusable);
   if (const std::string holder = Holder(slot); !holder.empty()) {
     return absl::StrCat(slot.shared_bytes > 0 ? absl::StrCat(Left(slot), ", ") : "", "held by ",
                         holder, slot.stopping ? ", which was asked to stop" : "");

@@ -90,6 +90,16 @@ TEST(Sharing, WhatWaitsSaysWhatIsLeftAndStartsWhenEnoughIsGivenBack) {
   EXPECT_EQ(plan.waits[0].earliest_start, 1200);
 }
 
+TEST(Sharing, ADrainedDeviceIsSharedNoFurtherAndTheWaitSaysThat) {
+  Snapshot snapshot = Gpus(1);
+  Occupy(snapshot, "a", 10, {"GPU-0"});
+  snapshot.devices[0].unusable = "is drained: fan is loud";
+  snapshot.jobs = {Waiting("s", 1, 1, {"GPU-0"})};
+  const Plan plan = MakePlan(snapshot);
+  EXPECT_THAT(plan.starts, IsEmpty());
+  EXPECT_THAT(plan.waits[0].sentence, HasSubstr("GPU 0, which is drained: fan is loud"));
+}
+
 TEST(Sharing, AJobOfItsOwnWaitsForTheLastShare) {
   Snapshot snapshot = Gpus(1);
   Occupy(snapshot, "a", 10, {"GPU-0"}, 1500);
