@@ -91,8 +91,10 @@ class GrpcClient final : public Client {
     });
   }
 
-  absl::StatusOr<v1::ListJobsResponse> ListJobs(const std::string& filter, int limit) override {
+  absl::StatusOr<v1::ListJobsResponse> ListJobs(const std::string& filter, int limit,
+                                                const std::string& array) override {
     v1::ListJobsRequest request;
+    if (!array.empty()) request.set_array(JobName(array));
     request.set_filter(filter);
     v1::ListJobsResponse all;
     do {

@@ -48,8 +48,10 @@ class Client {
   virtual absl::StatusOr<v1::BatchCreateJobsResponse> BatchCreateJobs(v1::BatchCreateJobsRequest request) = 0;
   // `id`: a job's name, its id or a unique prefix of it.
   virtual absl::StatusOr<v1::Job> GetJob(const std::string& id) = 0;
-  // All pages, at most `limit` jobs (0: all).
-  virtual absl::StatusOr<v1::ListJobsResponse> ListJobs(const std::string& filter, int limit) = 0;
+  // All pages, at most `limit` jobs (0: all). `array`: the tasks of this one; empty: all jobs but
+  // tasks.
+  virtual absl::StatusOr<v1::ListJobsResponse> ListJobs(const std::string& filter, int limit,
+                                                        const std::string& array = "") = 0;
   virtual absl::StatusOr<v1::Job> CancelJob(const std::string& id, absl::Duration grace, const std::string& comment) = 0;
   virtual absl::StatusOr<v1::Job> HoldJob(const std::string& id) = 0;
   virtual absl::StatusOr<v1::Job> ReleaseJob(const std::string& id) = 0;

@@ -11,6 +11,7 @@
 #include "common/ipc/attempt_files.h"
 #include "common/os/file.h"
 #include "server/daemon/state_folder.h"
+#include "server/jobs/array.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/spec.h"
 #include "server/jobs/state_machine.h"
@@ -96,6 +97,8 @@ class Control : public jobs::JobControl {
 
   absl::StatusOr<jobs::JobRecord> Cancel(const std::string& id, absl::Duration grace, const std::string& comment) override {
     const double seconds = absl::ToDoubleSeconds(std::clamp(grace, absl::ZeroDuration(), kGraceMax));
+    YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord found, store_.Get(id));
+    if (jobs::IsArray(found.public_job)) return CancelArray(id, {jobs::kStopCancel, seconds, comment, ""});
     YOKE_ASSIGN_OR_RETURN(jobs::JobRecord job, store_.Update(id, [&](jobs::JobRecord& record, jobs::JobStore::LeaseChange&) {
                             return jobs::IntendStop(record, {jobs::kStopCancel, seconds, comment, ""}, absl::Now());
                           }));
@@ -157,6 +160,16 @@ class Control : public jobs::JobControl {
   }
 
  private:
+  absl::StatusOr<jobs::JobRecord> CancelArray(const std::string& id, const jobs::StopIntent& intent) {
+    YOKE_ASSIGN_OR_RETURN(jobs::ArrayWithTasks array, store_.UpdateArray(id, [&](jobs::ArrayWithTasks& change) {
+                            return jobs::StopArray(intent, absl::Now(), change);
+                          }));
+    for (const jobs::JobRecord& task : array.tasks) {
+      if (jobs::HasLiveAttempt(task.public_job.state())) launcher_.CarryOutStop(task.id);
+    }
+    return std::move(array.array);
+  }
+
   absl::StatusOr<ipc::AttemptSpec> SpecFor(const v1::JobSpec& resolved, const std::vector<std::string>& user_set, const std::string& folder) const {
     YOKE_ASSIGN_OR_RETURN(const devices::DeviceSelection selection, inventory_.Resolve(resolved.device()));
     ipc::AttemptSpec spec;

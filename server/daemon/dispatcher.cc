@@ -7,10 +7,13 @@
 #include <unordered_map>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/os/clock.h"
 #include "common/os/failpoint.h"
+#include "server/daemon/array_snapshot.h"
+#include "server/jobs/array.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/spec.h"
 #include "server/jobs/state_machine.h"
@@ -43,6 +46,7 @@ scheduler::DeviceView ToView(const v1::Device& device) {
   view.uuid = device.uuid();
   view.cpu = device.kind() == v1::Device::CPU_SLOT;
   view.index = device.index();
+  if (!view.cpu) view.memory_bytes = device.memory_total_bytes();
   if (device.state() == v1::Device::LOST) view.unusable = absl::StrCat("is lost: ", device.message());
   if (device.state() == v1::Device::DRAINED) view.unusable = absl::StrCat("is drained: ", device.message());
   if (device.state() == v1::Device::BUSY_FOREIGN) view.unusable = absl::StrCat("is busy: ", device.message());
@@ -78,8 +82,10 @@ scheduler::WaitingJob ToWaiting(const jobs::JobRecord& job, Resolver& resolver) 
     waiting.wanted = selection->gpus_wanted;
     waiting.cpu = selection->cpu;
   } else {
-    // More than the machine shows now; it may come back. The plan says what it waits for.
-    waiting.wanted = INT32_MAX;
+    // The machine may show it again.
+    waiting.unresolved = absl::StrCat("device=", job.public_job.spec().device(),
+                                      ", which this machine does not have now: ",
+                                      absl::StripSuffix(selection.status().message(), "."));
   }
   return waiting;
 }
@@ -88,26 +94,31 @@ scheduler::WaitingJob ToWaiting(const jobs::JobRecord& job, Resolver& resolver) 
 
 scheduler::Snapshot TakeSnapshot(const jobs::OpenJobs& open, const std::vector<jobs::Lease>& leases,
                                  const devices::DeviceInventory& inventory) {
+  const ArraySnapshot arrays(open);
   std::map<std::string, std::string> tasks;
   scheduler::Snapshot snapshot;
   snapshot.jobs.reserve(open.size());
   Resolver resolver(inventory);
   for (const jobs::JobRecord& job : open) {
     if (jobs::HasLiveAttempt(job.public_job.state())) tasks[job.id] = jobs::TaskName(job.public_job.spec());
-    if (job.public_job.state() == v1::Job::QUEUED) snapshot.jobs.push_back(ToWaiting(job, resolver));
+    if (job.public_job.state() != v1::Job::QUEUED || jobs::IsArray(job.public_job)) continue;
+    snapshot.jobs.push_back(ToWaiting(job, resolver));
+    arrays.AddToTask(job.public_job, snapshot.jobs.back());
   }
-  std::map<std::string, const jobs::Lease*> held;
-  for (const jobs::Lease& lease : leases) held[lease.device_uuid] = &lease;
+  for (scheduler::WaitingJob& array : arrays.Arrays()) snapshot.jobs.push_back(std::move(array));
+  std::map<std::string, std::vector<const jobs::Lease*>> held;
+  for (const jobs::Lease& lease : leases) held[lease.device_uuid].push_back(&lease);
   for (const v1::Device& device : inventory.Devices()) {
     scheduler::DeviceView view = ToView(device);
     if (!view.cpu) view.peers = inventory.Peers(view.uuid);
-    if (const auto lease = held.find(view.uuid); lease != held.end()) {
-      if (lease->second->quarantined) {
-        view.unusable = absl::StrCat("is quarantined: ", lease->second->quarantine_reason);
-      } else {
-        const std::string& id = lease->second->job_id;
-        view.holder = absl::StrCat(jobs::JobName(id), tasks.contains(id) ? absl::StrCat(" (", tasks[id], ")") : "");
+    for (const jobs::Lease* lease : held[view.uuid]) {
+      if (lease->quarantined) {
+        view.unusable = absl::StrCat("is quarantined: ", lease->quarantine_reason);
+        continue;
       }
+      const std::string& id = lease->job_id;
+      absl::StrAppend(&view.holder, view.holder.empty() ? "" : ", ", jobs::JobName(id),
+                      tasks.contains(id) ? absl::StrCat(" (", tasks[id], ")") : "");
     }
     snapshot.devices.push_back(std::move(view));
   }
@@ -175,7 +186,9 @@ bool Dispatcher::MayStart(const std::vector<jobs::Lease>& leases) const {
                   same))
     return true;
   std::set<std::string> held;
-  for (const jobs::Lease& lease : leases) held.insert(lease.device_uuid);
+  for (const jobs::Lease& lease : leases) {
+    if (lease.quarantined || lease.shared_bytes == 0) held.insert(lease.device_uuid);
+  }
   const std::vector<v1::Device> devices = inventory_.Devices();
   return std::any_of(devices.begin(), devices.end(), [&](const v1::Device& device) {
     return !held.contains(device.uuid()) && ToView(device).unusable.empty();
@@ -235,6 +248,12 @@ absl::Status Dispatcher::CarryOut(const scheduler::Plan& plan, const jobs::OpenJ
     });
     if (!ended.ok() && !Overtaken(ended.status())) return ended.status();
   }
+  for (const scheduler::Make& make : plan.makes) {
+    const auto made = store_.UpdateArray(make.array_id, [&](jobs::ArrayWithTasks& change) {
+      return jobs::MakeTasks(make.tasks, absl::Now(), jobs::NewJobId, change);
+    });
+    if (!made.ok() && !Overtaken(made.status())) return made.status();
+  }
   return Explain(plan, open);
 }
 
@@ -250,7 +269,8 @@ absl::Status Dispatcher::Explain(const scheduler::Plan& plan, const jobs::OpenJo
     const bool behind = i >= kExplained && for_turn;
     const v1::JobReason::Code reason = behind ? v1::JobReason::WAITING_FOR_PRIORITY : wait.reason;
     const std::string_view sentence = behind ? std::string_view(jobs::kWaitsItsTurn) : wait.sentence;
-    if (now.reason() == reason && now.message() == sentence) continue;
+    // An array some of whose tasks were made says nothing.
+    if (now.state() != v1::Job::QUEUED || (now.reason() == reason && now.message() == sentence)) continue;
     edits.push_back({wait.job_id, [reason, sentence = std::string(sentence)](jobs::JobRecord& job, jobs::JobStore::LeaseChange&) {
                        return jobs::ShowWait(job, reason, sentence);
                      }});

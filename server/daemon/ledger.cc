@@ -30,11 +30,16 @@ Seconds OnBootClock(const google::protobuf::Timestamp& time, Moment now) {
 
 }  // namespace
 
+std::string ArrayId(const v1::Job& task) {
+  return task.array_job().empty() ? "" : jobs::ParseJobName(task.array_job()).value_or("");
+}
+
 void AddScheduling(const v1::Job& job, scheduler::WaitingJob& waiting) {
   const v1::Scheduling& asked = job.scheduling();
   waiting.owner = job.owner();
   waiting.queue = asked.queue();
   waiting.time_limit = InSeconds(asked.time_limit());
+  waiting.share_bytes = asked.share_memory_bytes();
   for (const v1::Scheduling::Dependency& dependency : asked.dependencies()) {
     const absl::StatusOr<std::string> id = jobs::ParseJobName(dependency.job());
     waiting.dependencies.push_back({id.value_or(dependency.job()), dependency.condition()});
@@ -72,12 +77,14 @@ void Ledger::Complete(const jobs::OpenJobs& open, Moment now, const Lookup& look
     running.id = record.id;
     running.owner = job.owner();
     running.queue = job.scheduling().queue();
+    running.array = ArrayId(job);
     running.priority = job.priority();
     running.devices.assign(newest.device_uuids().begin(), newest.device_uuids().end());
     running.started = attempt.started;
     running.time_limit = InSeconds(job.scheduling().time_limit());
     running.signal_before = InSeconds(job.scheduling().signal_before());
     running.preemptible = job.scheduling().preemptible();
+    running.share_bytes = job.scheduling().share_memory_bytes();
     running.stopping = job.state() == v1::Job::STOPPING;
     running.stop_grace = record.stop_grace_seconds;
     snapshot.running.push_back(std::move(running));

@@ -19,6 +19,9 @@ struct Moment {
   absl::Time wall;
 };
 
+// The id of a task's array; empty: it is a job of its own.
+std::string ArrayId(const v1::Job& task);
+
 // What a job says about its scheduling, except where its dependencies are.
 void AddScheduling(const v1::Job& job, scheduler::WaitingJob& waiting);
 

@@ -36,6 +36,7 @@ v1::QueueEntry ToEntry(const scheduler::Wait& wait, const v1::Job& job, Moment n
   entry.set_job(job.name());
   entry.set_display_name(job.display_name());
   entry.set_owner(job.owner());
+  entry.set_array_job(job.array_job());
   entry.set_priority(job.priority());
   entry.set_queue(job.scheduling().queue());
   entry.set_device(job.spec().device());

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,11 +37,20 @@ struct Lease {
   int attempt = 0;
   bool quarantined = false;
   std::string quarantine_reason;
+  int64_t shared_bytes = 0;  // of memory that it takes of a device it shares; 0: the device is its own
+};
+
+// An array with those of its tasks that have not ended, changed together.
+struct ArrayWithTasks {
+  JobRecord array;
+  std::vector<JobRecord> tasks;  // by index
+  std::vector<JobRecord> added;  // made by the change; name and sequence are the store's to give
 };
 
 struct JobFilter {
   std::vector<v1::Job::State> states;   // empty: any
   std::optional<std::string> owner, display_name;
+  std::optional<std::string> array;     // "": jobs that are no tasks of an array; an id: the tasks of that array
 };
 
 struct Page {
@@ -84,11 +94,14 @@ class JobStore {
   virtual OpenJobs Open() = 0;
   // How many of these requests of `owner` have a job.
   virtual absl::StatusOr<int64_t> CountRequests(const std::string& owner, const std::vector<std::string>& request_ids) = 0;
-  // Reads, lets `change` edit, writes, in one transaction with an event. `change` may refuse with a status, and
-  // then nothing is written. Leases named in `release`/`take` change in the same transaction; a lease that is
-  // already held is FailedPrecondition.
+  // Reads, lets `change` edit, writes, in one transaction with an event; the counts of a task's array follow in the
+  // same transaction (jobs::FollowTask). `change` may refuse with a status, and then nothing is written. Leases named
+  // in `release`/`take` change in the same transaction; a lease that is already held is FailedPrecondition. A job with
+  // scheduling.share_memory_bytes takes a share: that may be held together with others as long as all of them fit into
+  // `memory_bytes`.
   struct LeaseChange {
     std::vector<std::string> take;         // device UUIDs, for the job's newest attempt
+    std::map<std::string, int64_t> memory_bytes;  // of devices in `take`; absent: whatever is asked fits
     std::vector<std::string> release;
     std::vector<std::string> quarantine;   // stay leased to nobody, with the reason
     std::string quarantine_reason;
@@ -102,6 +115,10 @@ class JobStore {
     std::function<absl::Status(JobRecord&, LeaseChange&)> change;
   };
   virtual std::vector<absl::StatusOr<JobRecord>> UpdateEach(const std::vector<Edit>& edits, Until until) = 0;
+  // Reads an array and its open tasks, lets `change` edit them and add tasks, and writes all of it in one transaction,
+  // the array's counts (jobs::FollowTasks) with it. NotFound; FailedPrecondition: it is no array.
+  virtual absl::StatusOr<ArrayWithTasks> UpdateArray(
+      const std::string& id, const std::function<absl::Status(ArrayWithTasks&)>& change) = 0;
   virtual absl::StatusOr<std::vector<Lease>> ListLeases() = 0;
 
   // A copy of everything as it is at one moment, in the new file `path`, durable when it returns OK. AlreadyExists.

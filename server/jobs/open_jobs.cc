@@ -31,7 +31,12 @@ JobRecord InBrief(const JobRecord& job) {
   shown.clear_run_dir();
   shown.clear_etag();
   shown.clear_create_time();
+  shown.clear_task_values();
   for (v1::Attempt& attempt : *shown.mutable_attempts()) attempt.clear_error();
+  if (shown.has_array()) {
+    google::protobuf::RepeatedPtrField<v1::SweepKey>().Swap(shown.mutable_array()->mutable_sweep());
+    shown.mutable_array()->clear_asked();
+  }
   if (HasLiveAttempt(shown.state())) {
     KeepTaskAlone(*shown.mutable_spec());
   } else {

@@ -13,7 +13,7 @@
 namespace yoke::jobs {
 
 // A record without what only people read: banner, warnings, progress, results, errors, folders,
-// keys, and of the specification all but `device` and, where it has an attempt, which task it is.
+// keys, what its tasks are made of if it is an array, and of the specification all but `device` and, where it has an attempt, which task it is.
 JobRecord InBrief(const JobRecord& job);
 
 // By sequence, as of one moment. Cheap to copy, and never changes.

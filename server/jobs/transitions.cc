@@ -13,12 +13,6 @@ namespace {
 using v1::Job;
 using v1::JobReason;
 
-absl::Status Refuse(const char* reason, const std::string& sentence) {
-  absl::Status status = absl::FailedPreconditionError(sentence);
-  status.SetPayload("yoke.reason", absl::Cord(reason));
-  return status;
-}
-
 absl::Status RefuseEnded(const Job& job) {
   return Refuse("JOB_ENDED", absl::StrCat("The job has ended already: ",
                                           Job::State_Name(job.state()), "."));
@@ -60,6 +54,12 @@ void Show(Job& job, const StopIntent& intent) {
 
 }  // namespace
 
+absl::Status Refuse(const char* reason, const std::string& sentence) {
+  absl::Status status = absl::FailedPreconditionError(sentence);
+  status.SetPayload("yoke.reason", absl::Cord(reason));
+  return status;
+}
+
 absl::Status IntendStop(JobRecord& record, const StopIntent& intent, absl::Time now) {
   Job& job = record.public_job;
   if (job.state() == Job::STOPPING) {
@@ -90,6 +90,10 @@ absl::Status IntendStop(JobRecord& record, const StopIntent& intent, absl::Time 
 absl::Status StopAttempt(JobRecord& record, const StopIntent& intent) {
   Job& job = record.public_job;
   if (IsTerminal(job.state())) return RefuseEnded(job);
+  if (job.has_array()) {
+    return Refuse("JOB_IS_ARRAY",
+                  "An array is not stopped to wait again; its tasks can be (yoke jobs array=ID).");
+  }
   if (job.state() == Job::STOPPING && intent.reason != kStopTimeLimit) {
     return Refuse("JOB_STOPPING", "The job is being stopped already.");
   }

@@ -1,6 +1,7 @@
-// What people and the scheduler do to a job between its attempts' events, as edits of its record. Pure: the caller
-// stores what came of it. Every refusal is FailedPrecondition with a sentence, its reason for scripts in the status
-// payload "yoke.reason": JOB_ENDED, JOB_NOT_WAITING, JOB_NOT_STARTED, JOB_STOPPING.
+// What people and the scheduler do to a job between its attempts' events, as edits of its record.
+// Pure: the caller stores what came of it. Every refusal is FailedPrecondition with a sentence, its
+// reason for scripts in the status payload "yoke.reason": JOB_ENDED, JOB_NOT_WAITING,
+// JOB_NOT_STARTED, JOB_STOPPING, JOB_IS_ARRAY. Arrays (array.h) have their own.
 #pragma once
 
 #include <string>
@@ -32,6 +33,9 @@ absl::Status IntendStop(JobRecord& record, const StopIntent& intent, absl::Time 
 // The same for the scheduler's and the requeueing stops: only of a job that has started and, unless it is the time
 // limit that cuts the grace short, does not stop yet.
 absl::Status StopAttempt(JobRecord& record, const StopIntent& intent);
+
+// FailedPrecondition with a reason for scripts.
+absl::Status Refuse(const char* reason, const std::string& sentence);
 
 absl::Status Hold(JobRecord& record);
 absl::Status Release(JobRecord& record);

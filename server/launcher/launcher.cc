@@ -71,8 +71,8 @@ class ThreadLauncher : public Launcher {
     YOKE_FAILPOINT("launcher.recover.before");
     std::set<std::string> run_ids;
     for (const JobRecord& job : store_.Open()) {
-      if (!jobs::HasLiveAttempt(job.public_job.state())) continue;
-      if (job.public_job.attempts_size() > 0) run_ids.insert(job.public_job.attempts().rbegin()->run_id());
+      if (!jobs::HasLiveAttempt(job.public_job.state()) || job.public_job.attempts_size() == 0) continue;
+      run_ids.insert(job.public_job.attempts().rbegin()->run_id());
       spdlog::info("job {}: looking for its attempt {}", job.id, job.public_job.attempts_size());
       Ask(job.id);
     }
@@ -192,6 +192,7 @@ class ThreadLauncher : public Launcher {
     if (found == live_.end()) {
       found = live_.try_emplace(id, id, newest.number(), newest.run_id(), AttemptDir(JobsRoot(options_.state_dir), id, newest.number())).first;
       found->second.device_uuids.assign(newest.device_uuids().begin(), newest.device_uuids().end());
+      found->second.alone = job->public_job.scheduling().share_memory_bytes() == 0;
       found->second.running_told = job->public_job.state() != v1::Job::STARTING;
     }
     if (job->stop_requested) {
@@ -373,7 +374,7 @@ class ThreadLauncher : public Launcher {
     }
     if (left.empty() && !IsReadAfterwards(attempt)) return LookAgainIn(attempt, kSweepAgainMs);
     attempt.events.Read();
-    const Emptiness empty = LookForHolders(inventory_, attempt.device_uuids, left, attempt.emptied_ms);
+    const Emptiness empty = LookForHolders(inventory_, attempt.device_uuids, left, attempt.alone, attempt.emptied_ms);
     YOKE_FAILPOINT("launcher.finish.before");
     const auto updated = store_.Update(attempt.job_id, [&](JobRecord& job, LeaseChange& leases) { return Finish(attempt, empty, job, leases); }, jobs::Until::kWritten);
     YOKE_FAILPOINT("launcher.finish.after");

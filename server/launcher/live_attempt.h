@@ -27,6 +27,7 @@ struct LiveAttempt {
   const AttemptFolder folder;
   EventFollower events;
   std::vector<std::string> device_uuids;
+  bool alone = true;  // nobody else may be on them
 
   // The shim. `child`: this daemon started it and reaps it.
   pid_t shim_pid = 0;

@@ -20,8 +20,9 @@ bool Release(const jobs::Lease& lease, jobs::JobStore& store,
           return absl::InternalError("lease of an unknown attempt");
         const std::vector<pid_t> left =
             KillMarked(job.public_job.attempts(lease.attempt - 1).run_id());
-        const Emptiness empty = LookForHolders(inventory, {lease.device_uuid}, left,
-                                               os::BootMilliseconds() - kReadingAgeMaxMs);
+        const Emptiness empty =
+            LookForHolders(inventory, {lease.device_uuid}, left, lease.shared_bytes == 0,
+                           os::BootMilliseconds() - kReadingAgeMaxMs);
         if (!empty.held.empty()) return absl::FailedPreconditionError("still held");
         change.release = {lease.device_uuid};
         return absl::OkStatus();

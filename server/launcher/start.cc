@@ -95,6 +95,7 @@ std::vector<absl::Status> CommitStarts(const LauncherOptions& options, jobs::Job
     }
     edits.push_back({orders[i].job_id, [&options, &machine, &order = orders[i], devices = *std::move(devices)](jobs::JobRecord& record, auto& leases) {
                        leases.take = order.device_uuids;
+                       for (const v1::Device& device : devices) leases.memory_bytes[device.uuid()] = device.memory_total_bytes();
                        return Start(options, machine, order.device_uuids, devices, record);
                      }});
     places.push_back(i);

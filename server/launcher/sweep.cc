@@ -53,14 +53,14 @@ bool HasReadingSince(const devices::DeviceInventory& inventory, const std::vecto
 }
 
 Emptiness LookForHolders(const devices::DeviceInventory& inventory, const std::vector<std::string>& device_uuids, const std::vector<pid_t>& marked,
-                         int64_t since_ms) {
+                         bool alone, int64_t since_ms) {
   Emptiness result;
   for (const std::string& uuid : device_uuids) {
     std::string why = marked.empty() ? "" : absl::StrCat("process ", marked[0], " of its last job cannot be ended");
-    for (const int64_t pid : inventory.HolderPids(uuid)) {
+    for (const int64_t pid : alone ? inventory.HolderPids(uuid) : std::vector<int64_t>()) {
       if (why.empty() && IsAlive(pid)) why = absl::StrCat("process ", pid, " still uses it after its last job");
     }
-    if (why.empty() && !HasReadingSince(inventory, {uuid}, since_ms)) {
+    if (why.empty() && alone && !HasReadingSince(inventory, {uuid}, since_ms)) {
       why = "the NVIDIA driver has not said since its last job ended that nobody uses it";
     }
     (why.empty() ? result.free : result.held).push_back(uuid);

@@ -22,10 +22,11 @@ struct Emptiness {
   std::vector<std::string> held;  // not proven
   std::string why;                // the latter
 };
-// `marked`: processes of the attempt that could not be ended; they may sit on any of its devices. `since_ms`: on
-// os::BootMilliseconds; a reading of the GPUs that began earlier proves nothing.
+// `marked`: processes of the attempt that could not be ended; they may sit on any of its devices. `alone`: nobody else
+// may be on them; where others share them nothing but `marked` tells. `since_ms`: on os::BootMilliseconds; a reading of
+// the GPUs that began earlier proves nothing.
 Emptiness LookForHolders(const devices::DeviceInventory& inventory, const std::vector<std::string>& device_uuids, const std::vector<pid_t>& marked,
-                         int64_t since_ms);
+                         bool alone, int64_t since_ms);
 // Whether the devices, if any of them is a GPU, have been read since then.
 bool HasReadingSince(const devices::DeviceInventory& inventory, const std::vector<std::string>& device_uuids, int64_t since_ms);
 

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,17 @@ namespace yoke::scheduler {
 
 struct Slot {
   const DeviceView* device = nullptr;
-  const RunningJob* holder = nullptr;  // null: nobody, or somebody the snapshot says nothing about
+  // Who holds it: one, or those that share it; none: nobody, or somebody the snapshot says nothing
+  // about.
+  std::vector<const RunningJob*> holders;
+  // Of one that is shared: what they have taken together, and when each of them gives it back.
+  int64_t shared_bytes = 0;
+  struct Leave {
+    Seconds at = 0;
+    int64_t bytes = 0;
+  };
+  std::vector<Leave> leaves;
+  std::string shared_by;               // the last job of this plan that got a share of it
   bool free = false;                   // usable, held by nobody and not given out by this plan
   bool stopping = false;               // its holder was asked to stop
   Seconds available = 0;               // when the next in line can have it; kNever: nobody knows
@@ -23,6 +34,7 @@ struct Slot {
 
   bool usable() const { return device->unusable.empty(); }
   bool claimed() const { return !claimed_by.empty(); }
+  int64_t left_bytes() const { return device->memory_bytes - shared_bytes; }
 };
 
 struct Reservation {
@@ -40,14 +52,16 @@ class Board {
   std::vector<Slot>& slots() { return slots_; }
   Slot* Find(const std::string& uuid);
 
-  // Whether a job that runs for `time_limit` (0: nobody knows how long) may have it now.
-  bool MayStart(const Slot& slot, Seconds time_limit) const;
+  // Whether the job, if it runs for `time_limit` (0: nobody knows how long), may have it now, or
+  // its share of it.
+  bool MayStart(const Slot& slot, const WaitingJob& job, Seconds time_limit) const;
 
   void Give(const WaitingJob& job, const std::vector<Slot*>& slots);
   // The job will get these, all at one time: when the last of them is available.
   Reservation Reserve(const WaitingJob& job, const std::vector<Slot*>& slots);
   // Its holder is asked to stop.
   void MarkStopping(const RunningJob& holder);
+  bool IsStopping(const RunningJob& holder) const { return stopping_.contains(&holder); }
 
   // Changes whenever sentences about the devices may change.
   int version() const { return version_; }
@@ -57,9 +71,13 @@ class Board {
   static std::string Words(std::vector<const Slot*> slots);
 
  private:
+  // When the job can have it, or its share of it.
+  Seconds AvailableTo(const Slot& slot, const WaitingJob& job) const;
+
   const Seconds now_;
   std::vector<Slot> slots_;
   std::map<std::string, Slot*> by_uuid_;
+  std::set<const RunningJob*> stopping_;
   int version_ = 0;
 };
 

@@ -7,7 +7,8 @@ namespace yoke::scheduler {
 namespace {
 
 bool SubmittedBefore(const WaitingJob& a, const WaitingJob& b) {
-  return a.sequence != b.sequence ? a.sequence < b.sequence : a.id < b.id;
+  if (a.sequence != b.sequence) return a.sequence < b.sequence;
+  return a.array_index != b.array_index ? a.array_index < b.array_index : a.id < b.id;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "server/jobs/state_machine.h"
 #include "server/scheduler/board.h"
@@ -71,7 +72,7 @@ class Planner {
  public:
   explicit Planner(const Snapshot& snapshot)
       : snapshot_(snapshot), order_(snapshot), board_(snapshot), preemption_(snapshot, board_) {
-    for (const RunningJob& job : snapshot.running) Count(job.owner, job.queue);
+    for (const RunningJob& job : snapshot.running) Count(job.owner, job.queue, job.array);
   }
 
   Plan Run() {
@@ -110,6 +111,17 @@ class Planner {
       return WaitFor(job, JobReason::WAITING_FOR_DEPENDENCY, WhyNotYet(job.dependencies),
                      {kNever, "nobody knows when the jobs before it end"});
     }
+    if (job.tasks_left > 0) {
+      const auto free = std::count_if(board_.slots().begin(), board_.slots().end(),
+                                      [](const Slot& slot) { return slot.free; });
+      plan_.makes.push_back({job.id, std::clamp(static_cast<int>(free), 1, job.tasks_left)});
+      return;
+    }
+    if (job.array_held) {
+      return WaitFor(job, JobReason::HELD_BY_USER,
+                     absl::StrCat("waits until its array, jobs/", job.array, ", is released"),
+                     {kNever, "nobody knows when its array is released"});
+    }
     if (snapshot_.now < job.not_before) {
       WakeAt(job.not_before);
       return WaitFor(job, JobReason::WAITING_FOR_RETRY,
@@ -120,12 +132,18 @@ class Planner {
       return WaitFor(job, JobReason::WAITING_FOR_LIMIT, full,
                      {kNever, "nobody knows when one of these jobs ends"});
     }
+    if (!job.unresolved.empty()) {
+      return WaitFor(job, JobReason::WAITING_FOR_DEVICES,
+                     absl::StrCat("waits for ", job.unresolved),
+                     {kNever, "this machine has no such devices now"});
+    }
     job.bound.empty() ? PlaceAny(job) : PlaceBound(job);
   }
 
-  void Count(const std::string& owner, const std::string& queue) {
+  void Count(const std::string& owner, const std::string& queue, const std::string& array) {
     ++by_owner_[owner];
     ++by_queue_[queue];
+    if (!array.empty()) ++by_array_[array];
   }
 
   // "waits: ann has 2 jobs running, …"; empty: one more may run.
@@ -144,6 +162,10 @@ class Planner {
       return absl::StrCat("waits until fewer than ", queue_max, " jobs of queue ", job.queue,
                           " run: it may have no more at once");
     }
+    if (job.array_running_max > 0 && count(by_array_, job.array) >= job.array_running_max) {
+      return absl::StrCat("waits until fewer than ", job.array_running_max, " tasks of jobs/",
+                          job.array, " run: it may have no more at once");
+    }
     return "";
   }
 
@@ -152,7 +174,7 @@ class Planner {
     Start start{job.id, {}};
     for (const Slot* slot : slots) start.device_uuids.push_back(slot->device->uuid);
     plan_.starts.push_back(std::move(start));
-    Count(job.owner, job.queue);
+    Count(job.owner, job.queue, job.array);
     Charge(job, slots.size());
   }
 
@@ -183,7 +205,7 @@ class Planner {
         continue;
       }
       slots.push_back(slot);
-      if (!board_.MayStart(*slot, job.time_limit)) blocked.push_back(slot);
+      if (!board_.MayStart(*slot, job, job.time_limit)) blocked.push_back(slot);
     }
     if (!missing.empty()) {
       const std::string absent =
@@ -193,7 +215,7 @@ class Planner {
     }
     if (blocked.empty()) return StartOn(job, slots);
     if (AllUsable(blocked)) preemption_.FreeThese(job, blocked);
-    std::string key = "b";
+    std::string key = absl::StrCat("b", job.share_bytes);
     for (const Slot* slot : blocked) absl::StrAppend(&key, " ", slot->device->uuid);
     const Told& told = Tell(
         key, [&] { return absl::StrCat("waits for ", Board::WhyEach(AsConst(blocked))); }, blocked);
@@ -205,13 +227,23 @@ class Planner {
     for (Slot& slot : board_.slots()) {
       if (slot.device->cpu != job.cpu) continue;
       if (slot.usable()) usable.push_back(&slot);
-      if (board_.MayStart(slot, 0)) {
+      if (board_.MayStart(slot, job, 0)) {
         unclaimed.push_back(&slot);
       } else {
-        (board_.MayStart(slot, job.time_limit) ? passable : blocked).push_back(&slot);
+        (board_.MayStart(slot, job, job.time_limit) ? passable : blocked).push_back(&slot);
       }
     }
     const size_t wanted = static_cast<size_t>(std::max(1, job.wanted));
+    if (job.share_bytes > 0) {
+      // The fullest first, so that others stay free.
+      std::stable_sort(unclaimed.begin(), unclaimed.end(), [](const Slot* a, const Slot* b) {
+        return a->shared_bytes > b->shared_bytes;
+      });
+      if (unclaimed.size() >= wanted) {
+        unclaimed.resize(wanted);
+        return StartOn(job, unclaimed);
+      }
+    }
     if (unclaimed.size() >= wanted) return StartOn(job, PickLinked(unclaimed, job.wanted));
     if (unclaimed.size() + passable.size() >= wanted) {
       unclaimed.insert(unclaimed.end(), passable.begin(),
@@ -220,13 +252,19 @@ class Planner {
     }
     blocked.insert(blocked.end(), passable.begin(), passable.end());
     if (usable.size() >= wanted) preemption_.FreeAny(job, usable, wanted - unclaimed.size());
-    const std::string key = absl::StrCat(job.cpu ? "c " : "g ", wanted, " ", unclaimed.size());
+    const std::string key =
+        absl::StrCat(job.cpu ? "c " : "g ", wanted, " ", unclaimed.size(), " ", job.share_bytes);
     const Told& told = Tell(
         key,
         [&] {
+          const std::string what =
+              job.share_bytes > 0
+                  ? absl::StrFormat(" GPU(s) with %.1f GiB to share; ",
+                                    static_cast<double>(job.share_bytes) / (1 << 30))
+                  : absl::StrCat(" idle ", job.cpu ? "CPU slot(s)" : "GPU(s)", "; ");
           return absl::StrCat(
-              "waits for ", wanted, " idle ", job.cpu ? "CPU slot(s)" : "GPU(s)", "; ",
-              unclaimed.size(), " idle now",
+              "waits for ", wanted, what, unclaimed.size(),
+              job.share_bytes > 0 ? " now" : " idle now",
               blocked.empty() ? "" : absl::StrCat(", ", Board::WhyEach(AsConst(blocked))));
         },
         blocked);
@@ -256,7 +294,7 @@ class Planner {
     told.sentence = make();
     const bool held =
         blocked.empty() || std::any_of(blocked.begin(), blocked.end(), [](const Slot* slot) {
-          return slot->holder != nullptr || !slot->device->holder.empty() || !slot->usable();
+          return !slot->holders.empty() || !slot->device->holder.empty() || !slot->usable();
         });
     told.reason = held ? JobReason::WAITING_FOR_DEVICES : JobReason::WAITING_FOR_PRIORITY;
     return told;
@@ -286,7 +324,7 @@ class Planner {
   FairOrder order_;
   Board board_;
   Preemption preemption_;
-  std::map<std::string, int> by_owner_, by_queue_;  // live attempts and starts
+  std::map<std::string, int> by_owner_, by_queue_, by_array_;  // live attempts and starts
   std::map<std::string, Told> told_;
   Plan plan_;
 };

@@ -34,19 +34,31 @@ struct WaitingJob {
   int64_t sequence = 0;
   std::vector<std::string> bound;  // device UUIDs in rank order; empty: any `wanted` of one kind
   int wanted = 0;
-  bool cpu = false;  // the kind wanted: CPU slots instead of GPUs
+  bool cpu = false;        // the kind wanted: CPU slots instead of GPUs
+  std::string unresolved;  // why the machine has no such devices now, as a sentence; empty: it has
   std::string owner, queue;
   Seconds time_limit = 0;  // of one attempt; 0: none
   Seconds not_before = 0;  // 0: at once
   std::string
       not_before_why;  // what it waits for until then, as a sentence; empty: the plan's own words
   std::vector<Dependency> dependencies;
+  // Of memory on each of its devices, which it shares with other jobs that share; 0: none, they are
+  // its own.
+  int64_t share_bytes = 0;
+  // Of a task of an array; its sequence is that of the array.
+  std::string array;
+  int array_index = 0;
+  int array_running_max = 0;  // tasks of the array at once; 0: no limit
+  bool array_held = false;    // none of its tasks shall start
+  // Above 0: this is no job but an array, of which so many more tasks may be made.
+  int tasks_left = 0;
 };
 
 // A job with a live attempt.
 struct RunningJob {
   std::string id;
   std::string owner, queue;
+  std::string array;  // of a task
   int priority = 0;
   std::vector<std::string> devices;
   Seconds started = 0;        // its attempt
@@ -55,15 +67,17 @@ struct RunningJob {
   bool preemptible = false;
   bool stopping = false;   // asked to stop already
   Seconds stop_grace = 0;  // which it was given then; a time limit ends it earlier
+  int64_t share_bytes = 0;  // as WaitingJob's
 };
 
 struct DeviceView {
   std::string uuid;
   bool cpu = false;
   int index = 0;
-  std::string holder;    // "jobs/abc (train)" while leased
+  std::string holder;    // "jobs/abc (train)" while leased; all of them if they share it
   std::string unusable;  // why it is not given out: "is quarantined: …"; empty: it is
   std::vector<std::string> peers = {};  // UUIDs of the devices that a fast link joins it to
+  int64_t memory_bytes = 0;             // 0: it cannot be shared
 };
 
 // What an owner's ended attempts have used: device-seconds, as they count at the moment `at`.
@@ -121,24 +135,35 @@ struct Stop {
   std::string for_job;  // of a preemption: who gets the devices
 };
 
-// Every waiting job of the snapshot is in exactly one of starts, waits and ends.
+// An array of which tasks shall be made: they can start soon, or are to wait in its place.
+struct Make {
+  std::string array_id;
+  int tasks = 0;
+};
+
+// Every waiting job of the snapshot is in exactly one of starts, waits, ends and makes.
 struct Plan {
   std::vector<Start> starts;
   std::vector<Wait> waits;  // by place
   std::vector<End> ends;
   std::vector<Stop> stops;
+  std::vector<Make> makes;
   Seconds wake_at = kNever;  // when the passing of time alone can change the plan
 };
 
 // Order: higher priority; then the owner that has used the least, counting what the jobs ahead will
 // use; then order of submission. A job whose dependencies are not met, that may not start yet, or
-// whose owner or queue runs enough jobs waits without standing in anybody's way.
+// whose owner, queue or array runs enough jobs waits without standing in anybody's way.
 //
 // Each other job gets all its devices or none. One that waits reserves what it needs against the
 // jobs behind it, from the moment that time limits say it will be free: it cannot starve, jobs on
 // other devices pass, and a job with a time limit passes on the same devices if it ends before that
 // moment. Where no limit says so, nobody passes. A job that needs a device which is absent or
 // unusable reserves nothing.
+//
+// Jobs that share take a device together with others that share, as long as their memory fits,
+// those that are shared already first. They stop nobody. A job that does not share has its devices
+// alone.
 //
 // A job may have preemptible ones of lower priority stopped that ran for min_run_time, if it can
 // start then.

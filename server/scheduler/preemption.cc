@@ -15,11 +15,14 @@ bool Preemption::MayStop(const RunningJob& victim, const WaitingJob& job) {
 
 void Preemption::FreeThese(const WaitingJob& job, const std::vector<Slot*>& blocked) {
   std::set<const RunningJob*> victims;
+  if (job.share_bytes > 0) return;
   for (const Slot* slot : blocked) {
-    if (slot->claimed() || slot->holder == nullptr) return;
-    if (slot->stopping) continue;
-    if (!MayStop(*slot->holder, job)) return;
-    victims.insert(slot->holder);
+    if (slot->claimed() || slot->holders.empty() || !slot->shared_by.empty()) return;
+    for (const RunningJob* holder : slot->holders) {
+      if (board_.IsStopping(*holder)) continue;
+      if (!MayStop(*holder, job)) return;
+      victims.insert(holder);
+    }
   }
   StopFor(job, victims);
 }
@@ -29,14 +32,14 @@ void Preemption::FreeAny(const WaitingJob& job, const std::vector<Slot*>& candid
   std::map<const RunningJob*, size_t> gains;  // victim -> candidates that it holds
   size_t coming = 0;                          // without stopping anybody else
   for (const Slot* slot : candidates) {
-    if (slot->claimed() || slot->holder == nullptr) continue;
+    if (slot->claimed() || slot->holders.empty() || !slot->shared_by.empty()) continue;
     if (slot->stopping) {
       ++coming;
-    } else if (MayStop(*slot->holder, job)) {
-      ++gains[slot->holder];
+    } else if (slot->holders.size() == 1 && MayStop(*slot->holders[0], job)) {
+      ++gains[slot->holders[0]];
     }
   }
-  if (coming >= missing) return;
+  if (coming >= missing || job.share_bytes > 0) return;
   std::vector<const RunningJob*> order;
   for (const auto& [victim, gain] : gains) order.push_back(victim);
   std::sort(order.begin(), order.end(), [](const RunningJob* a, const RunningJob* b) {

@@ -14,7 +14,7 @@ class Preemption {
   Preemption(const Snapshot& snapshot, Board& board) : snapshot_(snapshot), board_(board) {}
 
   // Stops the holders of all of `blocked`, if that is allowed for each and nobody ahead waits for
-  // any of them.
+  // any of them. Nobody is stopped for a job that shares.
   void FreeThese(const WaitingJob& job, const std::vector<Slot*>& blocked);
   // Stops as few holders as give the job `missing` more of `candidates`: those of the lowest
   // priority, of these the ones that lose the least. Nothing if that is not enough.

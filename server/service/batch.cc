@@ -129,6 +129,7 @@ absl::Status JobService::BatchCreate(const grpc::ServerContext& context,
     *response.add_jobs() = std::move((*created)[i].public_job);
   }
   queue_.GiveBack(known);
+  queue_.Use(ids.size() - known);
   return absl::OkStatus();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "server/jobs/ids.h"
@@ -28,6 +29,20 @@ absl::StatusOr<std::vector<v1::Device>> DevicesNow(const Shared& shared) {
   return devices;
 }
 
+// "shared, unfenced: jobs/a (4.0 GiB), jobs/b (2.0 GiB); 18.0 GiB left"
+std::string SharedWords(const v1::Device& device) {
+  constexpr double kGiB = 1 << 30;
+  int64_t left = device.memory_total_bytes();
+  std::string words = "shared, unfenced: ";
+  for (const v1::Share& share : device.shares()) {
+    absl::StrAppendFormat(&words, "%s%s (%.1f GiB)", &share == &device.shares(0) ? "" : ", ",
+                          share.job(), static_cast<double>(share.memory_bytes()) / kGiB);
+    left -= share.memory_bytes();
+  }
+  absl::StrAppendFormat(&words, "; %.1f GiB left", static_cast<double>(left) / kGiB);
+  return words;
+}
+
 // The changed device with its holder.
 absl::Status Answer(const Shared& shared, const absl::StatusOr<v1::Device>& changed,
                     v1::Device& device) {
@@ -51,11 +66,19 @@ void ShowLeases(const std::vector<jobs::Lease>& leases, std::vector<v1::Device>&
       return other.uuid() == lease.device_uuid;
     });
     if (device == devices.end()) continue;
-    if (!lease.job_id.empty()) device->set_holder(jobs::JobName(lease.job_id));
+    if (lease.shared_bytes > 0) {
+      v1::Share& share = *device->add_shares();
+      share.set_job(jobs::JobName(lease.job_id));
+      share.set_memory_bytes(lease.shared_bytes);
+    }
+    if (!lease.job_id.empty() && device->shares_size() < 2)
+      device->set_holder(jobs::JobName(lease.job_id));
     if (device->state() == v1::Device::LOST || device->state() == v1::Device::DRAINED) continue;
+    if (device->state() == v1::Device::QUARANTINED) continue;
     device->set_state(lease.quarantined ? v1::Device::QUARANTINED : v1::Device::LEASED);
-    device->set_message(lease.quarantined ? lease.quarantine_reason
-                                          : absl::StrCat("held by ", device->holder()));
+    device->set_message(lease.quarantined           ? lease.quarantine_reason
+                        : device->shares_size() > 0 ? SharedWords(*device)
+                                                    : absl::StrCat("held by ", device->holder()));
   }
 }
 

@@ -1,10 +1,10 @@
-// The part of JobService that orders the queue: hold, release, requeue, update, explain, list.
+// The part of JobService that orders the queue: hold, release, requeue, explain, list.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "google/rpc/error_details.pb.h"
-#include "server/jobs/state_machine.h"
+#include "server/jobs/array.h"
 #include "server/jobs/transitions.h"
 #include "server/service/durations.h"
 #include "server/service/errors.h"
@@ -16,13 +16,11 @@ namespace {
 constexpr char kHoldJob[] = "yoke.v1.JobService/HoldJob";
 constexpr char kReleaseJob[] = "yoke.v1.JobService/ReleaseJob";
 constexpr char kRequeueJob[] = "yoke.v1.JobService/RequeueJob";
-constexpr char kUpdateJob[] = "yoke.v1.JobService/UpdateJob";
 constexpr char kExplainJob[] = "yoke.v1.JobService/ExplainJob";
 constexpr char kListQueue[] = "yoke.v1.JobService/ListQueue";
 
 constexpr absl::Duration kGraceDefault = absl::Seconds(10);
 constexpr absl::Duration kGraceMax = absl::Hours(1);
-constexpr int kPriorityMax = 100;
 constexpr int kPageDefault = 100;
 constexpr int kPageMax = 1000;
 
@@ -37,14 +35,51 @@ absl::Status AsStateError(const absl::Status& status, const std::string& job_nam
   return WithDetail(status, failure);
 }
 
+void ExplainEntry(const char* who, const v1::QueueEntry& entry, v1::ExplainJobResponse& response) {
+  *response.mutable_entry() = entry;
+  response.add_sentences(absl::StrCat(who, entry.message(), "."));
+  response.add_sentences(
+      absl::StrCat("Its place in the queue is ", entry.place(), " of ", response.waiting(), "."));
+  response.add_sentences(
+      entry.has_earliest_start_time()
+          ? absl::StrCat(
+                "It can start at ",
+                absl::FormatTime("%Y-%m-%d %H:%M:%S %Z",
+                                 absl::FromUnixSeconds(entry.earliest_start_time().seconds()),
+                                 absl::LocalTimeZone()),
+                ": ", entry.earliest_start_reason(), ".")
+          : absl::StrCat("When it can start is ", entry.earliest_start_reason(), "."));
+}
+
+// Where its tasks are, and what the first one of them that waits waits for.
+void ExplainArray(const v1::Job& job, const jobs::QueueView& view,
+                  v1::ExplainJobResponse& response) {
+  const v1::Array& array = job.array();
+  response.add_sentences(
+      absl::StrCat("Of its ", array.count(), " tasks ", array.queued() + jobs::TasksLeft(job),
+                   " wait, ", array.running(), " run, ", array.succeeded(), " have succeeded, ",
+                   array.failed(), " have failed, ", array.cancelled(), " were cancelled."));
+  if (!job.message().empty())
+    response.add_sentences(
+        absl::StrCat("It is ", v1::Job::State_Name(job.state()), ": ", job.message()));
+  for (const v1::QueueEntry& entry : view.entries) {
+    if (entry.array_job() == job.name()) return ExplainEntry("Its next task ", entry, response);
+  }
+}
+
 }  // namespace
 
 absl::Status JobService::Edit(const grpc::ServerContext& context, const char* rpc,
-                              const std::string& name,
-                              const std::function<absl::Status(jobs::JobRecord&)>& edit,
-                              v1::Job& job) {
+                              const std::string& name, const JobEdit& edit,
+                              const ArrayEdit& edit_array, v1::Job& job) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, rpc));
   YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord found, shared_.FindJob(rpc, caller, name));
+  if (jobs::IsArray(found.public_job)) {
+    const auto edited = shared_.store().UpdateArray(found.id, edit_array);
+    if (!edited.ok()) return AsStateError(edited.status(), found.public_job.name());
+    job = edited->array.public_job;
+    return absl::OkStatus();
+  }
   const auto edited = shared_.store().Update(
       found.id,
       [&](jobs::JobRecord& record, jobs::JobStore::LeaseChange&) { return edit(record); });
@@ -55,12 +90,13 @@ absl::Status JobService::Edit(const grpc::ServerContext& context, const char* rp
 
 grpc::Status JobService::HoldJob(grpc::ServerContext* context, const v1::HoldJobRequest* request,
                                  v1::Job* job) {
-  return ToGrpc(Edit(*context, kHoldJob, request->name(), jobs::Hold, *job));
+  return ToGrpc(Edit(*context, kHoldJob, request->name(), jobs::Hold, jobs::HoldArray, *job));
 }
 
 grpc::Status JobService::ReleaseJob(grpc::ServerContext* context,
                                     const v1::ReleaseJobRequest* request, v1::Job* job) {
-  return ToGrpc(Edit(*context, kReleaseJob, request->name(), jobs::Release, *job));
+  return ToGrpc(
+      Edit(*context, kReleaseJob, request->name(), jobs::Release, jobs::ReleaseArray, *job));
 }
 
 grpc::Status JobService::RequeueJob(grpc::ServerContext* context,
@@ -86,48 +122,6 @@ absl::Status JobService::Requeue(const grpc::ServerContext& context,
   return absl::OkStatus();
 }
 
-grpc::Status JobService::UpdateJob(grpc::ServerContext* context,
-                                   const v1::UpdateJobRequest* request, v1::Job* job) {
-  return ToGrpc(Update(*context, *request, *job));
-}
-
-absl::Status JobService::Update(const grpc::ServerContext& context,
-                                const v1::UpdateJobRequest& request, v1::Job& job) {
-  YOKE_RETURN_IF_ERROR(shared_.Admit(context, kUpdateJob).status());
-  const v1::Job& wanted = request.job();
-  if (request.update_mask().paths().empty()) {
-    return InvalidField("update_mask", "update_mask names no field; give it: priority",
-                        "FIELD_NOT_UPDATABLE");
-  }
-  for (const std::string& path : request.update_mask().paths()) {
-    if (path == "priority") continue;
-    return InvalidField("update_mask",
-                        absl::StrCat("'", path, "' cannot be changed; only priority can"),
-                        "FIELD_NOT_UPDATABLE");
-  }
-  if (wanted.priority() < -kPriorityMax || wanted.priority() > kPriorityMax) {
-    return InvalidField(
-        "job.priority",
-        absl::StrCat("priority=", wanted.priority(), " is out of range; it takes -100 to 100"),
-        "PRIORITY_INVALID");
-  }
-  const auto edit = [&](jobs::JobRecord& record) -> absl::Status {
-    v1::Job& now = record.public_job;
-    if (!wanted.etag().empty() && wanted.etag() != now.etag()) {
-      return WithReason(absl::AbortedError("The job has changed since it was read; read it again."),
-                        "ETAG_MISMATCH");
-    }
-    if (jobs::IsTerminal(now.state())) {
-      return WithReason(absl::FailedPreconditionError(absl::StrCat(
-                            "The job has ended already: ", v1::Job::State_Name(now.state()), ".")),
-                        "JOB_ENDED");
-    }
-    now.set_priority(wanted.priority());
-    return absl::OkStatus();
-  };
-  return Edit(context, kUpdateJob, wanted.name(), edit, job);
-}
-
 grpc::Status JobService::ExplainJob(grpc::ServerContext* context,
                                     const v1::ExplainJobRequest* request,
                                     v1::ExplainJobResponse* response) {
@@ -148,6 +142,10 @@ absl::Status JobService::Explain(const grpc::ServerContext& context,
   const auto entry =
       std::find_if(view.entries.begin(), view.entries.end(),
                    [&](const v1::QueueEntry& other) { return other.job() == job.name(); });
+  if (jobs::IsArray(job)) {
+    ExplainArray(job, view, response);
+    return absl::OkStatus();
+  }
   if (entry == view.entries.end()) {
     response.add_sentences(
         job.state() == v1::Job::QUEUED
@@ -157,19 +155,7 @@ absl::Status JobService::Explain(const grpc::ServerContext& context,
       response.add_sentences(job.message());
     return absl::OkStatus();
   }
-  *response.mutable_entry() = *entry;
-  response.add_sentences(absl::StrCat("It ", entry->message(), "."));
-  response.add_sentences(
-      absl::StrCat("Its place in the queue is ", entry->place(), " of ", response.waiting(), "."));
-  response.add_sentences(
-      entry->has_earliest_start_time()
-          ? absl::StrCat(
-                "It can start at ",
-                absl::FormatTime("%Y-%m-%d %H:%M:%S %Z",
-                                 absl::FromUnixSeconds(entry->earliest_start_time().seconds()),
-                                 absl::LocalTimeZone()),
-                ": ", entry->earliest_start_reason(), ".")
-          : absl::StrCat("When it can start is ", entry->earliest_start_reason(), "."));
+  ExplainEntry("It ", *entry, response);
   return absl::OkStatus();
 }
 

@@ -91,7 +91,7 @@ absl::Status JobService::Create(const grpc::ServerContext& context,
   YOKE_FAILPOINT("submit.before");
   absl::StatusOr<jobs::JobRecord> created = shared_.store().Create(std::move(record));
   YOKE_FAILPOINT("submit.after");
-  if (!created.ok() || created->id != id) queue_.GiveBack(1);
+  created.ok() && created->id == id ? queue_.Use(1) : queue_.GiveBack(1);
   if (!created.ok()) return AsSubmitError(created.status(), "request_id");
   job = std::move(created->public_job);
   return absl::OkStatus();
@@ -133,10 +133,16 @@ absl::Status JobService::List(const grpc::ServerContext& context,
   if (request.page_size() < 0)
     return InvalidField("page_size", "page_size cannot be negative; 0 means 100",
                         "PAGE_SIZE_INVALID");
+  jobs::JobFilter filter = query.store_filter();
+  filter.array = "";
+  if (!request.array().empty()) {
+    YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord array,
+                          shared_.FindJob(kListJobs, caller, request.array()));
+    filter.array = array.id;
+  }
   int size = request.page_size() == 0 ? kPageDefault : std::min(request.page_size(), kPageMax);
   for (;; size = std::max(1, size / 2)) {
-    absl::StatusOr<jobs::Page> page =
-        shared_.store().List(query.store_filter(), size, request.page_token());
+    absl::StatusOr<jobs::Page> page = shared_.store().List(filter, size, request.page_token());
     if (!page.ok()) return AsFieldError(page.status(), "page_token", "PAGE_TOKEN_INVALID");
     response.Clear();
     response.set_resume_token(EncodeWatchToken(page->event_sequence));

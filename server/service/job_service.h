@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/mutex.h"
 #include "server/service/queue_limit.h"
 #include "server/service/shared.h"
 #include "yoke/v1/job.grpc.pb.h"
@@ -41,8 +42,10 @@ class JobService final : public v1::JobService::Service {
                           v1::Job* job) override;
   grpc::Status RequeueJob(grpc::ServerContext* context, const v1::RequeueJobRequest* request,
                           v1::Job* job) override;
+  // In job_update.cc.
   grpc::Status UpdateJob(grpc::ServerContext* context, const v1::UpdateJobRequest* request,
                          v1::Job* job) override;
+  // In job_order.cc.
   grpc::Status ExplainJob(grpc::ServerContext* context, const v1::ExplainJobRequest* request,
                           v1::ExplainJobResponse* response) override;
   grpc::Status ListQueue(grpc::ServerContext* context, const v1::ListQueueRequest* request,
@@ -70,13 +73,19 @@ class JobService final : public v1::JobService::Service {
                     v1::Job& job);
   absl::Status Watch(const grpc::ServerContext& context, const v1::WatchJobsRequest& request,
                      grpc::ServerWriter<v1::WatchJobsResponse>& writer);
-  // Changes the stored job by `edit`, whose refusal is the answer.
+  using JobEdit = std::function<absl::Status(jobs::JobRecord&)>;
+  using ArrayEdit = std::function<absl::Status(jobs::ArrayWithTasks&)>;
+  // Changes the stored job by `edit`, an array with its tasks by `edit_array`, whose refusal is the
+  // answer.
   absl::Status Edit(const grpc::ServerContext& context, const char* rpc, const std::string& name,
-                    const std::function<absl::Status(jobs::JobRecord&)>& edit, v1::Job& job);
+                    const JobEdit& edit, const ArrayEdit& edit_array, v1::Job& job);
   absl::Status Requeue(const grpc::ServerContext& context, const v1::RequeueJobRequest& request,
                        v1::Job& job);
   absl::Status Update(const grpc::ServerContext& context, const v1::UpdateJobRequest& request,
                       v1::Job& job);
+  // Gives the wanted dependencies their jobs' full names; refuses those that wait for the job
+  // itself.
+  absl::Status FindNewDependencies(const Caller& caller, v1::Job& wanted);
   absl::Status Explain(const grpc::ServerContext& context, const v1::ExplainJobRequest& request,
                        v1::ExplainJobResponse& response);
   absl::Status Queue(const grpc::ServerContext& context, const v1::ListQueueRequest& request,
@@ -84,6 +93,7 @@ class JobService final : public v1::JobService::Service {
 
   Shared& shared_;
   QueueLimit queue_;
+  Mutex update_mutex_;  // held while a job is updated
 };
 
 }  // namespace yoke::service

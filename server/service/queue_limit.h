@@ -1,4 +1,5 @@
-// Keeps the number of open jobs below its limit without counting them at each submission.
+// Keeps the number of open jobs below its limit without counting them at each submission. An array counts as one job:
+// only as many of its tasks are made as can soon start.
 #pragma once
 
 #include <string>
@@ -19,16 +20,21 @@ class QueueLimit {
   // are not enough; requests that the queue holds already need none: repeating them adds nothing.
   // REQUIRES: `request_ids` are of one owner; "" where a request has none.
   absl::Status Reserve(const std::string& owner, const std::vector<std::string>& request_ids);
-  // So many places were not used.
+  // Of the places that were reserved so many are not needed.
   void GiveBack(size_t places);
+  // In so many of them there is a job now.
+  void Use(size_t places);
 
  private:
+  int64_t CountOpen();
+
   jobs::JobStore& store_;
   const int open_max_;
   Mutex mutex_;
-  // Open jobs at the last count and all places given since: never fewer than there are. Counts at
+  // Open jobs at the last count and those that came since: never fewer than there are. Counts at
   // first use.
-  int64_t at_most_ YOKE_GUARDED_BY(mutex_) = INT64_MAX / 2;
+  int64_t open_ YOKE_GUARDED_BY(mutex_) = INT64_MAX / 2;
+  int64_t promised_ YOKE_GUARDED_BY(mutex_) = 0;  // places of jobs that are being stored
 };
 
 }  // namespace yoke::service

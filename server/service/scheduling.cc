@@ -43,7 +43,7 @@ void ApplyTimes(v1::Scheduling& asked, std::vector<jobs::Violation>& violations)
     return;
   }
   if (!asked.has_signal_before()) {
-    *asked.mutable_signal_before() = ToProtoDuration(std::min(limit / 10, kSignalBeforeMax));
+    *asked.mutable_signal_before() = DefaultSignalBefore(asked.time_limit());
   } else if (before < absl::ZeroDuration() || before >= limit) {
     violations.push_back(
         {"scheduling.signal_before",
@@ -63,28 +63,33 @@ void ApplyQueue(const std::set<std::string>& queues, v1::Scheduling& asked,
 
 }  // namespace
 
-absl::Status ApplyScheduling(
-    const v1::CreateJobRequest& request, const std::set<std::string>& queues,
-    const std::function<absl::StatusOr<jobs::JobRecord>(const std::string& name)>& find,
-    jobs::JobRecord& record) {
-  v1::Scheduling asked = request.scheduling();
+google::protobuf::Duration DefaultSignalBefore(const google::protobuf::Duration& time_limit) {
+  return ToProtoDuration(std::min(FromProto(time_limit) / 10, kSignalBeforeMax));
+}
+
+absl::Status CheckScheduling(const std::set<std::string>& queues, v1::Scheduling& scheduling) {
   std::vector<jobs::Violation> violations;
-  ApplyTimes(asked, violations);
-  ApplyQueue(queues, asked, violations);
-  if (asked.dependencies_size() > kDependenciesMax) {
+  ApplyTimes(scheduling, violations);
+  ApplyQueue(queues, scheduling, violations);
+  if (scheduling.dependencies_size() > kDependenciesMax) {
     violations.push_back(
         {"scheduling.dependencies", absl::StrCat("a job waits for at most ", kDependenciesMax,
-                                                 " others, not ", asked.dependencies_size())});
+                                                 " others, not ", scheduling.dependencies_size())});
   }
-  for (const v1::Scheduling::Dependency& dependency : asked.dependencies()) {
+  for (const v1::Scheduling::Dependency& dependency : scheduling.dependencies()) {
     if (!v1::Scheduling::Dependency::Condition_IsValid(dependency.condition())) {
       violations.push_back(
           {"scheduling.dependencies.condition",
            absl::StrCat("there is no condition ", static_cast<int>(dependency.condition()))});
     }
   }
-  if (!violations.empty()) return InvalidFields(violations, "SCHEDULING_INVALID");
-  for (v1::Scheduling::Dependency& dependency : *asked.mutable_dependencies()) {
+  return violations.empty() ? absl::OkStatus() : InvalidFields(violations, "SCHEDULING_INVALID");
+}
+
+absl::Status FindDependencies(
+    const std::function<absl::StatusOr<jobs::JobRecord>(const std::string& name)>& find,
+    v1::Scheduling& scheduling) {
+  for (v1::Scheduling::Dependency& dependency : *scheduling.mutable_dependencies()) {
     const absl::StatusOr<jobs::JobRecord> found = find(dependency.job());
     if (!found.ok()) {
       if (!absl::IsNotFound(found.status()) && !absl::IsInvalidArgument(found.status()))
@@ -98,7 +103,18 @@ absl::Status ApplyScheduling(
     if (dependency.condition() == v1::Scheduling::Dependency::CONDITION_UNSPECIFIED)
       dependency.set_condition(v1::Scheduling::Dependency::OK);
   }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyScheduling(
+    const v1::CreateJobRequest& request, const std::set<std::string>& queues,
+    const std::function<absl::StatusOr<jobs::JobRecord>(const std::string& name)>& find,
+    jobs::JobRecord& record) {
+  v1::Scheduling asked = request.scheduling();
+  YOKE_RETURN_IF_ERROR(CheckScheduling(queues, asked));
+  YOKE_RETURN_IF_ERROR(FindDependencies(find, asked));
   *record.public_job.mutable_scheduling() = std::move(asked);
+  if (request.hold() && request.has_array()) record.public_job.mutable_array()->set_held(true);
   return request.hold() ? jobs::Hold(record) : absl::OkStatus();
 }
 

@@ -19,4 +19,16 @@ absl::Status ApplyScheduling(
     const std::function<absl::StatusOr<jobs::JobRecord>(const std::string& name)>& find,
     jobs::JobRecord& record);
 
+// The same of a job that exists, whose scheduling was edited: fills and checks all but which jobs
+// the dependencies name.
+absl::Status CheckScheduling(const std::set<std::string>& queues, v1::Scheduling& scheduling);
+
+// Gives each dependency its job's full name. InvalidArgument, reason DEPENDENCY_NOT_FOUND.
+absl::Status FindDependencies(
+    const std::function<absl::StatusOr<jobs::JobRecord>(const std::string& name)>& find,
+    v1::Scheduling& scheduling);
+
+// How long before a limit a job is asked to stop where nothing is said.
+google::protobuf::Duration DefaultSignalBefore(const google::protobuf::Duration& time_limit);
+
 }  // namespace yoke::service

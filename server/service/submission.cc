@@ -19,6 +19,7 @@
 #include "server/jobs/ids.h"
 #include "server/jobs/spec.h"
 #include "server/jobs/state_machine.h"
+#include "server/jobs/sweep.h"
 #include "server/service/errors.h"
 
 namespace yoke::service {
@@ -26,6 +27,7 @@ namespace {
 
 constexpr size_t kDisplayNameMax = 200;
 constexpr int kPriorityMax = 100;
+constexpr int64_t kShareBytesMin = int64_t{64} << 20;
 
 // 8-4-4-4-12 hexadecimal digits.
 bool IsUuid(const std::string& text) {
@@ -54,23 +56,31 @@ std::string RequestHash(v1::CreateJobRequest request) {
 }
 
 void CheckEnvelope(const v1::CreateJobRequest& request, std::vector<jobs::Violation>& violations) {
-  const std::string& name = request.display_name();
-  if (name.size() > kDisplayNameMax ||
-      std::any_of(name.begin(), name.end(), [](char c) { return absl::ascii_iscntrl(c); })) {
-    violations.push_back(
-        {"display_name", absl::StrCat("the job's name must have at most ", kDisplayNameMax,
-                                      " bytes and no control characters")});
-  }
-  if (request.priority() < -kPriorityMax || request.priority() > kPriorityMax) {
-    violations.push_back({"priority", absl::StrCat("priority=", request.priority(),
-                                                   " is out of range; it takes -100 to 100")});
-  }
+  if (const std::string problem = DisplayNameProblem(request.display_name()); !problem.empty())
+    violations.push_back({"display_name", problem});
+  if (const std::string problem = PriorityProblem(request.priority()); !problem.empty())
+    violations.push_back({"priority", problem});
   if (!request.request_id().empty() && !IsUuid(request.request_id())) {
     violations.push_back({"request_id",
                           "request_id must be a UUID, e.g. 123e4567-e89b-42d3-a456-426614174000; "
                           "make a new one for each request"});
   }
 }
+
+// The batches of a sweep, as that of one job.
+void CheckBatches(const v1::Array& array, int world_size,
+                  std::vector<jobs::Violation>& violations) {
+  for (const v1::SweepKey& key : array.sweep()) {
+    if (key.key() != "batch") continue;
+    for (const v1::SweepValue& value : key.values()) {
+      const auto wrong = jobs::CheckForWorldSize(value.spec(), world_size);
+      violations.insert(violations.end(), wrong.begin(), wrong.end());
+    }
+  }
+}
+
+// Of a random sweep that names none; never 0.
+int64_t NewSeed() { return 1 + static_cast<int64_t>(absl::ToUnixNanos(absl::Now()) & INT32_MAX); }
 
 // Paths are the server's: relative ones mean nothing here.
 void CheckResume(const v1::JobSpec& spec, std::vector<jobs::Violation>& violations) {
@@ -176,6 +186,32 @@ void Explain(const jobs::ResolvedSpec& resolved, const devices::DeviceSelection&
 
 }  // namespace
 
+std::string DisplayNameProblem(const std::string& name) {
+  const bool plain =
+      std::none_of(name.begin(), name.end(), [](char c) { return absl::ascii_iscntrl(c); });
+  if (plain && name.size() <= kDisplayNameMax) return "";
+  return absl::StrCat("the job's name must have at most ", kDisplayNameMax,
+                      " bytes and no control characters");
+}
+
+std::string PriorityProblem(int priority) {
+  if (priority >= -kPriorityMax && priority <= kPriorityMax) return "";
+  return absl::StrCat("priority=", priority, " is out of range; it takes -100 to 100");
+}
+
+std::string ShareProblem(int64_t bytes, const devices::DeviceSelection& selection,
+                         const devices::DeviceInventory& inventory) {
+  if (bytes == 0) return "";
+  if (bytes < kShareBytesMin) {
+    return absl::StrCat("share_memory=", bytes, " bytes is too little; it takes at least 64MiB");
+  }
+  if (selection.cpu) return "CPU slots are not shared; leave share_memory out, or name GPUs";
+  const int64_t smallest = MemoryOf(selection, inventory).bytes;
+  if (bytes <= smallest) return "";
+  return absl::StrCat("share_memory=", bytes >> 20, " MiB is more than the ", smallest >> 20,
+                      " MiB that a device here has");
+}
+
 absl::StatusOr<std::optional<std::string>> ResumedJob(const v1::JobSpec& asked) {
   if (!asked.has_train() || asked.train().resume().empty()) return std::nullopt;
   const std::string& resume = asked.train().resume();
@@ -197,8 +233,20 @@ absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& reques
     YOKE_RETURN_IF_ERROR(CheckParent(*parent));
     InheritKeys(*parent, *asked.mutable_train());
   }
+  std::vector<jobs::Violation> violations;
+  v1::Array array = request.array();
+  if (request.has_array()) {
+    if (!asked.train().resume().empty())
+      violations.push_back(
+          {"array", "an array cannot resume a job; name its weights: model=…/last.pt"});
+    const std::vector<jobs::Violation> wrong = jobs::CompleteArray(asked, NewSeed(), array);
+    violations.insert(violations.end(), wrong.begin(), wrong.end());
+    // What is shown and checked is the first task.
+    if (wrong.empty() && asked.task_case() != v1::JobSpec::TASK_NOT_SET)
+      asked = jobs::SpecOfTask(array, 0).asked;
+  }
   const jobs::ResolvedSpec resolved = jobs::Resolve(asked);
-  std::vector<jobs::Violation> violations = resolved.violations;
+  violations.insert(violations.end(), resolved.violations.begin(), resolved.violations.end());
   CheckEnvelope(request, violations);
   CheckResume(asked, violations);
   const absl::StatusOr<devices::DeviceSelection> selection =
@@ -211,7 +259,13 @@ absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& reques
     const std::vector<jobs::Violation> sharing =
         jobs::CheckForWorldSize(resolved.spec, selection->world_size);
     violations.insert(violations.end(), sharing.begin(), sharing.end());
+    if (request.has_array()) CheckBatches(array, selection->world_size, violations);
   }
+  const std::string unshareable =
+      selection.ok()
+          ? ShareProblem(request.scheduling().share_memory_bytes(), *selection, inventory)
+          : "";
+  if (!unshareable.empty()) violations.push_back({"scheduling.share_memory_bytes", unshareable});
   if (!violations.empty()) return InvalidFields(violations, "SPEC_INVALID");
 
   jobs::JobRecord record;
@@ -228,6 +282,7 @@ absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& reques
   *job.mutable_create_time() =
       google::protobuf::util::TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(absl::Now()));
   if (parent != nullptr) job.set_parent(parent->public_job.name());
+  if (request.has_array()) *job.mutable_array() = std::move(array);
   for (const v1::Device& device : selection->devices) job.add_device_uuids(device.uuid());
   Explain(resolved, *selection, inventory, cache_dir, job);
   return record;

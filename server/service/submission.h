@@ -12,6 +12,14 @@
 
 namespace yoke::service {
 
+// What is wrong with a job's name or priority, as a sentence; empty: nothing.
+std::string DisplayNameProblem(const std::string& name);
+std::string PriorityProblem(int priority);
+
+// Why a job on these devices cannot share them with so much memory of each; empty: it can, or 0.
+std::string ShareProblem(int64_t bytes, const devices::DeviceSelection& selection,
+                         const devices::DeviceInventory& inventory);
+
 // What the request's `resume` says if it names a job; nothing if it names a path or is not there.
 // InvalidArgument: it is neither.
 absl::StatusOr<std::optional<std::string>> ResumedJob(const v1::JobSpec& asked);

@@ -8,20 +8,23 @@
 #include <cerrno>
 #include <chrono>
 #include <future>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/os/failpoint.h"
 #include "common/os/file.h"
+#include "server/jobs/array.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/open_jobs.h"
 #include "server/jobs/state_machine.h"
+#include "server/store/arrays.h"
 #include "server/store/backup.h"
 #include "server/store/open_view.h"
 #include "server/store/queries.h"
@@ -58,7 +61,7 @@ class SqliteJobStore : public jobs::JobStore {
   absl::StatusOr<JobRecord> Create(JobRecord job) override {
     YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) -> absl::Status {
       YOKE_ASSIGN_OR_RETURN(const bool fresh, Insert(database, job));
-      if (fresh) Note(job);
+      if (fresh) NoteNew(job);
       return absl::OkStatus();
     }));
     return job;
@@ -76,7 +79,7 @@ class SqliteJobStore : public jobs::JobStore {
         }
         if (*inserted) fresh.push_back(&jobs[i]);
       }
-      for (size_t i = 0; i < fresh.size(); ++i) Note(*fresh[i], fresh.size() - 1 - i);
+      for (size_t i = 0; i < fresh.size(); ++i) NoteNew(*fresh[i], fresh.size() - 1 - i);
       return absl::OkStatus();
     }));
     return jobs;
@@ -120,11 +123,7 @@ class SqliteJobStore : public jobs::JobStore {
   absl::StatusOr<std::vector<JobRecord>> ListOpen() override {
     std::vector<JobRecord> open;
     YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) -> absl::Status {
-      SQLite::Statement query(database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE state IN (", static_cast<int>(v1::Job::QUEUED), ",",
-                                                     static_cast<int>(v1::Job::HELD), ",", static_cast<int>(v1::Job::STARTING), ",",
-                                                     static_cast<int>(v1::Job::RUNNING), ",", static_cast<int>(v1::Job::STOPPING),
-                                                     ") ORDER BY sequence"));
-      YOKE_ASSIGN_OR_RETURN(open, ReadJobs(query));
+      YOKE_ASSIGN_OR_RETURN(open, ReadOpen(database));
       return absl::OkStatus();
     }));
     return open;
@@ -170,14 +169,17 @@ class SqliteJobStore : public jobs::JobStore {
     return updated;
   }
 
+  absl::StatusOr<jobs::ArrayWithTasks> UpdateArray(const std::string& id,
+                                                  const std::function<absl::Status(jobs::ArrayWithTasks&)>& change) override {
+    absl::StatusOr<jobs::ArrayWithTasks> updated = absl::InternalError("not written");
+    YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) { return ChangeArray(database, id, change, updated); }));
+    return updated;
+  }
+
   absl::StatusOr<std::vector<jobs::Lease>> ListLeases() override {
     std::vector<jobs::Lease> leases;
     YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) {
-      SQLite::Statement query(database, "SELECT device_uuid, job_id, attempt, quarantined, quarantine_reason FROM lease ORDER BY device_uuid");
-      while (query.executeStep()) {
-        leases.push_back({query.getColumn(0).getString(), query.getColumn(1).getString(), query.getColumn(2).getInt(),
-                          query.getColumn(3).getInt() != 0, query.getColumn(4).getString()});
-      }
+      leases = ReadLeases(database);
       return absl::OkStatus();
     }));
     return leases;
@@ -194,20 +196,7 @@ class SqliteJobStore : public jobs::JobStore {
     }
     std::vector<jobs::JobEvent> events;
     YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) -> absl::Status {
-      const int64_t oldest = database.execAndGet("SELECT coalesce(min(sequence), 0) FROM event").getInt64();
-      if (sequence < 0 || sequence > LastEvent(database) || sequence + 1 < oldest) {
-        return absl::OutOfRangeError("that position is no longer kept: list the jobs again and watch from there");
-      }
-      SQLite::Statement query(database, "SELECT sequence, message FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?");
-      query.bind(1, sequence);
-      query.bind(2, limit);
-      while (query.executeStep()) {
-        jobs::JobEvent event;
-        event.sequence = query.getColumn(0).getInt64();
-        const SQLite::Column message = query.getColumn(1);
-        if (!event.job.ParseFromArray(message.getBlob(), message.getBytes())) return absl::DataLossError("a stored change is damaged");
-        events.push_back(std::move(event));
-      }
+      YOKE_ASSIGN_OR_RETURN(events, ReadEvents(database, sequence, limit));
       return absl::OkStatus();
     }));
     return events;
@@ -241,17 +230,51 @@ class SqliteJobStore : public jobs::JobStore {
     YOKE_RETURN_IF_ERROR(change(job, leases));
     if (!leases.take.empty()) YOKE_RETURN_IF_ERROR(reserve_.Check());
     YOKE_RETURN_IF_ERROR(ChangeLeases(database, job, leases));
-    Record(database, job);
-    UpdateJob(writer_.statements(), job);
-    if (IsJournalled(before, job)) journal_->Add(job);
-    view_.Stage(job);
+    Write(database, job);
+    YOKE_ASSIGN_OR_RETURN(std::optional<ArrayChange> array, FollowInArray(database, before, job));
+    if (array) Write(database, array->after);
+    NoteChange(before, job);
+    if (array) NoteChange(array->before, array->after);
     updated = std::move(job);
     return absl::OkStatus();
   }
 
-  // On the writer's thread: a new job was written.
-  void Note(const JobRecord& job, size_t batch_left = 0) {
+  // On the writer's thread.
+  absl::Status ChangeArray(SQLite::Database& database, const std::string& id, const std::function<absl::Status(jobs::ArrayWithTasks&)>& change,
+                           absl::StatusOr<jobs::ArrayWithTasks>& updated) {
+    YOKE_ASSIGN_OR_RETURN(const jobs::ArrayWithTasks before, ReadArray(database, id));
+    jobs::ArrayWithTasks after = before;
+    YOKE_RETURN_IF_ERROR(change(after));
+    jobs::FollowTasks(before, absl::Now(), after);
+    Write(database, after.array);
+    std::vector<size_t> changed;
+    for (size_t i = 0; i < after.tasks.size(); ++i) {
+      if (!IsChanged(before.tasks[i], after.tasks[i])) continue;
+      Write(database, after.tasks[i]);
+      changed.push_back(i);
+    }
+    for (JobRecord& task : after.added) YOKE_RETURN_IF_ERROR(Insert(database, task).status());
+    // The array counts the tasks that were made: the journal has it with all of them, or not at all.
+    NoteChange(before.array, after.array, after.added.size());
+    for (size_t i = 0; i < after.added.size(); ++i) NoteNew(after.added[i], after.added.size() - 1 - i);
+    for (const size_t i : changed) NoteChange(before.tasks[i], after.tasks[i]);
+    updated = std::move(after);
+    return absl::OkStatus();
+  }
+
+  // On the writer's thread: a job that was written before.
+  void Write(SQLite::Database& database, JobRecord& job) {
+    Record(database, job);
+    UpdateJob(writer_.statements(), job);
+  }
+
+  // On the writer's thread, once all that belongs together was written.
+  void NoteNew(const JobRecord& job, size_t batch_left = 0) {
     journal_->Add(job, batch_left);
+    view_.Stage(job);
+  }
+  void NoteChange(const JobRecord& before, const JobRecord& job, size_t batch_left = 0) {
+    if (IsJournalled(before, job)) journal_->Add(job, batch_left);
     view_.Stage(job);
   }
 
@@ -416,6 +439,7 @@ absl::StatusOr<std::unique_ptr<jobs::JobStore>> OpenJobStore(const StoreOptions&
     note(absl::StrCat("the database lacked ", reconciled.created, " job(s) and later changes of ", reconciled.advanced,
                       "; they were taken from the submission journal"));
   }
+  YOKE_RETURN_IF_ERROR(RecountArrays(**database).status());
   // From here on the store syncs by itself what a commit has written (SyncLog).
   (*database)->exec("PRAGMA synchronous = NORMAL");
   auto store = std::make_unique<SqliteJobStore>(options, *std::move(database), std::move(opened.journal));

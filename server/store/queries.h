@@ -17,10 +17,19 @@ absl::StatusOr<jobs::JobRecord> FindJob(SQLite::Database& database, const std::s
 // All rows of a query for kJobColumns.
 absl::StatusOr<std::vector<jobs::JobRecord>> ReadJobs(SQLite::Statement& query);
 
+// The states of jobs that have not ended, for IN.
+std::string OpenStates();
+// The jobs that have not ended, by sequence.
+absl::StatusOr<std::vector<jobs::JobRecord>> ReadOpen(SQLite::Database& database);
+
+// Changes after `sequence`, at most `limit`. OutOfRange: it is no longer kept, or was never reached.
+absl::StatusOr<std::vector<jobs::JobEvent>> ReadEvents(SQLite::Database& database, int64_t sequence, int limit);
 // The number of the last change that was ever made.
 int64_t LastEvent(SQLite::Database& database);
 
-// FailedPrecondition: a device that the job shall take is held by another.
+// All leases, by device and job.
+std::vector<jobs::Lease> ReadLeases(SQLite::Database& database);
+// FailedPrecondition: a device that the job shall take is held by another, or has too little memory left to share.
 absl::Status ChangeLeases(SQLite::Database& database, const jobs::JobRecord& job, const jobs::JobStore::LeaseChange& change);
 
 // The WHERE clause of a filter, and its values in order.

@@ -58,10 +58,13 @@ void FollowLeases(SQLite::Database& database, const JobRecord& job) {
   for (const std::string& uuid : shown.attempts(shown.attempts_size() - 1).device_uuids()) {
     SQLite::Statement take(database,
                            "INSERT OR IGNORE INTO lease (device_uuid, job_id, attempt, "
-                           "quarantined, quarantine_reason) VALUES (?, ?, ?, 0, '')");
+                           "quarantined, quarantine_reason, shared_bytes) "
+                           "SELECT ?1, ?2, ?3, 0, '', ?4 WHERE NOT EXISTS (SELECT 1 FROM lease "
+                           "WHERE device_uuid = ?1 AND (shared_bytes = 0) <> (?4 = 0))");
     take.bind(1, uuid);
     take.bind(2, job.id);
     take.bind(3, shown.attempts_size());
+    take.bind(4, shown.scheduling().share_memory_bytes());
     take.exec();
   }
 }
@@ -107,6 +110,16 @@ std::string Kept(const JobRecord& job) {
   kept.clear_reason();
   kept.clear_warnings();
   kept.clear_banner();
+  if (kept.has_array()) {
+    // Made again from the rows of its tasks.
+    v1::Array& array = *kept.mutable_array();
+    array.clear_queued();
+    array.clear_running();
+    array.clear_succeeded();
+    array.clear_failed();
+    array.clear_cancelled();
+    kept.clear_start_time();
+  }
   return kept.SerializeAsString();
 }
 
@@ -136,6 +149,11 @@ absl::StatusOr<Reconciled> Reconcile(SQLite::Database& database,
 bool IsJournalled(const JobRecord& before, const JobRecord& after) {
   return before.stop_requested != after.stop_requested || before.stop_reason != after.stop_reason ||
          before.stop_grace_seconds != after.stop_grace_seconds || Kept(before) != Kept(after);
+}
+
+bool IsChanged(const JobRecord& before, const JobRecord& after) {
+  return IsJournalled(before, after) ||
+         before.public_job.SerializeAsString() != after.public_job.SerializeAsString();
 }
 
 }  // namespace yoke::store

@@ -24,5 +24,7 @@ absl::StatusOr<Reconciled> Reconcile(SQLite::Database& database,
 // Whether a change is one that the journal keeps: all but what follows from files (progress, words
 // for people).
 bool IsJournalled(const jobs::JobRecord& before, const jobs::JobRecord& after);
+// Whether it is one at all.
+bool IsChanged(const jobs::JobRecord& before, const jobs::JobRecord& after);
 
 }  // namespace yoke::store

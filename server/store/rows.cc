@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/crc32c.h"
+#include "server/jobs/ids.h"
 
 namespace yoke::store {
 namespace {
@@ -67,6 +68,11 @@ void BindJob(SQLite::Statement& statement, const jobs::JobRecord& job) {
   statement.bind(":stop_grace_seconds", job.stop_grace_seconds);
   statement.bindNoCopy(":message", message.data(), static_cast<int>(message.size()));
   statement.bind(":checksum", Checksum(job, message));
+  const v1::Job& shown = job.public_job;
+  if (!shown.array_job().empty()) {
+    statement.bind(":array_id", jobs::ParseJobName(shown.array_job()).value_or(shown.array_job()));
+    statement.bind(":array_index", shown.array_index());
+  }
   statement.exec();
 }
 
@@ -86,9 +92,9 @@ bool IsIntact(SQLite::Statement& row) { return IsIntact(row, ColumnsOf(row)); }
 void InsertJob(Statements& statements, const jobs::JobRecord& job) {
   static constexpr char kSql[] =
                               "INSERT INTO job (id, sequence, owner, state, priority, display_name, request_id, request_hash, stop_requested, "
-                              "stop_reason, stop_grace_seconds, uid, user_set, message, checksum) VALUES (:id, :sequence, :owner, :state, :priority, "
-                              ":display_name, :request_id, :request_hash, :stop_requested, :stop_reason, :stop_grace_seconds, :uid, :user_set, "
-                              ":message, :checksum)";
+                              "stop_reason, stop_grace_seconds, uid, user_set, message, checksum, array_id, array_index) VALUES (:id, :sequence, :owner, "
+                              ":state, :priority, :display_name, :request_id, :request_hash, :stop_requested, :stop_reason, :stop_grace_seconds, :uid, "
+                              ":user_set, :message, :checksum, :array_id, :array_index)";
   const Statements::Use statement = statements.Get(kSql);
   BindJob(*statement, job);
 }
@@ -98,7 +104,7 @@ void UpdateJob(Statements& statements, const jobs::JobRecord& job) {
                               "UPDATE job SET sequence = :sequence, owner = :owner, state = :state, priority = :priority, display_name = "
                               ":display_name, request_id = :request_id, request_hash = :request_hash, stop_requested = :stop_requested, stop_reason = "
                               ":stop_reason, stop_grace_seconds = :stop_grace_seconds, uid = :uid, user_set = :user_set, message = :message, checksum = "
-                              ":checksum WHERE id = :id";
+                              ":checksum, array_id = :array_id, array_index = :array_index WHERE id = :id";
   const Statements::Use statement = statements.Get(kSql);
   BindJob(*statement, job);
 }
@@ -113,7 +119,15 @@ int64_t AppendEvent(Statements& statements, jobs::JobRecord& job) {
     sequence = last->getColumn(0).getInt64();
   }
   job.public_job.set_etag(absl::StrCat(sequence));
-  const std::string message = job.public_job.SerializeAsString();
+  // An array changes with each of its tasks; what a sweep is made of is read with the job itself.
+  std::string message;
+  if (job.public_job.has_array()) {
+    v1::Job shown = job.public_job;
+    shown.mutable_array()->clear_sweep();
+    message = shown.SerializeAsString();
+  } else {
+    message = job.public_job.SerializeAsString();
+  }
   const Statements::Use append = statements.Get(kAppend);
   append->bind(1, sequence);
   append->bindNoCopy(2, job.id);

@@ -57,6 +57,34 @@ CREATE TABLE event (
 // A record's CRC-32C; none for what version 1 wrote.
 constexpr char kVersion2[] = "ALTER TABLE job ADD COLUMN checksum INTEGER;";
 
+// Tasks of arrays: an index is made once.
+constexpr char kVersion3[] = R"(
+ALTER TABLE job ADD COLUMN array_id TEXT;
+ALTER TABLE job ADD COLUMN array_index INTEGER;
+CREATE UNIQUE INDEX job_by_array_index ON job(array_id, array_index) WHERE array_id IS NOT NULL;
+CREATE INDEX job_by_array_state ON job(array_id, state) WHERE array_id IS NOT NULL;
+)";
+
+// Jobs that share a device hold it together; one that does not holds it alone.
+constexpr char kVersion4[] = R"(
+CREATE TABLE lease_shared (
+  device_uuid TEXT NOT NULL,
+  job_id TEXT NOT NULL REFERENCES job(id),
+  attempt INTEGER NOT NULL,
+  quarantined INTEGER NOT NULL,
+  quarantine_reason TEXT NOT NULL,
+  shared_bytes INTEGER NOT NULL CHECK (shared_bytes >= 0),
+  PRIMARY KEY (device_uuid, job_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO lease_shared SELECT device_uuid, job_id, attempt, quarantined, quarantine_reason, 0 FROM lease;
+DROP TABLE lease;
+ALTER TABLE lease_shared RENAME TO lease;
+CREATE UNIQUE INDEX lease_alone ON lease(device_uuid) WHERE shared_bytes = 0;
+CREATE TRIGGER lease_one_kind BEFORE INSERT ON lease
+WHEN EXISTS (SELECT 1 FROM lease WHERE device_uuid = NEW.device_uuid AND (shared_bytes = 0) <> (NEW.shared_bytes = 0))
+BEGIN SELECT RAISE(ABORT, 'a device is shared or held alone, never both'); END;
+)";
+
 // No version will ever be so high: such a number is damage.
 constexpr int kVersionMax = 1000;
 
@@ -127,7 +155,7 @@ void Migrate(SQLite::Database& database, const std::string& path, int version, c
 }  // namespace
 
 const Migrations& CurrentMigrations() {
-  static const Migrations migrations = {kVersion1, kVersion2};
+  static const Migrations migrations = {kVersion1, kVersion2, kVersion3, kVersion4};
   return migrations;
 }
 

@@ -11,6 +11,7 @@ import zlib
 from box import SERVING_SECONDS_MAX
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT")
+DEVICE_BYTES = 24 << 30  # as fake_nvml has them
 STEP = re.compile(rb"(rank (\d+) epoch \d+ step (\d+)) crc ([0-9a-f]{8})")
 
 
@@ -124,19 +125,23 @@ def spans(box, name):
 
 
 def check_alone(box, jobs):
-    """No two attempts on one device, nor two of one job, at once."""
+    """No two attempts on one device, unless both share it and fit, nor two of one job, at once."""
     by_device = {}
     for job in jobs:
         before = 0
+        share = int(job.get("scheduling", {}).get("shareMemoryBytes", 0))
         for devices, begin, end in spans(box, job["name"]):
             hold(begin >= before, job["name"], "has attempts that overlap")
             before = end
             for device in devices:
-                by_device.setdefault(device, []).append((begin, end, job["name"]))
+                by_device.setdefault(device, []).append((begin, end, job["name"], share))
     for device, taken in by_device.items():
         taken.sort()
-        for one, next_one in zip(taken, taken[1:]):
-            hold(one[1] <= next_one[0], device, "is held by two at once:", one, next_one)
+        live = []
+        for one in taken:
+            live = [other for other in live if other[1] > one[0]] + [one]
+            hold(len(live) == 1 or all(other[3] for other in live), device, "is held by two at once:", live)
+            hold(sum(other[3] for other in live) <= DEVICE_BYTES, device, "is shared by more than fit:", live)
 
 
 def check_database(box):

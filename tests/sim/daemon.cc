@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/daemon/dispatcher.h"
+#include "server/jobs/array.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/state_machine.h"
 #include "server/jobs/transitions.h"
@@ -24,6 +25,10 @@ constexpr int kRoundsMax = 100;
 
 google::protobuf::Timestamp ToTimestamp(absl::Time time) {
   return TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(time));
+}
+
+bool SharesDevices(const jobs::JobRecord& job) {
+  return job.public_job.scheduling().share_memory_bytes() > 0;
 }
 
 bool SamePlan(const scheduler::Plan& a, const scheduler::Plan& b) {
@@ -45,9 +50,13 @@ bool SamePlan(const scheduler::Plan& a, const scheduler::Plan& b) {
               [](const auto& x, const auto& y) {
                 return x.job_id == y.job_id && x.sentence == y.sentence;
               }) &&
-         same(a.stops, b.stops, [](const auto& x, const auto& y) {
-           return x.job_id == y.job_id && x.why == y.why && x.grace == y.grace &&
-                  x.for_job == y.for_job;
+         same(a.stops, b.stops,
+              [](const auto& x, const auto& y) {
+                return x.job_id == y.job_id && x.why == y.why && x.grace == y.grace &&
+                       x.for_job == y.for_job;
+              }) &&
+         same(a.makes, b.makes, [](const auto& x, const auto& y) {
+           return x.array_id == y.array_id && x.tasks == y.tasks;
          });
 }
 
@@ -82,7 +91,7 @@ void World::Daemon() {
 // Brings processes and store together, attempt by attempt.
 bool World::Launch() {
   for (const jobs::JobRecord& seen : store_.Open()) {
-    if (!jobs::HasLiveAttempt(seen.public_job.state())) continue;
+    if (!jobs::HasLiveAttempt(seen.public_job.state()) || jobs::IsArray(seen.public_job)) continue;
     if (!Survives()) return false;
     jobs::JobRecord& record = store_.jobs.at(seen.id);
     const v1::Attempt& newest = *record.public_job.attempts().rbegin();
@@ -105,7 +114,8 @@ bool World::Launch() {
         for (const std::string& uuid : process.devices) {
           const bool there =
               std::find(other.devices.begin(), other.devices.end(), uuid) != other.devices.end();
-          if (other.alive && there)
+          const bool share = SharesDevices(store_.jobs.at(other.job_id)) && SharesDevices(record);
+          if (other.alive && there && !share)
             throw Violation{
                 absl::StrCat("processes of ", other.job_id, " and ", process.job_id, " on ", uuid)};
         }
@@ -142,6 +152,7 @@ void World::FinishAttempt(const Process& process) {
     ending = launcher::EndingOf(exit, {});
   }
   jobs::JobRecord& record = store_.jobs.at(process.job_id);
+  const Job::State before = record.public_job.state();
   const bool again = jobs::RequeuesAfterStop(record) && (process.stopped || process.lost);
   if (const absl::Status ended = launcher::EndAttempt(ending, kTries, Now().wall, record);
       !ended.ok()) {
@@ -151,8 +162,9 @@ void World::FinishAttempt(const Process& process) {
     throw Violation{absl::StrCat(record.id, " is ", Job::State_Name(record.public_job.state()),
                                  " after a stop for '", record.stop_reason, "'")};
   }
+  Follow(record, before);
   if (process.lost) not_before_[record.id] = now_ + Between(0, 20);
-  for (const std::string& uuid : process.devices) store_.leases.erase(uuid);
+  for (const std::string& uuid : process.devices) store_.leases.erase({uuid, record.id});
   changed_ = true;
   Say(absl::StrCat(record.id, " is ", Job::State_Name(record.public_job.state())));
 }
@@ -194,8 +206,14 @@ bool World::Dispatch() {
     if (!Survives()) return false;
     if (!jobs::EndUnstarted(store_.jobs.at(end.job_id), end.reason, end.sentence, Now().wall).ok())
       throw Violation{"a job cannot be ended"};
+    Follow(store_.jobs.at(end.job_id), Job::QUEUED);
     changed_ = true;
     Say(absl::StrCat("end ", end.job_id, ": ", end.sentence));
+  }
+  for (const scheduler::Make& make : plan.makes) {
+    if (!Survives()) return false;
+    if (!MakeTasks(make))
+      throw Violation{absl::StrCat("no tasks of ", make.array_id, " can be made")};
   }
   for (const scheduler::Wait& wait : plan.waits) {
     Job& job = store_.jobs.at(wait.job_id).public_job;
@@ -206,6 +224,24 @@ bool World::Dispatch() {
   return true;
 }
 
+bool World::MakeTasks(const scheduler::Make& make) {
+  if (cancelled_.contains(make.array_id))
+    throw Violation{absl::StrCat("tasks of ", make.array_id, ", which was cancelled")};
+  const auto new_id = [this, next = tasks_]() mutable {
+    const auto letter = [](int digit) {
+      return std::string(1, static_cast<char>('a' + digit % 26));
+    };
+    ++next;
+    return absl::StrCat("task", letter(next / 676), letter(next / 26), letter(next));
+  };
+  const absl::Status made = EditArray(make.array_id, [&](jobs::ArrayWithTasks& array) {
+    return jobs::MakeTasks(make.tasks, Now().wall, new_id, array);
+  });
+  changed_ = true;
+  Say(absl::StrCat("make ", make.tasks, " tasks of ", make.array_id));
+  return made.ok();
+}
+
 bool World::Start(const scheduler::Start& start) {
   jobs::JobRecord& record = store_.jobs.at(start.job_id);
   CheckStart(record, start);
@@ -213,18 +249,23 @@ bool World::Start(const scheduler::Start& start) {
   const auto next = jobs::Next(job.state(), jobs::JobEventKind::kStart);
   if (!next.ok()) return false;
   job.set_state(*next);
+  Follow(record, Job::QUEUED);
   v1::Attempt& attempt = *job.add_attempts();
   attempt.set_number(job.attempts_size());
   attempt.set_run_id(absl::StrCat(record.id, "/", attempt.number()));
   attempt.mutable_device_uuids()->Assign(start.device_uuids.begin(), start.device_uuids.end());
   *attempt.mutable_start_time() = ToTimestamp(Now().wall);
+  const size_t leases = store_.leases.size();
+  const int64_t share = job.scheduling().share_memory_bytes();
   for (const std::string& uuid : start.device_uuids) {
-    const auto [lease, fresh] =
-        store_.leases.try_emplace(uuid, jobs::Lease{uuid, record.id, attempt.number(), false, ""});
-    if (!fresh)
-      throw Violation{
-          absl::StrCat(uuid, " is leased to ", lease->second.job_id, " and to ", record.id)};
+    for (const auto& [held, lease] : store_.leases) {
+      if (held.first == uuid && share > 0) ++shared_starts_;
+    }
+    store_.leases[{uuid, record.id}] = {uuid, record.id, attempt.number(), false, "", share};
   }
+  if (store_.leases.size() != leases + start.device_uuids.size())
+    throw Violation{absl::StrCat(record.id, " gets a device that it has")};
+  CheckLeases();
   ++attempts_;
   changed_ = true;
   Say(absl::StrCat("start ", record.id, " on ", absl::StrJoin(start.device_uuids, ",")));
@@ -243,6 +284,7 @@ void World::CheckPlan(const scheduler::Snapshot& snapshot, const scheduler::Plan
   for (const scheduler::Start& start : plan.starts) answered.insert(start.job_id);
   for (const scheduler::Wait& wait : plan.waits) answered.insert(wait.job_id);
   for (const scheduler::End& end : plan.ends) answered.insert(end.job_id);
+  for (const scheduler::Make& make : plan.makes) answered.insert(make.array_id);
   if (asked != answered) throw Violation{"a plan that does not answer for every job once"};
   CheckPassing(snapshot, plan);
   for (const scheduler::Wait& wait : plan.waits) {
@@ -281,7 +323,10 @@ void World::CheckPassing(const scheduler::Snapshot& snapshot, const scheduler::P
       // until that one does.
       const bool must_not_pass =
           waiting.priority > starting.priority && (wait.place == 1 || starting.time_limit <= 0);
-      if (!in_time && (must_not_pass || wait.earliest_start)) {
+      // Who shares with others may start while there is room, and leave it to the next one in
+      // parts.
+      const bool both_share = waiting.share_bytes > 0 && starting.share_bytes > 0;
+      if (!in_time && (must_not_pass || (wait.earliest_start && !both_share))) {
         throw Violation{absl::StrCat(start.job_id, " starts on a device of ", wait.job_id,
                                      ", which is delayed by that")};
       }
@@ -301,6 +346,15 @@ void World::CheckStart(const jobs::JobRecord& record, const scheduler::Start& st
   for (const v1::Device& device : inventory_.Devices()) {
     if (device.state() == v1::Device::LOST && distinct.contains(device.uuid()))
       throw Violation{absl::StrCat(record.id, " gets a lost device")};
+  }
+  if (jobs::IsTask(job)) {
+    const Job& array = store_.jobs.at(*jobs::ParseJobName(job.array_job())).public_job;
+    const int most = array.array().running_max();
+    if (most > 0 && array.array().running() >= most)
+      throw Violation{absl::StrCat(record.id, " starts beside ", array.array().running(),
+                                   " tasks of its array, which may run ", most)};
+    if (array.state() == Job::HELD)
+      throw Violation{absl::StrCat(record.id, " starts though its array is held")};
   }
   if (cancelled_.contains(record.id))
     throw Violation{absl::StrCat(record.id, " starts though it was cancelled")};
@@ -328,10 +382,48 @@ void World::CheckRunTime(const Process& process) const {
       absl::StrCat(process.job_id, " ran ", now_ - process.started, " s, its limit is ", limit)};
 }
 
+// Each index was made once, and the row counts what there is.
+void World::CheckArray(const jobs::JobRecord& array) const {
+  const v1::Array& said = array.public_job.array();
+  v1::Array counted;
+  std::set<int> indices;
+  int tasks = 0;
+  for (const auto& [id, record] : store_.jobs) {
+    if (record.public_job.array_job() != array.public_job.name()) continue;
+    jobs::CountTasks(record.public_job.state(), 1, counted);
+    indices.insert(record.public_job.array_index());
+    ++tasks;
+  }
+  const bool once = tasks == said.made() && static_cast<int>(indices.size()) == tasks &&
+                    (tasks == 0 || (*indices.begin() == said.first() &&
+                                    *indices.rbegin() == said.first() + said.made() - 1));
+  if (!once || said.made() > said.count())
+    throw Violation{absl::StrCat(array.id, " has made ", said.made(), " of ", said.count(),
+                                 " tasks, there are ", tasks, " with ", indices.size(),
+                                 " indices")};
+  if (said.queued() != counted.queued() || said.running() != counted.running() ||
+      said.succeeded() != counted.succeeded() || said.failed() != counted.failed() ||
+      said.cancelled() != counted.cancelled()) {
+    throw Violation{absl::StrCat(array.id, " counts ", said.ShortDebugString(), ", there are ",
+                                 counted.ShortDebugString())};
+  }
+  if (!jobs::IsTerminal(array.public_job.state())) return;
+  const bool succeeded = said.succeeded() == said.count();
+  if (counted.queued() + counted.running() > 0 ||
+      succeeded != (array.public_job.state() == Job::SUCCEEDED)) {
+    throw Violation{absl::StrCat(array.id, " ended ", Job::State_Name(array.public_job.state()),
+                                 ": ", said.ShortDebugString())};
+  }
+}
+
 void World::CheckStore() const {
   std::map<std::string, int> by_owner, by_queue;
   for (const auto& [id, record] : store_.jobs) {
     const Job& job = record.public_job;
+    if (jobs::IsArray(job)) {
+      CheckArray(record);
+      continue;
+    }
     if (!jobs::HasLiveAttempt(job.state())) {
       if (record.stop_requested && !jobs::IsTerminal(job.state()))
         throw Violation{absl::StrCat(id, " waits with a stop of an earlier attempt")};
@@ -346,14 +438,26 @@ void World::CheckStore() const {
       throw Violation{absl::StrCat("queue ", queue_max->first, " runs more jobs than allowed")};
     }
     for (const std::string& uuid : job.attempts().rbegin()->device_uuids()) {
-      const auto lease = store_.leases.find(uuid);
-      if (lease == store_.leases.end() || lease->second.job_id != id)
+      if (!store_.leases.contains({uuid, id}))
         throw Violation{absl::StrCat(id, " runs on ", uuid, " without its lease")};
     }
   }
-  for (const auto& [uuid, lease] : store_.leases) {
+  CheckLeases();
+}
+
+// A device is one job's own, or shared by jobs that fit into its memory together.
+void World::CheckLeases() const {
+  std::map<std::string, int64_t> alone, taken;
+  for (const auto& [held, lease] : store_.leases) {
+    const std::string& uuid = held.first;
     if (!jobs::HasLiveAttempt(store_.StateOf(lease.job_id)))
       throw Violation{absl::StrCat(uuid, " is leased to ", lease.job_id, ", which has ended")};
+    lease.shared_bytes == 0 ? ++alone[uuid] : taken[uuid] += lease.shared_bytes;
+    if (alone[uuid] > 1 || (alone[uuid] == 1 && taken[uuid] > 0))
+      throw Violation{absl::StrCat(uuid, " is leased to ", lease.job_id, " and to another")};
+    if (taken[uuid] > inventory_.memory())
+      throw Violation{
+          absl::StrCat(uuid, " is shared by more than fit, ", lease.job_id, " the last")};
   }
 }
 

@@ -16,7 +16,7 @@ constexpr uint64_t kSeedsLong = 1'000'000;
 constexpr size_t kTraceShown = 60;
 
 struct Totals {
-  long jobs = 0, attempts = 0, crashes = 0, preemptions = 0;
+  long jobs = 0, attempts = 0, crashes = 0, preemptions = 0, tasks = 0, shared = 0;
 };
 
 bool RunSeed(uint64_t seed, bool whole_trace, Totals& totals) {
@@ -31,6 +31,8 @@ bool RunSeed(uint64_t seed, bool whole_trace, Totals& totals) {
   totals.attempts += world.attempts();
   totals.crashes += world.crashes();
   totals.preemptions += world.preemptions();
+  totals.tasks += world.tasks();
+  totals.shared += world.shared_starts();
   const std::vector<std::string>& trace = world.trace();
   if (whole_trace || !violation.empty()) {
     const size_t first = whole_trace || trace.size() < kTraceShown ? 0 : trace.size() - kTraceShown;
@@ -65,10 +67,12 @@ int Main(int argc, char** argv) {
     if (!RunSeed(seed, one, totals)) return 1;
   }
   std::printf(
-      "%llu worlds: %ld jobs, %ld attempts, %ld deaths of the daemon, %ld preemptions; nothing "
+      "%llu worlds: %ld jobs (%ld of them tasks of arrays), %ld attempts (%ld beside others on "
+      "shared devices), %ld deaths of the "
+      "daemon, %ld preemptions; nothing "
       "violated\n",
-      static_cast<unsigned long long>(count), totals.jobs, totals.attempts, totals.crashes,
-      totals.preemptions);
+      static_cast<unsigned long long>(count), totals.jobs, totals.tasks, totals.attempts,
+      totals.shared, totals.crashes, totals.preemptions);
   return 0;
 }
 

@@ -16,6 +16,7 @@ ModelInventory::ModelInventory(int gpus) {
     device.set_kind(v1::Device::GPU);
     device.set_index(i);
     device.set_state(v1::Device::FREE);
+    device.set_memory_total_bytes(memory());
     devices_.push_back(std::move(device));
   }
 }
@@ -53,7 +54,7 @@ std::vector<jobs::JobRecord> ModelStore::Ended() const {
 
 std::vector<jobs::Lease> ModelStore::Leases() const {
   std::vector<jobs::Lease> all;
-  for (const auto& [uuid, lease] : leases) all.push_back(lease);
+  for (const auto& [held, lease] : leases) all.push_back(lease);
   return all;
 }
 

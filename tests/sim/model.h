@@ -26,6 +26,7 @@ class ModelInventory : public devices::DeviceInventory {
 
   int size() const { return static_cast<int>(devices_.size()); }
   const std::string& uuid(int index) const { return devices_[static_cast<size_t>(index)].uuid(); }
+  int64_t memory() const { return int64_t{24} << 30; }  // of each
   void SetLost(int index, bool lost);
 
  private:
@@ -35,7 +36,7 @@ class ModelInventory : public devices::DeviceInventory {
 // Jobs and leases. Every edit is kept at once and whole, as the store's transactions are.
 struct ModelStore {
   std::map<std::string, jobs::JobRecord> jobs;
-  std::map<std::string, jobs::Lease> leases;  // by device
+  std::map<std::pair<std::string, std::string>, jobs::Lease> leases;  // by device and job
 
   std::vector<jobs::JobRecord> Open() const;  // by sequence
   std::vector<jobs::JobRecord> Ended() const;

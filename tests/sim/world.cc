@@ -4,9 +4,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "server/jobs/array.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/state_machine.h"
+#include "server/jobs/sweep.h"
 #include "server/jobs/transitions.h"
+#include "server/jobs/update.h"
 
 namespace yoke::sim {
 namespace {
@@ -84,14 +87,80 @@ std::string World::AnyJob() {
 }
 
 void World::Edit(const std::string& id, const char* what,
-                 const std::function<absl::Status(jobs::JobRecord&)>& edit) {
+                 const std::function<absl::Status(jobs::JobRecord&)>& edit,
+                 const ArrayEdit& edit_array) {
   if (id.empty()) return;
-  jobs::JobRecord copy = store_.jobs.at(id);
-  const absl::Status done = edit(copy);
+  absl::Status done;
+  if (jobs::IsArray(store_.jobs.at(id).public_job)) {
+    done = EditArray(id, edit_array);
+  } else {
+    jobs::JobRecord copy = store_.jobs.at(id);
+    done = edit(copy);
+    if (done.ok()) {
+      std::swap(store_.jobs.at(id), copy);
+      Follow(store_.jobs.at(id), copy.public_job.state());
+    }
+  }
   Say(absl::StrCat(what, " ", id, done.ok() ? "" : " refused"));
-  if (!done.ok()) return;
-  store_.jobs.at(id) = std::move(copy);
-  changed_ = true;
+  changed_ |= done.ok();
+}
+
+absl::Status World::EditArray(const std::string& id, const ArrayEdit& edit) {
+  jobs::ArrayWithTasks before{store_.jobs.at(id), {}, {}};
+  for (const jobs::JobRecord& job : store_.Open()) {
+    if (job.public_job.array_job() == jobs::JobName(id)) before.tasks.push_back(job);
+  }
+  jobs::ArrayWithTasks after = before;
+  if (const absl::Status edited = edit(after); !edited.ok()) return edited;
+  jobs::FollowTasks(before, Now().wall, after);
+  store_.jobs.at(id) = after.array;
+  for (const jobs::JobRecord& task : after.tasks) store_.jobs.at(task.id) = task;
+  for (jobs::JobRecord& task : after.added) {
+    task.sequence = ++sequence_;
+    task.public_job.set_name(jobs::JobName(task.id));
+    work_left_[task.id] = Between(1, 60);
+    ++tasks_;
+    store_.jobs[task.id] = std::move(task);
+  }
+  return absl::OkStatus();
+}
+
+void World::Follow(const jobs::JobRecord& task, Job::State before) {
+  if (!jobs::IsTask(task.public_job)) return;
+  jobs::JobRecord& array = store_.jobs.at(*jobs::ParseJobName(task.public_job.array_job()));
+  jobs::FollowTask(before, task.public_job.state(), Now().wall, array);
+}
+
+// One of the fields that can change, as the service lets it.
+void World::Update() {
+  const std::string id = AnyJob();
+  if (id.empty()) return;
+  Job wanted;
+  wanted.set_priority(Roll(4));
+  v1::Scheduling& scheduling = *wanted.mutable_scheduling();
+  scheduling.set_queue(Chance(50) ? "night" : "default");
+  scheduling.set_preemptible(Chance(50));
+  scheduling.set_share_memory_bytes(Roll(6) * (int64_t{4} << 30));
+  if (Chance(70)) scheduling.mutable_time_limit()->set_seconds(5 + Roll(40));
+  for (int i = Roll(3); i > 0; --i) {
+    Dependency& dependency = *scheduling.add_dependencies();
+    dependency.set_job(jobs::JobName(AnyJob()));
+    dependency.set_condition(static_cast<Dependency::Condition>(1 + Roll(3)));
+  }
+  wanted.mutable_array()->set_running_max(Roll(4));
+  const std::vector<std::string>& paths = jobs::UpdatablePaths();
+  const std::string path = paths[static_cast<size_t>(Roll(static_cast<int>(paths.size())))];
+  const bool circle =
+      !jobs::WaitsForItself(jobs::JobName(id), scheduling, store_.Open()).empty();
+  if (path == "scheduling.dependencies" && circle) return;
+  if (path == "scheduling.time_limit") {
+    // A shorter one may have passed already.
+    for (auto& [run_id, process] : processes_) process.disturbed = true;
+  }
+  Edit(
+      id, path.c_str(),
+      [&](jobs::JobRecord& job) { return jobs::UpdateFields(wanted, {path}, job); },
+      [&](jobs::ArrayWithTasks& array) { return jobs::UpdateArrayFields(wanted, {path}, array); });
 }
 
 void World::Interfere() {
@@ -101,26 +170,32 @@ void World::Interfere() {
   if (what < 45) return Submit();
   if (what < 52) {
     const double grace = Between(0, 8);
-    return Edit(AnyJob(), "cancel", [&](jobs::JobRecord& job) {
-      const absl::Status asked =
-          jobs::IntendStop(job, {jobs::kStopCancel, grace, "", ""}, Now().wall);
-      if (asked.ok()) cancelled_.insert(job.id);
-      return asked;
-    });
+    const jobs::StopIntent intent{jobs::kStopCancel, grace, "", ""};
+    return Edit(
+        AnyJob(), "cancel",
+        [&](jobs::JobRecord& job) {
+          const absl::Status asked = jobs::IntendStop(job, intent, Now().wall);
+          if (asked.ok()) cancelled_.insert(job.id);
+          return asked;
+        },
+        [&](jobs::ArrayWithTasks& array) {
+          const absl::Status asked = jobs::StopArray(intent, Now().wall, array);
+          if (asked.ok()) cancelled_.insert(array.array.id);
+          for (const jobs::JobRecord& task : array.tasks) {
+            if (asked.ok()) cancelled_.insert(task.id);
+          }
+          return asked;
+        });
   }
-  if (what < 58) return Edit(AnyJob(), "hold", jobs::Hold);
-  if (what < 66) return Edit(AnyJob(), "release", jobs::Release);
+  if (what < 58) return Edit(AnyJob(), "hold", jobs::Hold, jobs::HoldArray);
+  if (what < 66) return Edit(AnyJob(), "release", jobs::Release, jobs::ReleaseArray);
   if (what < 72) {
-    return Edit(AnyJob(), "requeue", [](jobs::JobRecord& job) {
-      return jobs::StopAttempt(job, {jobs::kStopRequeue, kGrace, "", ""});
-    });
+    const jobs::StopIntent intent{jobs::kStopRequeue, kGrace, "", ""};
+    return Edit(
+        AnyJob(), "requeue", [&](jobs::JobRecord& job) { return jobs::StopAttempt(job, intent); },
+        [&](jobs::ArrayWithTasks& array) { return jobs::StopAttempt(array.array, intent); });
   }
-  if (what < 80) {
-    return Edit(AnyJob(), "priority", [&](jobs::JobRecord& job) {
-      job.public_job.set_priority(Roll(4));
-      return absl::OkStatus();
-    });
-  }
+  if (what < 80) return Update();
   if (what < 86) return ledger_ != nullptr ? Crash() : void();
   if (what < 90) {
     wall_jump_ += Between(-4000, 4000);
@@ -173,6 +248,7 @@ void World::Submit() {
   v1::Scheduling& asked = *job.mutable_scheduling();
   asked.set_queue(Chance(50) ? "night" : "default");
   asked.set_preemptible(Chance(40));
+  if (Chance(30)) asked.set_share_memory_bytes((2 + Roll(20)) * (int64_t{1} << 30));
   if (Chance(50)) {
     const int limit = 5 + Roll(40);
     asked.mutable_time_limit()->set_seconds(limit);
@@ -183,17 +259,33 @@ void World::Submit() {
     dependency.set_job(jobs::JobName(AnyJob()));
     dependency.set_condition(static_cast<Dependency::Condition>(1 + Roll(3)));
   }
-  if (Chance(10)) jobs::Hold(record).IgnoreError();
+  if (Chance(20)) MakeArray(record);
+  if (Chance(10)) {
+    jobs::Hold(record).IgnoreError();
+    if (jobs::IsArray(job)) job.mutable_array()->set_held(true);
+  }
   const double work = Between(1, 60);
   work_left_[record.id] = work;
   work_total_ += work;
   Say(absl::StrCat(
       "submit ", record.id, " ", job.owner(), " priority ", job.priority(), " on ",
       job.device_uuids_size() > 0 ? absl::StrJoin(job.device_uuids(), ",") : job.spec().device(),
-      " limit ", asked.time_limit().seconds(), asked.preemptible() ? " preemptible" : "", " after ",
+      " limit ", asked.time_limit().seconds(), asked.preemptible() ? " preemptible" : "",
+      asked.share_memory_bytes() > 0 ? absl::StrCat(" share ", asked.share_memory_bytes() >> 30)
+                                     : "",
+      jobs::IsArray(job) ? absl::StrCat(" x", job.array().count()) : "", " after ",
       asked.dependencies_size()));
   store_.jobs[record.id] = std::move(record);
   changed_ = true;
+}
+
+void World::MakeArray(jobs::JobRecord& record) {
+  v1::Array asked;
+  asked.set_count(1 + Roll(6));
+  asked.set_running_max(Roll(4));
+  jobs::CompleteArray(record.public_job.spec(), 1, asked);
+  work_total_ += asked.count() * 110;
+  *record.public_job.mutable_array() = std::move(asked);
 }
 
 void World::BeginQuiet() {
@@ -201,7 +293,9 @@ void World::BeginQuiet() {
   Say("quiet");
   for (int i = 0; i < inventory_.size(); ++i) inventory_.SetLost(i, false);
   for (auto& [id, job] : store_.jobs) {
-    if (job.public_job.state() == Job::HELD) jobs::Release(job).IgnoreError();
+    if (job.public_job.state() != Job::HELD) continue;
+    jobs::IsArray(job.public_job) ? EditArray(id, jobs::ReleaseArray).IgnoreError()
+                                  : jobs::Release(job).IgnoreError();
   }
   up_again_at_ = now_;
   changed_ = true;

@@ -35,6 +35,8 @@ class World {
   int attempts() const { return attempts_; }
   int crashes() const { return crashes_; }
   int preemptions() const { return preemptions_; }
+  int tasks() const { return tasks_; }
+  int shared_starts() const { return shared_starts_; }
 
  private:
   // Chance and time.
@@ -52,8 +54,11 @@ class World {
   void Interfere();
   void Submit();
   std::string AnyJob();
+  using ArrayEdit = std::function<absl::Status(jobs::ArrayWithTasks&)>;
   void Edit(const std::string& id, const char* what,
-            const std::function<absl::Status(jobs::JobRecord&)>& edit);
+            const std::function<absl::Status(jobs::JobRecord&)>& edit, const ArrayEdit& edit_array);
+  void Update();
+  void MakeArray(jobs::JobRecord& record);
   void BeginQuiet();
 
   // The daemon. Each step may be its last: it then returns false.
@@ -64,6 +69,10 @@ class World {
   void Crash();
   bool Start(const scheduler::Start& start);
   void FinishAttempt(const Process& process);
+  // As the store does: an array with its tasks in one step, and its counts with each task.
+  absl::Status EditArray(const std::string& id, const ArrayEdit& edit);
+  void Follow(const jobs::JobRecord& task, v1::Job::State before);
+  bool MakeTasks(const scheduler::Make& make);
   scheduler::Snapshot Take();
 
   // Processes.
@@ -75,6 +84,8 @@ class World {
   void CheckPlan(const scheduler::Snapshot& snapshot, const scheduler::Plan& plan);
   void CheckPassing(const scheduler::Snapshot& snapshot, const scheduler::Plan& plan) const;
   void CheckStore() const;
+  void CheckLeases() const;
+  void CheckArray(const jobs::JobRecord& array) const;
   void CheckStart(const jobs::JobRecord& job, const scheduler::Start& start) const;
   void CheckRunTime(const Process& process) const;
 
@@ -90,7 +101,7 @@ class World {
   double work_total_ = 0;
   std::map<std::string, double> not_before_;  // of jobs whose attempt was lost
   std::set<std::string> cancelled_;           // jobs of which somebody did not want more
-  int sequence_ = 0, attempts_ = 0, crashes_ = 0, preemptions_ = 0;
+  int sequence_ = 0, attempts_ = 0, crashes_ = 0, preemptions_ = 0, tasks_ = 0, shared_starts_ = 0;
 
   // The daemon's memory: gone when it dies.
   std::unique_ptr<daemon::Ledger> ledger_;  // null: it is down

@@ -76,10 +76,11 @@ std::vector<std::string> Candidates(const CLI::App& app, const std::vector<std::
     }
   } else if (!TaskOf(verb).empty()) {
     found = KeyCandidates(TaskOf(verb), words);
-  } else if (path == "logs " || path == "metrics " || absl::StartsWith(path, "job ")) {
+  } else if (path == "logs " || path == "metrics " || absl::StartsWith(path, "job ") ||
+             absl::StartsWith(path, "sweep ")) {
     found = job_ids();
   } else if (path == "jobs ") {
-    found = {"state=", "owner=", "name="};
+    found = {"state=", "owner=", "name=", "array="};
   } else if (path == "help ") {
     found = {"keys", "exit-codes", "devices"};
   } else if (path == "completion ") {

@@ -16,6 +16,7 @@ void AddDevice(CLI::App& app, Shell& shell);
 void AddJobs(CLI::App& app, Shell& shell);
 void AddJob(CLI::App& app, Shell& shell);
 void AddQueue(CLI::App& app, Shell& shell);
+void AddSweep(CLI::App& app, Shell& shell);
 void AddLogs(CLI::App& app, Shell& shell);
 void AddMetrics(CLI::App& app, Shell& shell);
 void AddBackup(CLI::App& app, Shell& shell);
@@ -34,6 +35,7 @@ void AddJobHold(CLI::App& job, Shell& shell);
 void AddJobRelease(CLI::App& job, Shell& shell);
 void AddJobRequeue(CLI::App& job, Shell& shell);
 void AddJobPriority(CLI::App& job, Shell& shell);
+void AddJobUpdate(CLI::App& job, Shell& shell);
 void AddJobExplain(CLI::App& job, Shell& shell);
 
 // What every command does between parsing and running: reads the shared options, then runs.

@@ -13,6 +13,7 @@ void AddJob(CLI::App& app, Shell& shell) {
   AddJobRelease(*job, shell);
   AddJobRequeue(*job, shell);
   AddJobPriority(*job, shell);
+  AddJobUpdate(*job, shell);
   AddJobExplain(*job, shell);
 }
 

@@ -2,6 +2,8 @@
 #include <memory>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "client/cli/commands/commands.h"
 #include "client/cli/commands/job_list.h"
 #include "client/cli/output/text.h"
@@ -9,6 +11,8 @@
 
 namespace yoke::cli {
 namespace {
+
+constexpr int kTasksShown = 50;
 
 absl::Status Run(Shell& shell, const std::vector<std::string>& ids) {
   YOKE_ASSIGN_OR_RETURN(client::Client * client, shell.Connect());
@@ -18,7 +22,18 @@ absl::Status Run(Shell& shell, const std::vector<std::string>& ids) {
     jobs.push_back(std::move(job));
   }
   if (PrintJobs(shell, jobs)) return absl::OkStatus();
-  for (const v1::Job& job : jobs) std::cout << (&job == &jobs[0] ? "" : "\n") << JobDetails(job);
+  for (const v1::Job& job : jobs) {
+    std::cout << (&job == &jobs[0] ? "" : "\n") << JobDetails(job);
+    if (!job.has_array() || job.array().made() == 0) continue;
+    YOKE_ASSIGN_OR_RETURN(const v1::ListJobsResponse tasks,
+                          client->ListJobs("", kTasksShown, job.name()));
+    std::cout << "\n"
+              << JobTable({tasks.jobs().begin(), tasks.jobs().end()}, absl::Now(), false,
+                          shell.out_terminal().width());
+    if (tasks.jobs_size() < job.array().made())
+      shell.Say(
+          absl::StrCat("these are the newest; all: yoke jobs array=", client::JobId(job.name())));
+  }
   return absl::OkStatus();
 }
 

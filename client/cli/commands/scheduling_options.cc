@@ -1,6 +1,7 @@
 #include "client/cli/commands/scheduling_options.h"
 
 #include "CLI/CLI.hpp"
+#include "client/cli/commands/byte_size.h"
 #include "client/cli/commands/duration.h"
 #include "client/lib/client.h"
 #include "common/base/status_macros.h"
@@ -33,6 +34,11 @@ void AddSchedulingOptions(CLI::App& command, SchedulingOptions& options) {
   command.add_option("--time-limit", options.time_limit, "End it after so long, e.g. 2h; without it others cannot plan around it")->type_name("TIME");
   command.add_option("--signal-before", options.signal_before, "Ask it to save so long before the limit (a tenth, at most 60s)")->type_name("TIME");
   command.add_option("--queue", options.queue, "One of the server's queues")->type_name("NAME");
+  command
+      .add_option("--share-memory", options.share_memory,
+                  "It takes at most so much of each GPU's memory and shares it, unfenced, with "
+                  "others that share, e.g. 4GiB")
+      ->type_name("SIZE");
   command.add_flag("--preemptible", options.preemptible, "May be stopped for a job of higher priority; continues later");
 }
 
@@ -52,6 +58,10 @@ absl::Status ApplyScheduling(const SchedulingOptions& options, v1::CreateJobRequ
   }
   scheduling.set_queue(options.queue);
   scheduling.set_preemptible(options.preemptible);
+  if (!options.share_memory.empty()) {
+    YOKE_ASSIGN_OR_RETURN(const int64_t bytes, ParseBytes("--share-memory", options.share_memory));
+    scheduling.set_share_memory_bytes(bytes);
+  }
   if (scheduling.ByteSizeLong() > 0) *request.mutable_scheduling() = std::move(scheduling);
   return absl::OkStatus();
 }

@@ -17,7 +17,7 @@ namespace yoke::cli {
 struct SchedulingOptions {
   bool hold = false, preemptible = false;
   std::vector<std::string> after, after_not_ok, after_any;  // ids of jobs
-  std::string time_limit, signal_before, queue;
+  std::string time_limit, signal_before, queue, share_memory;
 };
 
 void AddSchedulingOptions(CLI::App& command, SchedulingOptions& options);

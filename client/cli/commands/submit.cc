@@ -60,6 +60,7 @@ std::shared_ptr<SubmitOptions> AddSubmitOptions(CLI::App& command, const std::st
   command.add_option("--name", options->name, "A label for the job");
   command.add_option("--priority", options->priority, "Higher runs first; -100 to 100")->check(CLI::Range(-100, 100));
   AddSchedulingOptions(command, options->scheduling);
+  AddArrayOptions(command, options->array);
   command.add_flag("--follow,-f", options->follow, "Show logs and progress, then exit as the job does");
   command.add_flag("--wait", options->wait, "Wait in silence, then exit as the job does");
   command.add_flag("--dry-run", options->dry_run, "Check everything, print what would run, submit nothing");
@@ -75,6 +76,12 @@ absl::StatusOr<v1::CreateJobRequest> BuildRequest(const std::string& task, const
   request.set_display_name(options.name.empty() ? parsed.display_name : options.name);
   request.set_priority(options.priority);
   YOKE_RETURN_IF_ERROR(ApplyScheduling(options.scheduling, request));
+  YOKE_RETURN_IF_ERROR(ApplyArray(options.array, task, ProcessPathContext(), request));
+  if (request.has_array() && options.follow) {
+    return absl::InvalidArgumentError(
+        "--follow: the tasks of an array have a log each; submit, then: yoke logs -f ID of a task "
+        "(yoke jobs array=ID)");
+  }
   project = parsed.project;
   return request;
 }
@@ -112,7 +119,9 @@ int Submit(Shell& shell, const std::string& task, const SubmitOptions& options) 
   }
   if (!project.empty()) LinkIntoProject(shell, **client, *job, project);
   if (ends_here) {
-    shell.Say(absl::StrCat("follow with: yoke logs -f ", id));
+    shell.Say(job->has_array()
+                  ? absl::StrCat(job->array().count(), " tasks; see them with: yoke job show ", id)
+                  : absl::StrCat("follow with: yoke logs -f ", id));
     return client::kOk;
   }
   const absl::StatusOr<v1::Job> ended =

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "client/cli/commands/array_options.h"
 #include "client/cli/commands/scheduling_options.h"
 #include "client/cli/commands/shell.h"
 
@@ -15,6 +16,7 @@ struct SubmitOptions {
   std::string name;
   int priority = 0;
   SchedulingOptions scheduling;
+  ArrayOptions array;
   bool follow = false, wait = false, dry_run = false, no_check = false;
 };
 

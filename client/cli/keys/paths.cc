@@ -113,6 +113,8 @@ absl::StatusOr<std::string> ResolvePath(const std::string& key, const std::strin
     if (rest.empty()) return absl::InvalidArgumentError(absl::StrCat(key, ": server: names no path"));
     return std::string(rest);
   }
+  // What it will be is known only for each task of an array.
+  if (absl::StrContains(text, "{index}")) return Absolute(text, context);
   if (key == "model") return ResolveModel(text, context);
   if (key == "data") return ResolveData(text, context);
   if (key == "resume") return ResolveResume(text, context);

@@ -202,4 +202,20 @@ absl::StatusOr<SpecWords> ParseSpecWords(const std::string& task, const std::vec
   return parsed;
 }
 
+absl::StatusOr<v1::JobSpec> ParseOneKey(const std::string& task, const std::string& key,
+                                        const std::string& text, const PathContext& context) {
+  v1::JobSpec spec;
+  const FieldDescriptor* member = v1::JobSpec::descriptor()->FindFieldByName(task);
+  Message& message = *spec.GetReflection()->MutableMessage(&spec, member);
+  const std::vector<Key> keys = KeysOfTask(task);
+  const Key* found = FindKey(keys, key);
+  if (found == nullptr) return UnknownKey(key, keys, task);
+  if (found->field == nullptr || found->field->containing_type() != message.GetDescriptor()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(key, "=", text, ": this key cannot differ between tasks"));
+  }
+  YOKE_RETURN_IF_ERROR(SetField(message, *found, text, context));
+  return spec;
+}
+
 }  // namespace yoke::cli

@@ -22,4 +22,9 @@ struct SpecWords {
 absl::StatusOr<SpecWords> ParseSpecWords(const std::string& task, const std::vector<std::string>& words,
                                          const PathContext& context);
 
+// A specification with one key of the task alone. InvalidArgument as above; for keys that belong to
+// every task too.
+absl::StatusOr<v1::JobSpec> ParseOneKey(const std::string& task, const std::string& key,
+                                        const std::string& text, const PathContext& context);
+
 }  // namespace yoke::cli

@@ -111,6 +111,29 @@ void AddScheduling(std::string& text, const v1::Scheduling& scheduling) {
                                               absl::FormatDuration(absl::Seconds(scheduling.signal_before().seconds())), " before"));
   }
   if (scheduling.preemptible()) AddField(text, "preemptible", "yes");
+  if (scheduling.share_memory_bytes() > 0)
+    AddField(text, "shares",
+             absl::StrCat(Bytes(scheduling.share_memory_bytes()), " of each device, unfenced"));
+}
+
+void AddArray(std::string& text, const v1::Array& array) {
+  AddField(text, "tasks",
+           absl::StrCat(array.count(), ", indices ", array.first(), " to ",
+                        array.first() + array.count() - 1,
+                        array.running_max() > 0
+                            ? absl::StrCat(", at most ", array.running_max(), " at once")
+                            : ""));
+  for (const v1::SweepKey& key : array.sweep()) {
+    const auto word = [](std::string* out, const v1::SweepValue& value) {
+      absl::StrAppend(out, value.text());
+    };
+    AddField(text, "sweep",
+             key.has_range()
+                 ? absl::StrCat(key.key(), "=", key.range().min(), "..", key.range().max(),
+                                key.range().log() ? ":log" : "")
+                 : absl::StrCat(key.key(), "=", absl::StrJoin(key.values(), ",", word)));
+  }
+  if (array.random()) AddField(text, "drawn with", absl::StrCat("seed ", array.seed()));
 }
 
 std::string DevicesWord(const v1::Job& job) {
@@ -141,6 +164,15 @@ absl::Time ToTime(const google::protobuf::Timestamp& timestamp) {
 std::string StateWord(const v1::Job& job) { return v1::Job::State_Name(job.state()); }
 
 std::string ProgressWord(const v1::Job& job) {
+  if (job.has_array()) {
+    const v1::Array& array = job.array();
+    const bool ended = job.has_end_time();
+    const int waiting = ended ? 0 : array.count() - array.made() + array.queued();
+    return absl::StrCat(
+        waiting, " waiting, ", array.running(), " running, ", array.succeeded(), " done, ",
+        array.failed(), " failed",
+        array.cancelled() > 0 ? absl::StrCat(", ", array.cancelled(), " cancelled") : "");
+  }
   const v1::JobProgress& progress = job.progress();
   if (progress.epochs() > 0) return absl::StrCat(progress.epoch(), "/", progress.epochs(), " epochs");
   if (progress.total() > 0) return absl::StrCat(progress.done(), "/", progress.total(), " images");
@@ -153,7 +185,10 @@ std::string JobTable(const std::vector<v1::Job>& jobs, absl::Time now, bool wide
   headers.push_back("MESSAGE");
   Table table(headers);
   for (const v1::Job& job : jobs) {
-    std::vector<std::string> row = {client::JobId(job.name()), job.display_name(), TaskWord(job.spec()), StateWord(job), job.owner(),
+    const std::string task = job.has_array()
+                                 ? absl::StrCat(TaskWord(job.spec()), " x", job.array().count())
+                                 : TaskWord(job.spec());
+    std::vector<std::string> row = {client::JobId(job.name()), job.display_name(), task, StateWord(job), job.owner(),
                                     wide ? DevicesWord(job) : job.spec().device(), ProgressWord(job),
                                     ShortDuration(now - ToTime(job.create_time()))};
     if (wide) row.insert(row.end(), {absl::StrCat(job.priority()), DataWord(job.spec()), job.run_dir()});
@@ -226,6 +261,11 @@ std::string JobDetails(const v1::Job& job) {
   AddField(text, "owner", job.owner());
   if (job.priority() != 0) AddField(text, "priority", absl::StrCat(job.priority()));
   AddScheduling(text, job.scheduling());
+  if (job.has_array()) AddArray(text, job.array());
+  if (!job.array_job().empty())
+    AddField(text, "task of",
+             absl::StrCat(client::JobId(job.array_job()), ", index ", job.array_index()));
+  for (const v1::TaskValue& value : job.task_values()) AddField(text, value.key(), value.text());
   AddField(text, "data", DataWord(job.spec()));
   AddField(text, "device", job.spec().device());
   AddField(text, "devices", DevicesWord(job));
@@ -269,7 +309,8 @@ std::string DeviceTable(const std::vector<v1::Device>& devices, bool wide, int w
         device.kind() == v1::Device::GPU ? "GPU" : "CPU slot",
         device.kind() == v1::Device::GPU || device.threads() == 0 ? device.name() : absl::StrCat(device.name(), " (", device.threads(), device.threads() == 1 ? " thread)" : " threads)"),
         v1::Device::State_Name(device.state()),
-        client::JobId(device.holder()),
+        absl::StrCat(client::JobId(device.holder()),
+                     device.shares_size() > 1 ? absl::StrCat(" +", device.shares_size() - 1) : ""),
         device.has_utilization_percent() ? absl::StrFormat("%.0f %%", device.utilization_percent()) : "-",
         memory.empty() ? "-" : memory,
         device.has_temperature_celsius() ? absl::StrFormat("%.0f C", device.temperature_celsius()) : "-"};
@@ -278,7 +319,7 @@ std::string DeviceTable(const std::vector<v1::Device>& devices, bool wide, int w
                              device.pci_bus_id(), device.uuid()});
     }
     // Who holds it has a column of its own.
-    row.push_back(device.state() == v1::Device::LEASED ? "" : device.message());
+    row.push_back(device.state() == v1::Device::LEASED && device.shares().empty() ? "" : device.message());
     table.Add(row);
   }
   return table.Format(width);

@@ -49,6 +49,23 @@ TEST_F(Batch, AcceptsAllInOrder) {
   }
 }
 
+TEST_F(Batch, AnArrayIsOneOfItsJobs) {
+  Start();
+  v1::BatchCreateJobsRequest batch = Trainings(3);
+  batch.mutable_requests(1)->mutable_array()->set_count(500);
+  batch.mutable_requests(1)->set_hold(true);
+  ASSERT_TRUE(Create(batch).ok());
+  EXPECT_EQ(answer_.jobs(1).array().count(), 500);
+  EXPECT_TRUE(answer_.jobs(1).array().held());
+  EXPECT_EQ(Stored(), 3);
+  batch.mutable_requests(2)->mutable_array()->set_count(-1);
+  const grpc::Status refused = Create(batch);
+  EXPECT_EQ(refused.error_code(), grpc::INVALID_ARGUMENT);
+  ASSERT_FALSE(Fields(refused).empty());
+  EXPECT_THAT(Fields(refused)[0], testing::StartsWith("requests[2].array"));
+  EXPECT_EQ(Stored(), 3);
+}
+
 TEST_F(Batch, OneThatIsWrongKeepsAllOutAndEachIsNamed) {
   Start();
   v1::BatchCreateJobsRequest batch = Trainings(4);

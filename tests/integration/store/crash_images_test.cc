@@ -13,9 +13,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "common/base/mutex.h"
+#include "server/jobs/array.h"
 #include "server/jobs/ids.h"
 #include "server/jobs/state_machine.h"
+#include "server/jobs/sweep.h"
 #include "server/store/job_store_sqlite.h"
 #include "tests/support/crash_log/crash_log.h"
 
@@ -29,6 +32,8 @@ namespace fs = std::filesystem;
 
 constexpr int kThreads = 3;
 constexpr int kJobsOfThread = 30;
+constexpr int kTasks = 36;
+constexpr int kTasksAtOnce = 3;
 
 struct Step {
   Job::State state = Job::QUEUED;
@@ -97,6 +102,54 @@ class CrashImages : public testing::Test {
     }
   }
 
+  // An array whose tasks are made a few at a time.
+  void LiveArray(JobStore& store) {
+    JobRecord array;
+    array.id = jobs::NewJobId();
+    array.public_job.set_owner("ann");
+    array.public_job.set_state(Job::QUEUED);
+    array.public_job.mutable_array()->set_count(kTasks);
+    v1::JobSpec asked;
+    asked.mutable_train()->set_data("/folds/{index}.yaml");
+    ASSERT_TRUE(jobs::CompleteArray(asked, 1, *array.public_job.mutable_array()).empty());
+    ASSERT_TRUE(store.Create(array).ok());
+    array_id_ = array.id;
+    for (int made = 0; made < kTasks; made += kTasksAtOnce) {
+      tasks_acknowledged_.push_back(crash_log::Position());
+      ASSERT_TRUE(store
+                      .UpdateArray(array_id_,
+                                   [](jobs::ArrayWithTasks& change) {
+                                     return jobs::MakeTasks(kTasksAtOnce, absl::Now(),
+                                                            jobs::NewJobId, change);
+                                   })
+                      .ok());
+    }
+    tasks_acknowledged_.push_back(crash_log::Position());
+  }
+
+  // Every task that was acknowledged is there, each once, and the array knows of all of them.
+  std::string JudgeArray(const std::vector<JobRecord>& found, size_t position) {
+    const auto acknowledged =
+        std::count_if(tasks_acknowledged_.begin(), tasks_acknowledged_.end(),
+                      [position](size_t at) { return at <= position; });
+    std::multiset<int> indices;
+    const v1::Array* array = nullptr;
+    for (const JobRecord& job : found) {
+      if (job.id == array_id_) array = &job.public_job.array();
+      if (jobs::IsTask(job.public_job)) indices.insert(job.public_job.array_index());
+    }
+    if (array == nullptr)
+      return acknowledged > 0 || !indices.empty() ? "the array is lost" : "";
+    std::multiset<int> expected;
+    for (int i = 0; i < array->made(); ++i) expected.insert(i);
+    if (indices == expected && array->made() >= (acknowledged - 1) * kTasksAtOnce &&
+        array->failed() == 0)
+      return "";
+    return absl::StrCat("the array has made ", array->made(), " tasks, ", array->failed(),
+                        " failed; there are ", absl::StrJoin(indices, ","), "; acknowledged: ",
+                        acknowledged);
+  }
+
   static absl::Status Take(JobStore& store, const Life& life, const Step& step,
                            const std::string& device) {
     return store
@@ -150,8 +203,10 @@ class CrashImages : public testing::Test {
       found[job.id] = &job;
       if (!job.request_id.empty() && !requests.insert(job.request_id).second)
         return absl::StrCat("twice: ", job.request_id);
-      if (jobs::HasLiveAttempt(job.public_job.state())) holders.push_back(job.id);
+      if (jobs::HasLiveAttempt(job.public_job.state()) && !jobs::IsArray(job.public_job))
+        holders.push_back(job.id);
     }
+    if (const std::string wrong = JudgeArray(page->jobs, position); !wrong.empty()) return wrong;
     for (const Life& life : lives_) {
       const size_t acknowledged =
           static_cast<size_t>(std::count_if(life.acknowledged.begin(), life.acknowledged.end(),
@@ -190,6 +245,8 @@ class CrashImages : public testing::Test {
   std::string root_;
   Mutex mutex_;
   std::vector<Life> lives_;
+  std::string array_id_;
+  std::vector<size_t> tasks_acknowledged_;  // of the array itself, then of each few tasks
 };
 
 TEST_F(CrashImages, NoAcknowledgedJobIsLostInAnyOfThem) {
@@ -206,6 +263,7 @@ TEST_F(CrashImages, NoAcknowledgedJobIsLostInAnyOfThem) {
   crash_log::Record(live);
   std::vector<std::thread> threads;
   for (int i = 0; i < kThreads; ++i) threads.emplace_back([&, i] { Live(**store, i); });
+  threads.emplace_back([&] { LiveArray(**store); });
   for (std::thread& thread : threads) thread.join();
   const crash_log::Log log = crash_log::Stop();
   store->reset();
@@ -248,6 +306,7 @@ TEST_F(CrashImages, TheJournalAloneGivesAllJobsBackWhenTheDatabasesSyncsWereLies
   auto store = OpenJobStore(options);
   ASSERT_TRUE(store.ok()) << store.status();
   crash_log::Record(live);
+  LiveArray(**store);
   Live(**store, 0);
   crash_log::Log log = crash_log::Stop();
   store->reset();

@@ -40,6 +40,32 @@ TEST_F(QueueLimits, CountsWhatAnEarlierDaemonLeftAndWhatWasReserved) {
   EXPECT_EQ(ReasonOf(full), "QUEUE_FULL");
 }
 
+TEST_F(QueueLimits, CountingAnewForgetsNoPlaceThatIsStillPromised) {
+  QueueLimit limit(*store_, 2);
+  EXPECT_TRUE(limit.Reserve("ann", {"", ""}).ok());
+  EXPECT_FALSE(limit.Reserve("ann", {""}).ok());
+  Store();
+  limit.Use(1);
+  EXPECT_FALSE(limit.Reserve("ann", {""}).ok());
+  limit.GiveBack(1);
+  EXPECT_TRUE(limit.Reserve("ann", {""}).ok());
+}
+
+TEST_F(QueueLimits, AnArrayIsOneJobHoweverManyOfItsTasksWereMade) {
+  Store();
+  for (int i = 0; i < 5; ++i) {
+    jobs::JobRecord task;
+    task.id = jobs::NewJobId();
+    task.public_job.set_state(v1::Job::QUEUED);
+    task.public_job.set_array_job("jobs/array");
+    task.public_job.set_array_index(i);
+    EXPECT_TRUE(store_->Create(task).ok());
+  }
+  QueueLimit limit(*store_, 2);
+  EXPECT_TRUE(limit.Reserve("ann", {""}).ok());
+  EXPECT_FALSE(limit.Reserve("ann", {""}).ok());
+}
+
 TEST_F(QueueLimits, EndedJobsAndPlacesGivenBackMakeRoom) {
   const std::string id = Store();
   QueueLimit limit(*store_, 1);

@@ -1,0 +1,30 @@
+// Rows of arrays and their tasks.
+#pragma once
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/jobs/job_store.h"
+
+namespace yoke::store {
+
+// An array with those of its tasks that have not ended. NotFound; FailedPrecondition: it is no array.
+absl::StatusOr<jobs::ArrayWithTasks> ReadArray(SQLite::Database& database, const std::string& id);
+
+struct ArrayChange {
+  jobs::JobRecord before, after;
+};
+// What becomes of the array of a task that was changed from `before`; nothing where no count does.
+absl::StatusOr<std::optional<ArrayChange>> FollowInArray(SQLite::Database& database,
+                                                         const jobs::JobRecord& before,
+                                                         const jobs::JobRecord& task);
+
+// Makes the counts of every open array those of the rows there are; what of it changed. A task that
+// was made and of which nothing is left counts as failed: it is never made again.
+absl::StatusOr<std::vector<jobs::JobRecord>> RecountArrays(SQLite::Database& database);
+
+}  // namespace yoke::store
