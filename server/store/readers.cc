@@ -4,22 +4,25 @@
 
 namespace yoke::store {
 namespace {
-constexpr size_t kIdleMax = 4;
+constexpr int kReadersMax = 8;
 }  // namespace
 
 absl::Status Readers::Run(const std::function<absl::Status(SQLite::Database&)>& work) {
+  std::unique_ptr<SQLite::Database> connection = Take();
+  absl::Status status;
   try {
-    std::unique_ptr<SQLite::Database> connection = Take();
-    absl::Status status;
-    {
-      SQLite::Transaction transaction(*connection);
-      status = work(*connection);
+    if (connection == nullptr) {
+      connection = std::make_unique<SQLite::Database>(path_, SQLite::OPEN_READONLY, /*busy timeout ms=*/5000);
+      connection->exec("PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = ON;");
     }
-    GiveBack(std::move(connection));
-    return status;
+    SQLite::Transaction transaction(*connection);
+    status = work(*connection);
   } catch (const SQLite::Exception& error) {
-    return ToStatus(error, "cannot read the database");
+    connection.reset();
+    status = ToStatus(error, "cannot read the database");
   }
+  GiveBack(std::move(connection));
+  return status;
 }
 
 void Readers::Close() {
@@ -28,22 +31,20 @@ void Readers::Close() {
 }
 
 std::unique_ptr<SQLite::Database> Readers::Take() {
-  {
-    MutexLock lock(mutex_);
-    if (!idle_.empty()) {
-      std::unique_ptr<SQLite::Database> connection = std::move(idle_.back());
-      idle_.pop_back();
-      return connection;
-    }
-  }
-  auto connection = std::make_unique<SQLite::Database>(path_, SQLite::OPEN_READONLY, /*busy timeout ms=*/5000);
-  connection->exec("PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = ON;");
+  MutexLock lock(mutex_);
+  while (taken_ == kReadersMax) given_back_.Wait(mutex_);
+  ++taken_;
+  if (idle_.empty()) return nullptr;
+  std::unique_ptr<SQLite::Database> connection = std::move(idle_.back());
+  idle_.pop_back();
   return connection;
 }
 
 void Readers::GiveBack(std::unique_ptr<SQLite::Database> connection) {
   MutexLock lock(mutex_);
-  if (idle_.size() < kIdleMax) idle_.push_back(std::move(connection));
+  --taken_;
+  if (connection != nullptr) idle_.push_back(std::move(connection));
+  given_back_.NotifyOne();
 }
 
 }  // namespace yoke::store
