@@ -18,6 +18,7 @@
 #include "common/os/file.h"
 #include "server/shim/exec_rank.h"
 #include "server/shim/hang_watch.h"
+#include "server/shim/log_keeper.h"
 
 namespace yoke::shim {
 namespace {
@@ -62,6 +63,12 @@ int CauseRank(const os::ExitStatus& exit) {
   return 2;
 }
 
+std::vector<std::string> LogsOf(const std::vector<Command>& commands) {
+  std::vector<std::string> logs;
+  for (const Command& command : commands) logs.push_back(command.log);
+  return logs;
+}
+
 class Gang {
  public:
   Gang(const ipc::AttemptSpec& spec, const std::vector<Command>& commands, Signals& signals,
@@ -71,6 +78,7 @@ class Gang {
         signals_(signals),
         stop_(stop),
         hang_watch_(spec, /*prepare=*/commands[0].rank < 0),
+        log_keeper_(LogsOf(commands), 0),
         pids_(commands.size(), 0) {
     for (const Command& command : commands) {
       Ended member;
@@ -80,6 +88,7 @@ class Gang {
   }
 
   PhaseResult Run() {
+    log_keeper_.Look();
     StartAll();
     while (Running()) {
       const int64_t deadline = EnforceStop();
@@ -88,6 +97,7 @@ class Gang {
       stop_.Look(signals_.Wait(static_cast<int>(std::min(left, tick))));
       Reap();
       WatchForHang();
+      log_keeper_.Look();
     }
     return std::move(result_);
   }
@@ -184,6 +194,7 @@ class Gang {
   Signals& signals_;
   Stop& stop_;
   HangWatch hang_watch_;
+  LogKeeper log_keeper_;
   std::vector<pid_t> pids_;  // 0: has ended, or never started
   PhaseResult result_;
   bool terminated_ = false;
