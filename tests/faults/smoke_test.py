@@ -133,6 +133,9 @@ class Daemon(unittest.TestCase):
                 future.exception(60)  # refused or served: never silent
             for other in extra:
                 other.end()
+            others = crowd.Crowd(harness.BIN / "yoke-crowd", f"unix://{box.socket}")
+            self.assertEqual(others.call("get", name=name)["job"]["name"], name)
+            others.end()
             later = box.run("short", "cpu:2")
             box.drain()
             self.assertIsNone(box.daemon.poll())
@@ -142,9 +145,6 @@ class Daemon(unittest.TestCase):
             for job in box.persist("list")["jobs"]:
                 if job["state"] == "FAILED":
                     self.assertEqual(job["reason"], "SPAWN_FAILED", job)
-            # gRPC 1.51 never listens again after an accept that found no descriptor: new connections need a new daemon.
-            box.terminate()
-            box.start()
             invariants.judge(box)
 
     def test_a_check_of_data_dies_with_the_daemon_at_the_latest_when_it_is_back(self):
@@ -254,7 +254,7 @@ class Readers(unittest.TestCase):
             reading.result(30)
             self.assertLess(time.monotonic() - began, 15)
             grown = box.usage()[2] - before[2]
-            self.assertLess(grown, 30 * 0.75 + 16, "MiB for 30 followers")
+            self.assertLess(grown, 30 * 0.25 + 16, "MiB for 30 followers")
             for future in stalled:
                 future.result(30)
             os.kill(frozen.process.pid, signal.SIGCONT)
@@ -262,6 +262,30 @@ class Readers(unittest.TestCase):
             box.drain()
             invariants.judge(box)
             print(f"30 followers that do not read cost {grown:.1f} MiB")
+
+    @unittest.skipUnless(LONG, "takes a minute; with YOKE_TEST_TIER=long")
+    def test_a_client_that_does_not_answer_any_more_is_let_go_of_within_a_minute(self):
+        with FaultBox() as box:
+            name = box.run("ever", "cpu:0")
+            box.until(name, lambda job: job["state"] == "RUNNING")
+            fresh = box.usage()
+            frozen = crowd.Crowd(harness.BIN / "yoke-crowd", f"unix://{box.socket}")
+            for number in range(10):
+                place = box.dir / f"frozen{number}"
+                place.mkdir()
+                frozen.ask("logs", name=name, folder=str(place))
+            time.sleep(1)
+            self.assertGreater(box.usage()[0], fresh[0] + 10)
+            os.kill(frozen.process.pid, signal.SIGSTOP)
+            began = time.monotonic()
+            invariants.settle(box, fresh, fds=4, threads=4, seconds=60)
+            print(f"10 connections of a frozen client were closed after {time.monotonic() - began:.0f} s")
+            os.kill(frozen.process.pid, signal.SIGCONT)
+            time.sleep(1)
+            self.assertGreater((box.dir / "frozen0" / "1.0.log").stat().st_size, 0)
+            frozen.end()
+            box.drain()
+            invariants.judge(box)
 
 
 if __name__ == "__main__":

@@ -140,8 +140,8 @@ class Crowd {
         absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message()));
   }
 
-  // The library goes on with a stream that had begun; one that a dying daemon never began is begun
-  // again.
+  // The library goes on with a stream once it was connected; while no daemon is there to connect to, it
+  // is asked again.
   static absl::Status Persist(const std::function<absl::Status(bool& begun)>& read) {
     const absl::Time deadline = absl::Now() + absl::Seconds(60);
     while (true) {
