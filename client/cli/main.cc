@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", YOKE_VERSION);
   app.footer("Topics: yoke help keys | exit-codes | devices. Settings are Ultralytics' own keys: yoke train data=set.yaml model=yolov8n.pt epochs=100");
-  for (auto add : {AddTrain, AddVal, AddLabel, AddProcess, AddExport, AddDevices, AddJobs, AddJob, AddQueue, AddLogs, AddMetrics, AddBackup, AddCheck, AddSelftest, AddHelp,
+  for (auto add : {AddTrain, AddVal, AddLabel, AddProcess, AddExport, AddSubmit, AddDevices, AddDevice, AddJobs, AddJob, AddQueue, AddLogs, AddMetrics, AddBackup, AddCheck, AddSelftest, AddHelp,
                    AddVersion, AddCompletion, AddComplete}) {
     add(app, shell);
   }

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "google/rpc/error_details.pb.h"
 
 namespace yoke::client {
@@ -15,8 +16,12 @@ namespace {
 constexpr char kReasonPayload[] = "yoke.reason";
 
 // "train.batch" + "must be at least 1" -> "batch: must be at least 1"; a description that names the key, or is a
-// sentence of its own ("GPU 5 not available.", "'x' is not a job id"), stands alone.
+// sentence of its own ("GPU 5 not available.", "'x' is not a job id"), stands alone. "requests[3]" of a batch stays in front.
 std::string Sentence(const std::string& field, const std::string& description) {
+  const std::string place = absl::StartsWith(field, "requests[") ? field.substr(0, field.find(']') + 1) : "";
+  if (absl::string_view rest = description; !place.empty() && absl::ConsumePrefix(&rest, absl::StrCat(place, ": "))) {
+    return absl::StrCat(place, ": ", Sentence(field.substr(place.size()), std::string(rest)));
+  }
   const std::string key = field.substr(field.rfind('.') + 1);
   const bool sentence = !description.empty() && (absl::ascii_isupper(description[0]) || description[0] == '\'');
   if (key.empty() || sentence || absl::StrContains(description, key)) return description;

@@ -73,6 +73,16 @@ class GrpcClient final : public Client {
     });
   }
 
+  absl::StatusOr<v1::BatchCreateJobsResponse> BatchCreateJobs(v1::BatchCreateJobsRequest request) override {
+    for (v1::CreateJobRequest& create : *request.mutable_requests()) {
+      if (create.request_id().empty()) create.set_request_id(NewRequestId());
+    }
+    return Call<v1::BatchCreateJobsResponse>(kCallTimeout, kSubmitPatience,
+                                             [&](grpc::ClientContext* context, v1::BatchCreateJobsResponse* response) {
+                                               return jobs_->BatchCreateJobs(context, request, response);
+                                             });
+  }
+
   absl::StatusOr<v1::Job> GetJob(const std::string& id) override {
     v1::GetJobRequest request;
     request.set_name(JobName(id));
@@ -194,6 +204,23 @@ class GrpcClient final : public Client {
                                          [&](grpc::ClientContext* context, v1::CheckSystemResponse* response) {
                                            return system_->CheckSystem(context, {}, response);
                                          });
+  }
+
+  absl::StatusOr<v1::Device> DrainDevice(const std::string& device, const std::string& reason) override {
+    v1::DrainDeviceRequest request;
+    request.set_device(device);
+    request.set_reason(reason);
+    return Call<v1::Device>(kCallTimeout, absl::ZeroDuration(), [&](grpc::ClientContext* context, v1::Device* response) {
+      return devices_->DrainDevice(context, request, response);
+    });
+  }
+
+  absl::StatusOr<v1::Device> ResumeDevice(const std::string& device) override {
+    v1::ResumeDeviceRequest request;
+    request.set_device(device);
+    return Call<v1::Device>(kCallTimeout, absl::ZeroDuration(), [&](grpc::ClientContext* context, v1::Device* response) {
+      return devices_->ResumeDevice(context, request, response);
+    });
   }
 
   absl::StatusOr<v1::CreateBackupResponse> CreateBackup(const std::string& path) override {

@@ -44,6 +44,8 @@ class Client {
 
   // Fills in request_id where it is empty and repeats the call, with that id, when the connection breaks.
   virtual absl::StatusOr<v1::Job> CreateJob(v1::CreateJobRequest request) = 0;
+  // The same for all of them at once: all jobs are accepted or none.
+  virtual absl::StatusOr<v1::BatchCreateJobsResponse> BatchCreateJobs(v1::BatchCreateJobsRequest request) = 0;
   // `id`: a job's name, its id or a unique prefix of it.
   virtual absl::StatusOr<v1::Job> GetJob(const std::string& id) = 0;
   // All pages, at most `limit` jobs (0: all).
@@ -61,6 +63,9 @@ class Client {
   virtual absl::StatusOr<v1::Job> WaitJob(const std::string& id, absl::Duration timeout) = 0;
 
   virtual absl::StatusOr<v1::ListDevicesResponse> ListDevices() = 0;
+  // `device`: one index, "cpu:0", or the beginning of a UUID.
+  virtual absl::StatusOr<v1::Device> DrainDevice(const std::string& device, const std::string& reason) = 0;
+  virtual absl::StatusOr<v1::Device> ResumeDevice(const std::string& device) = 0;
   virtual absl::StatusOr<v1::CheckSystemResponse> CheckSystem() = 0;
   // `path`: absolute, on the server's machine.
   virtual absl::StatusOr<v1::CreateBackupResponse> CreateBackup(const std::string& path) = 0;

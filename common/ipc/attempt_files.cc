@@ -15,7 +15,7 @@ json RankSpecToJson(const RankSpec& rank) {
 }
 
 json RankExitToJson(const RankExit& exit) {
-  return {{"rank", exit.rank}, {"exit_code", exit.exit_code}, {"signal", exit.signal}};
+  return {{"rank", exit.rank}, {"exit_code", exit.exit_code}, {"signal", exit.signal}, {"peak_rss_bytes", exit.peak_rss_bytes}};
 }
 
 absl::StatusOr<RankSpec> RankSpecFromJson(const json& object) {
@@ -33,6 +33,7 @@ absl::StatusOr<RankExit> RankExitFromJson(const json& object) {
   reader.Read("rank", exit.rank);
   reader.Read("exit_code", exit.exit_code);
   reader.Read("signal", exit.signal);
+  reader.ReadIfPresent("peak_rss_bytes", exit.peak_rss_bytes);
   if (!reader.status().ok()) return reader.status();
   return exit;
 }
@@ -69,6 +70,8 @@ json ToJson(const AttemptSpec& spec) {
           {"resume_from", spec.resume_from},
           {"grace_seconds", spec.grace_seconds},
           {"hang_seconds", spec.hang_seconds},
+          {"cgroup", spec.cgroup},
+          {"processes_max", spec.processes_max},
           {"ranks", std::move(ranks)},
           {"device_words", spec.device_words},
           {"user_set", spec.user_set},
@@ -123,6 +126,8 @@ absl::StatusOr<AttemptSpec> AttemptSpecFromJson(const json& object) {
   reader.ReadIfPresent("resume_from", spec.resume_from);
   reader.ReadIfPresent("grace_seconds", spec.grace_seconds);
   reader.ReadIfPresent("hang_seconds", spec.hang_seconds);
+  reader.ReadIfPresent("cgroup", spec.cgroup);
+  reader.ReadIfPresent("processes_max", spec.processes_max);
   ReadList(reader, "ranks", RankSpecFromJson, spec.ranks);
   reader.ReadIfPresent("device_words", spec.device_words);
   reader.ReadIfPresent("user_set", spec.user_set);
@@ -184,11 +189,11 @@ absl::StatusOr<json> ReadJsonFile(const std::string& path) {
   return parsed;
 }
 
-absl::Status WriteJsonFile(const std::string& path, const json& object) {
+absl::Status WriteJsonFile(const std::string& path, const json& object, os::Sync sync) {
   // Log lines may hold bytes that are not UTF-8; they must not keep a record from being written.
   const std::string text =
       object.dump(2, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
-  return os::AtomicWriteFile(path, text + "\n");
+  return os::AtomicWriteFile(path, text + "\n", 0644, sync);
 }
 
 std::string RankLogName(int rank) { return absl::StrCat("rank", rank, ".log"); }

@@ -20,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/os/file.h"
 #include "nlohmann/json.hpp"
 
 namespace yoke::ipc {
@@ -44,6 +45,9 @@ enum WorkerExit : int {
   kWorkerDiskFull = 14,
 };
 
+// Of a daemon's state folder: label and image caches, measurements; shared by all its jobs.
+inline std::string CacheDir(const std::string& state_dir) { return state_dir + "/cache"; }
+
 struct RankSpec {
   std::vector<std::string> devices;  // UUIDs this rank computes on; CPU slots: "cpu:0"
   int threads = 1;                   // intra-op threads
@@ -63,6 +67,8 @@ struct AttemptSpec {
   std::string resume_from;   // a run folder or checkpoint to continue from; empty: afresh
   double grace_seconds = 10; // between SIGTERM and SIGKILL
   double hang_seconds = 120;  // a training step without progress for longer is a hang; 0: never
+  std::string cgroup;        // control group of the ranks and of all they start; empty: none
+  int64_t processes_max = 0;  // of the attempt, by the ranks' own limit; 0: none, or the group has one
   std::vector<RankSpec> ranks;
   std::vector<std::string> device_words;  // for the banner: "GPU 0: NVIDIA …", "CPU slot 0"
   std::vector<std::string> user_set;      // spec keys the user gave, by proto field name
@@ -86,13 +92,14 @@ struct RankExit {
   int rank = 0;              // -1: the prepare phase
   int exit_code = 0;         // 0 when a signal ended it
   int signal = 0;
+  int64_t peak_rss_bytes = 0;  // the most memory it had resident
 };
 
 struct ExitRecord {
   int protocol = kProtocolVersion;
   std::string run_id;
   std::string outcome;       // "succeeded", "failed", "cancelled", "timed_out"
-  std::string reason;        // of a failure, a JobReason code: "HANG"; empty: as its exit code says
+  std::string reason;        // of a failure, a JobReason code: "HANG", "OUT_OF_MEMORY", "SPAWN_FAILED"; empty: as its exit code says
   std::string message;       // sentence
   bool has_first_failure = false;
   RankExit first_failure;    // of the rank that failed first by itself, not through our stop
@@ -115,8 +122,8 @@ absl::StatusOr<ExitRecord> ExitRecordFromJson(const nlohmann::json&);
 
 // Reads and parses a JSON file of at most 16 MiB. NotFound, or InvalidArgument "FILE: …".
 absl::StatusOr<nlohmann::json> ReadJsonFile(const std::string& path);
-// Temp in the same folder, fsync, rename, fsync of the folder.
-absl::Status WriteJsonFile(const std::string& path, const nlohmann::json& json);
+// Temp in the same folder, fsync, rename, fsync of the folder; with kLater neither fsync.
+absl::Status WriteJsonFile(const std::string& path, const nlohmann::json& json, os::Sync sync = os::Sync::kNow);
 
 std::string RankLogName(int rank);     // "rank0.log"
 std::string RankEventsName(int rank);  // "rank0.events.jsonl"

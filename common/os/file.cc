@@ -70,10 +70,10 @@ std::string TempName(const std::string& path) {
   return absl::StrCat(path, ".tmp.", getpid(), ".", counter.fetch_add(1));
 }
 
-absl::Status WriteNewFile(const std::string& path, std::string_view bytes, mode_t mode) {
+absl::Status WriteNewFile(const std::string& path, std::string_view bytes, mode_t mode, Sync sync) {
   YOKE_ASSIGN_OR_RETURN(UniqueFd fd, Open(path, O_WRONLY | O_CREAT | O_EXCL, mode));
   YOKE_RETURN_IF_ERROR(WriteAll(fd.get(), bytes, path));
-  return SyncFile(fd.get(), path);
+  return sync == Sync::kNow ? SyncFile(fd.get(), path) : absl::OkStatus();
 }
 
 absl::Status Rename(const std::string& from, const std::string& to) {
@@ -139,15 +139,16 @@ absl::Status WriteAll(int fd, std::string_view bytes, std::string_view path) {
   return absl::OkStatus();
 }
 
-absl::Status AtomicWriteFile(const std::string& path, std::string_view bytes, mode_t mode) {
+absl::Status AtomicWriteFile(const std::string& path, std::string_view bytes, mode_t mode,
+                             Sync sync) {
   const std::string temp = TempName(path);
-  absl::Status status = WriteNewFile(temp, bytes, mode);
+  absl::Status status = WriteNewFile(temp, bytes, mode, sync);
   if (status.ok()) status = Rename(temp, path);
   if (!status.ok()) {
     unlink(temp.c_str());
     return status;
   }
-  return SyncFolder(FolderOf(path));
+  return sync == Sync::kNow ? SyncFolder(FolderOf(path)) : absl::OkStatus();
 }
 
 void RemoveUnfinished(const std::string& folder) {
@@ -162,7 +163,7 @@ void RemoveUnfinished(const std::string& folder) {
   }
 }
 
-absl::Status MakeDirs(const std::string& path, mode_t mode) {
+absl::Status MakeDirs(const std::string& path, mode_t mode, Sync sync) {
   struct stat info;
   if (stat(path.c_str(), &info) == 0) {
     if (S_ISDIR(info.st_mode)) return absl::OkStatus();
@@ -170,13 +171,13 @@ absl::Status MakeDirs(const std::string& path, mode_t mode) {
   }
   if (errno != ENOENT) return ErrnoStatus(errno, absl::StrCat("cannot look at ", path));
   const std::string parent = FolderOf(path);
-  YOKE_RETURN_IF_ERROR(MakeDirs(parent, mode));
+  YOKE_RETURN_IF_ERROR(MakeDirs(parent, mode, sync));
   YOKE_FAILPOINT("file.mkdir.before");
   if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
     return ErrnoStatus(errno, absl::StrCat("cannot make folder ", path));
   }
   YOKE_FAILPOINT("file.mkdir.after");
-  return SyncFolder(parent);
+  return sync == Sync::kNow ? SyncFolder(parent) : absl::OkStatus();
 }
 
 absl::Status SyncFile(int fd, std::string_view path) {

@@ -33,16 +33,21 @@ absl::StatusOr<std::string> ReadTail(const std::string& path, size_t limit);
 // All of `bytes`, through short writes and interruptions. `path` is for the message.
 absl::Status WriteAll(int fd, std::string_view bytes, std::string_view path);
 
+// Whether what was written survives the loss of power when a call returns, or only once the file and
+// its folders are synced by somebody. A process that dies takes nothing back either way.
+enum class Sync { kNow, kLater };
+
 // Replaces `path` as one step: temp file in the same folder, fsync, rename, fsync of the folder. After
 // an error the old content stands and no temp file is left.
-absl::Status AtomicWriteFile(const std::string& path, std::string_view bytes, mode_t mode = 0644);
+absl::Status AtomicWriteFile(const std::string& path, std::string_view bytes, mode_t mode = 0644,
+                             Sync sync = Sync::kNow);
 
 // Removes what AtomicWriteFile (*.tmp.PID.NUMBER) and the engine (*.tmp) left in `folder` when
 // their process was killed. REQUIRES: no process writes there.
 void RemoveUnfinished(const std::string& folder);
 
 // mkdir -p; each folder made is synced into its parent. OK if it is there already.
-absl::Status MakeDirs(const std::string& path, mode_t mode = 0755);
+absl::Status MakeDirs(const std::string& path, mode_t mode = 0755, Sync sync = Sync::kNow);
 
 absl::Status SyncFile(int fd, std::string_view path);
 absl::Status SyncFolder(const std::string& path);

@@ -2,7 +2,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,6 +128,23 @@ std::vector<pid_t> FindProcessesWithEnv(std::string_view assignment) {
   std::vector<pid_t> pids = AllProcesses();
   std::erase_if(pids, [&](pid_t pid) { return !HasEnv(pid, assignment); });
   return pids;
+}
+
+int64_t CountThreadsOfUser() {
+  int64_t threads = 0;
+  for (const pid_t pid : AllProcesses()) {
+    const std::string folder = absl::StrCat("/proc/", pid, "/task");
+    struct stat info = {};
+    // Each thread is a folder, and each folder in a folder a link to it.
+    if (stat(folder.c_str(), &info) == 0 && info.st_uid == getuid()) threads += static_cast<int64_t>(info.st_nlink) - 2;
+  }
+  return threads;
+}
+
+void SetOomScore(pid_t pid, int score) {
+  const std::string path = absl::StrCat("/proc/", pid == 0 ? "self" : absl::StrCat(pid), "/oom_score_adj");
+  const absl::StatusOr<UniqueFd> fd = Open(path, O_WRONLY);
+  if (fd.ok()) WriteAll(fd->get(), absl::StrCat(score), path).IgnoreError();
 }
 
 std::vector<pid_t> ChildrenOf(pid_t parent) {

@@ -77,6 +77,13 @@ bool HasEnv(pid_t pid, std::string_view assignment);
 // were started with. Zombies and processes of other users are not seen.
 std::vector<pid_t> FindProcessesWithEnv(std::string_view assignment);
 
+// Who goes first when memory runs out: from -1000, never, to 1000. Best effort; less than it was is granted to a
+// privileged caller only. `pid` 0: this process, and what it will start.
+void SetOomScore(pid_t pid, int score);
+
+// Threads of all processes of this process' user, which is what RLIMIT_NPROC limits.
+int64_t CountThreadsOfUser();
+
 // Direct children, zombies included.
 std::vector<pid_t> ChildrenOf(pid_t pid);
 

@@ -43,6 +43,13 @@ function(yoke_program name)
   endif()
 endfunction()
 
+# Instrumented programs take several times as long.
+macro(yoke_sanitized_timeout seconds)
+  if(YOKE_SANITIZE)
+    math(EXPR ${seconds} "${${seconds}} * 5")
+  endif()
+endmacro()
+
 # yoke_test(NAME SRCS a_test.cc ... DEPS targets... [TORCH] [PROGRAMS yoked ...] [LABELS unit ...] [TIMEOUT seconds])
 # One GoogleTest program and one ctest entry of the same name. Programs are built before it and found
 # beside it in bin/. LibTorch's threads sleep while they wait: tests run side by side. Labels: unit, numerics, integration, e2e, tidy; default unit.
@@ -54,6 +61,7 @@ function(yoke_test name)
   if(NOT A_TIMEOUT)
     set(A_TIMEOUT 300)
   endif()
+  yoke_sanitized_timeout(A_TIMEOUT)
   add_executable(${name} ${A_SRCS})
   target_link_libraries(${name} PRIVATE ${A_DEPS} GTest::gmock GTest::gtest GTest::gtest_main)
   if(A_TORCH)
@@ -75,8 +83,9 @@ function(yoke_python_test name file)
   if(NOT A_TIMEOUT)
     set(A_TIMEOUT 300)
   endif()
+  yoke_sanitized_timeout(A_TIMEOUT)
   find_package(Python3 COMPONENTS Interpreter REQUIRED)
   add_test(NAME ${name} COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/${file})
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} ENVIRONMENT
-    "YOKE_BIN_DIR=${CMAKE_BINARY_DIR}/bin;YOKE_RESULT_XML=${CMAKE_BINARY_DIR}/test-results/${name}.xml;PYTHONDONTWRITEBYTECODE=1;PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/support:${CMAKE_SOURCE_DIR}/tests/e2e")
+    "YOKE_BIN_DIR=${CMAKE_BINARY_DIR}/bin;YOKE_SANITIZE=${YOKE_SANITIZE};YOKE_RESULT_XML=${CMAKE_BINARY_DIR}/test-results/${name}.xml;PYTHONDONTWRITEBYTECODE=1;PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/support:${CMAKE_SOURCE_DIR}/tests/e2e")
 endfunction()

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -15,29 +14,8 @@ namespace yoke::daemon {
 AutomaticBackup::AutomaticBackup(jobs::JobStore& store, std::string database_path,
                                  absl::Duration every)
     : store_(store), database_path_(std::move(database_path)), every_(every) {
-  if (every_ > absl::ZeroDuration()) thread_ = std::thread([this] { Loop(); });
-}
-
-AutomaticBackup::~AutomaticBackup() {
-  {
-    MutexLock lock(mutex_);
-    stopping_ = true;
-    woken_.NotifyAll();
-  }
-  if (thread_.joinable()) thread_.join();
-}
-
-void AutomaticBackup::Loop() {
-  for (absl::Duration wait = UntilDue();; wait = every_) {
-    {
-      MutexLock lock(mutex_);
-      const auto due = std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(wait);
-      while (!stopping_ && woken_.WaitUntil(mutex_, due)) {
-      }
-      if (stopping_) return;
-    }
-    CopyIfChanged();
-  }
+  if (every_ <= absl::ZeroDuration()) return;
+  repeater_ = std::make_unique<Repeater>(UntilDue(), every_, [this] { CopyIfChanged(); });
 }
 
 absl::Duration AutomaticBackup::UntilDue() const {

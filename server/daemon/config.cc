@@ -84,6 +84,8 @@ const std::vector<ConfigKey>& ConfigKeys() {
       Number("usage_half_life_hours", "after so long what an owner used counts half against him", &Config::usage_half_life_hours, 1, 100'000),
       Number("preempt_after_seconds", "an attempt runs so long before one of higher priority may stop it", &Config::preempt_after_seconds, 0, 1'000'000),
       Number("grace_seconds", "time ranks get to save and end", &Config::grace_seconds, 0, 3600),
+      Text("containment", "auto: a control group for each attempt where this daemon may make some; subreaper: none", &Config::containment),
+      Number("processes_max", "processes and threads that one attempt may have", &Config::processes_max, 16, 4'000'000),
       Number("prepare_timeout_seconds", "time a check of data and weights may take", &Config::prepare_timeout_seconds, 1, 86400),
       Number("hang_seconds", "training step without progress that counts as a hang; first steps, saving and validation get 5 times that; 0: never",
              &Config::hang_seconds, 0, 86400),

@@ -31,6 +31,8 @@ struct Config {
   int preempt_after_seconds = 600;
   int grace_seconds = 10;          // between asking ranks to stop and killing them
   int prepare_timeout_seconds = 120;
+  std::string containment = "auto";  // "auto": control groups where we may; "subreaper": never
+  int processes_max = 4096;        // of one attempt
   int hang_seconds = 120;          // without progress of a training step; other phases get more; 0: never
 };
 

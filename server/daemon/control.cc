@@ -152,7 +152,7 @@ class Control : public jobs::JobControl {
     spec.job = "jobs/check";
     spec.attempt_dir = folder + "/attempt";
     spec.run_dir = folder + "/run";
-    spec.cache_dir = options_.state_dir + "/cache";
+    spec.cache_dir = ipc::CacheDir(options_.state_dir);
     spec.worker = options_.worker_path;
     std::vector<v1::Device> devices = selection.devices;
     // The scheduler will choose; the check needs their number only.

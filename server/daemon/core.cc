@@ -11,6 +11,7 @@
 #include "server/daemon/dispatcher.h"
 #include "server/daemon/recovery.h"
 #include "server/daemon/state_folder.h"
+#include "server/devices/drains.h"
 #include "server/launcher/attempt_folder.h"
 #include "server/launcher/launcher.h"
 #include "server/launcher/short_run.h"
@@ -88,10 +89,22 @@ class ComposedCore : public Core {
     dispatcher_.reset();
   }
 
+  std::string Stuck(absl::Duration limit) override {
+    if (const auto leases = store_->ListLeases(); !leases.ok()) return absl::StrCat("the database cannot be read: ", leases.status().message());
+    const auto stuck = [limit](const char* what, const os::Pulse& pulse) {
+      const absl::Duration busy = absl::Milliseconds(pulse.BusyMs());
+      return busy < limit ? std::string() : absl::StrCat("the ", what, " has been at the same work for ", absl::ToInt64Seconds(busy), " s");
+    };
+    const std::string launcher = stuck("launcher", launcher_->pulse());
+    if (!launcher.empty() || dispatcher_ == nullptr) return launcher;
+    return stuck("dispatcher", dispatcher_->pulse());
+  }
+
   const std::vector<std::string>& warnings() const override { return warnings_; }
   jobs::JobStore& store() override { return *store_; }
   jobs::JobControl& control() override { return *control_; }
   devices::DeviceInventory& inventory() override { return *inventory_; }
+  const std::string& containment() const override { return launcher_->containment(); }
 
  private:
   const absl::Duration backup_every_;
@@ -117,6 +130,8 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   launching.tries = {config.attempts_max, config.attempts_max_failed};
   launching.grace_seconds = config.grace_seconds;
   launching.hang_seconds = config.hang_seconds;
+  launching.processes_max = config.processes_max;
+  launching.use_cgroups = config.containment == "auto";
   YOKE_ASSIGN_OR_RETURN(launching.worker_path, ProgramPath(config.worker_path, "yoke-worker"));
   YOKE_ASSIGN_OR_RETURN(launching.shim_path, ProgramPath(config.shim_path, "yoke-shim"));
   DeskOptions scheduling;
@@ -133,6 +148,8 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   devices::InventoryOptions devices;
   devices.nvml_library = config.nvml;
   devices.cpu_slots = config.cpu_slots;
+  devices.state_dir = state;
+  YOKE_ASSIGN_OR_RETURN(devices.drains, devices::Drains::Open(state + "/devices.json"));
   const ControlOptions controlling{state, launching.worker_path, absl::Seconds(config.prepare_timeout_seconds)};
   return std::make_unique<ComposedCore>(std::move(folder), std::move(warnings), std::move(store), devices::MakeInventory(devices), launching,
                                         controlling, std::move(scheduling), absl::Seconds(config.backup_seconds));

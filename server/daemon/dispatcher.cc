@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string_view>
+#include <unordered_map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -28,6 +30,8 @@ constexpr size_t kExplained = 64;
 // The rest after a plan, as a multiple of what it took.
 constexpr int kRestShare = 4;
 constexpr std::chrono::seconds kRestMax(2);
+// Between two writings of those sentences, at least.
+constexpr std::chrono::milliseconds kExplainRest(100);
 
 double BootSeconds() { return static_cast<double>(os::BootMilliseconds()) / 1000; }
 
@@ -40,11 +44,28 @@ scheduler::DeviceView ToView(const v1::Device& device) {
   view.cpu = device.kind() == v1::Device::CPU_SLOT;
   view.index = device.index();
   if (device.state() == v1::Device::LOST) view.unusable = absl::StrCat("is lost: ", device.message());
+  if (device.state() == v1::Device::DRAINED) view.unusable = absl::StrCat("is drained: ", device.message());
   if (device.state() == v1::Device::BUSY_FOREIGN) view.unusable = absl::StrCat("is busy: ", device.message());
   return view;
 }
 
-scheduler::WaitingJob ToWaiting(const jobs::JobRecord& job, const devices::DeviceInventory& inventory) {
+// What device strings mean, each looked up once: thousands of jobs have the same.
+class Resolver {
+ public:
+  explicit Resolver(const devices::DeviceInventory& inventory) : inventory_(inventory) {}
+
+  const absl::StatusOr<devices::DeviceSelection>& Resolve(const std::string& device_string) {
+    const auto known = known_.find(device_string);
+    if (known != known_.end()) return known->second;
+    return known_.emplace(device_string, inventory_.Resolve(device_string)).first->second;
+  }
+
+ private:
+  const devices::DeviceInventory& inventory_;
+  std::map<std::string, absl::StatusOr<devices::DeviceSelection>> known_;
+};
+
+scheduler::WaitingJob ToWaiting(const jobs::JobRecord& job, Resolver& resolver) {
   scheduler::WaitingJob waiting;
   waiting.id = job.id;
   waiting.priority = job.public_job.priority();
@@ -52,7 +73,7 @@ scheduler::WaitingJob ToWaiting(const jobs::JobRecord& job, const devices::Devic
   AddScheduling(job.public_job, waiting);
   waiting.bound.assign(job.public_job.device_uuids().begin(), job.public_job.device_uuids().end());
   if (!waiting.bound.empty()) return waiting;
-  if (const auto selection = inventory.Resolve(job.public_job.spec().device()); selection.ok()) {
+  if (const auto& selection = resolver.Resolve(job.public_job.spec().device()); selection.ok()) {
     for (const v1::Device& device : selection->devices) waiting.bound.push_back(device.uuid());
     waiting.wanted = selection->gpus_wanted;
     waiting.cpu = selection->cpu;
@@ -65,13 +86,15 @@ scheduler::WaitingJob ToWaiting(const jobs::JobRecord& job, const devices::Devic
 
 }  // namespace
 
-scheduler::Snapshot TakeSnapshot(const std::vector<jobs::JobRecord>& open, const std::vector<jobs::Lease>& leases,
+scheduler::Snapshot TakeSnapshot(const jobs::OpenJobs& open, const std::vector<jobs::Lease>& leases,
                                  const devices::DeviceInventory& inventory) {
   std::map<std::string, std::string> tasks;
   scheduler::Snapshot snapshot;
+  snapshot.jobs.reserve(open.size());
+  Resolver resolver(inventory);
   for (const jobs::JobRecord& job : open) {
-    tasks[job.id] = jobs::TaskName(job.public_job.spec());
-    if (job.public_job.state() == v1::Job::QUEUED) snapshot.jobs.push_back(ToWaiting(job, inventory));
+    if (jobs::HasLiveAttempt(job.public_job.state())) tasks[job.id] = jobs::TaskName(job.public_job.spec());
+    if (job.public_job.state() == v1::Job::QUEUED) snapshot.jobs.push_back(ToWaiting(job, resolver));
   }
   std::map<std::string, const jobs::Lease*> held;
   for (const jobs::Lease& lease : leases) held[lease.device_uuid] = &lease;
@@ -116,7 +139,7 @@ void Dispatcher::Loop() {
       MutexLock lock(mutex_);
       const auto wake = std::chrono::steady_clock::now() + (failed ? kRetryAfterError : UntilDue());
       while (!pending_ && !stopping_) {
-        if (!failed && !put_off_ && wake_at_ == scheduler::kNever) {
+        if (!failed && !put_off_ && !explain_later_ && wake_at_ == scheduler::kNever) {
           woken_.Wait(mutex_);
         } else if (!woken_.WaitUntil(mutex_, wake)) {
           break;
@@ -125,7 +148,9 @@ void Dispatcher::Loop() {
       if (stopping_) return;
       pending_ = false;
     }
+    pulse_.Work();
     const absl::Status dispatched = Dispatch();
+    pulse_.Rest();
     failed = !dispatched.ok();
     const std::string problem = failed ? dispatched.ToString() : "";
     if (!problem.empty() && problem != told) spdlog::error("scheduling: {}", problem);
@@ -134,9 +159,12 @@ void Dispatcher::Loop() {
 }
 
 std::chrono::milliseconds Dispatcher::UntilDue() const {
-  const double due = std::clamp(wake_at_ - BootSeconds(), 0.0, kLookAgain);
-  const double rest = std::chrono::duration<double>(rest_until_ - std::chrono::steady_clock::now()).count();
-  return std::chrono::milliseconds(static_cast<int64_t>((put_off_ ? std::clamp(rest, 0.0, due) : due) * 1000) + 1);
+  double due = std::clamp(wake_at_ - BootSeconds(), 0.0, kLookAgain);
+  if (put_off_ || explain_later_) {
+    const auto until = put_off_ ? rest_until_ : explain_after_;
+    due = std::clamp(std::chrono::duration<double>(until - std::chrono::steady_clock::now()).count(), 0.0, due);
+  }
+  return std::chrono::milliseconds(static_cast<int64_t>(due * 1000) + 1);
 }
 
 bool Dispatcher::MayStart(const std::vector<jobs::Lease>& leases) const {
@@ -159,12 +187,16 @@ absl::Status Dispatcher::Dispatch() {
   YOKE_ASSIGN_OR_RETURN(std::vector<jobs::Lease> leases, store_.ListLeases());
   put_off_ = begin < rest_until_ && BootSeconds() < wake_at_ && !MayStart(leases);
   if (put_off_) return absl::OkStatus();
-  YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::JobRecord> open, store_.ListOpen());
+  explain_later_ = false;
+  const jobs::OpenJobs open = store_.Open();
   YOKE_ASSIGN_OR_RETURN(const scheduler::Snapshot snapshot, desk_.Take(open, leases));
   const scheduler::Plan plan = scheduler::MakePlan(snapshot);
   wake_at_ = plan.wake_at;
   planned_leases_ = std::move(leases);
   YOKE_RETURN_IF_ERROR(CarryOut(plan, open));
+  if (!plan.starts.empty()) {
+    YOKE_ASSIGN_OR_RETURN(planned_leases_, store_.ListLeases());
+  }
   const auto end = std::chrono::steady_clock::now();
   rest_until_ = end + std::min<std::chrono::steady_clock::duration>(kRestShare * (end - begin), kRestMax);
   return absl::OkStatus();
@@ -182,12 +214,16 @@ absl::Status Dispatcher::CarryOutStop(const scheduler::Stop& stop) {
   return absl::OkStatus();
 }
 
-absl::Status Dispatcher::CarryOut(const scheduler::Plan& plan, const std::vector<jobs::JobRecord>& open) {
-  for (const scheduler::Start& start : plan.starts) {
+absl::Status Dispatcher::CarryOut(const scheduler::Plan& plan, const jobs::OpenJobs& open) {
+  std::vector<launcher::StartOrder> orders;
+  for (const scheduler::Start& start : plan.starts) orders.push_back({start.job_id, start.device_uuids});
+  if (!orders.empty()) {
     YOKE_FAILPOINT("dispatch.start.before");
-    const absl::Status started = launcher_.Start(start.job_id, start.device_uuids);
+    const std::vector<absl::Status> started = launcher_.StartEach(orders);
     YOKE_FAILPOINT("dispatch.start.after");
-    if (!started.ok() && !Overtaken(started)) return started;
+    for (const absl::Status& status : started) {
+      if (!status.ok() && !Overtaken(status)) return status;
+    }
   }
   for (const scheduler::Stop& stop : plan.stops) {
     const absl::Status stopped = CarryOutStop(stop);
@@ -199,23 +235,38 @@ absl::Status Dispatcher::CarryOut(const scheduler::Plan& plan, const std::vector
     });
     if (!ended.ok() && !Overtaken(ended.status())) return ended.status();
   }
-  std::map<std::string, const v1::Job*> shown;
+  return Explain(plan, open);
+}
+
+absl::Status Dispatcher::Explain(const scheduler::Plan& plan, const jobs::OpenJobs& open) {
+  std::unordered_map<std::string_view, const v1::Job*> shown(open.size());
   for (const jobs::JobRecord& job : open) shown[job.id] = &job.public_job;
+  std::vector<jobs::JobStore::Edit> edits;
   for (size_t i = 0; i < plan.waits.size(); ++i) {
-    scheduler::Wait wait = plan.waits[i];
+    const scheduler::Wait& wait = plan.waits[i];
     const v1::Job& now = *shown.at(wait.job_id);
     const bool for_turn = wait.reason == v1::JobReason::WAITING_FOR_DEVICES || wait.reason == v1::JobReason::WAITING_FOR_PRIORITY;
-    if (i >= kExplained && for_turn) {
-      // What it says since its submission; written only for one that was overtaken.
-      wait.reason = v1::JobReason::WAITING_FOR_PRIORITY;
-      wait.sentence = jobs::kWaitsItsTurn;
-    }
-    if (now.reason() == wait.reason && now.message() == wait.sentence) continue;
-    YOKE_FAILPOINT("dispatch.wait.before");
-    const auto updated = store_.Update(wait.job_id, [&](jobs::JobRecord& job, jobs::JobStore::LeaseChange&) {
-      return jobs::ShowWait(job, wait.reason, wait.sentence);
-    });
-    if (!updated.ok() && !Overtaken(updated.status())) return updated.status();
+    // Behind the head it says what it says since its submission; that is written only for one that was overtaken.
+    const bool behind = i >= kExplained && for_turn;
+    const v1::JobReason::Code reason = behind ? v1::JobReason::WAITING_FOR_PRIORITY : wait.reason;
+    const std::string_view sentence = behind ? std::string_view(jobs::kWaitsItsTurn) : wait.sentence;
+    if (now.reason() == reason && now.message() == sentence) continue;
+    edits.push_back({wait.job_id, [reason, sentence = std::string(sentence)](jobs::JobRecord& job, jobs::JobStore::LeaseChange&) {
+                       return jobs::ShowWait(job, reason, sentence);
+                     }});
+  }
+  if (edits.empty()) return absl::OkStatus();
+  const auto begin = std::chrono::steady_clock::now();
+  if (begin < explain_after_) {
+    explain_later_ = true;
+    return absl::OkStatus();
+  }
+  YOKE_FAILPOINT("dispatch.wait.before");
+  const std::vector<absl::StatusOr<jobs::JobRecord>> explained = store_.UpdateEach(edits, jobs::Until::kWritten);
+  const auto end = std::chrono::steady_clock::now();
+  explain_after_ = end + std::max<std::chrono::steady_clock::duration>(kExplainRest, kRestShare * (end - begin));
+  for (const absl::StatusOr<jobs::JobRecord>& job : explained) {
+    if (!job.ok() && !Overtaken(job.status())) return job.status();
   }
   return absl::OkStatus();
 }

@@ -7,16 +7,18 @@
 #include <vector>
 
 #include "common/base/mutex.h"
+#include "common/os/pulse.h"
 #include "server/daemon/scheduling_desk.h"
 #include "server/devices/inventory.h"
 #include "server/jobs/job_store.h"
+#include "server/jobs/open_jobs.h"
 #include "server/launcher/launcher.h"
 #include "server/scheduler/plan.h"
 
 namespace yoke::daemon {
 
 // What the scheduler shall see of waiting jobs and devices. Pure.
-scheduler::Snapshot TakeSnapshot(const std::vector<jobs::JobRecord>& open, const std::vector<jobs::Lease>& leases,
+scheduler::Snapshot TakeSnapshot(const jobs::OpenJobs& open, const std::vector<jobs::Lease>& leases,
                                  const devices::DeviceInventory& inventory);
 
 // Thread-safe. Everything given must outlive it.
@@ -28,6 +30,9 @@ class Dispatcher {
   // Something changed. Cheap, from any thread.
   void Wake();
 
+  // Of its thread.
+  const os::Pulse& pulse() const { return pulse_; }
+
  private:
   void Loop();
   absl::Status Dispatch();
@@ -35,13 +40,16 @@ class Dispatcher {
   std::chrono::milliseconds UntilDue() const;
   // While the thread rests: whether a job could start that could not at the last plan.
   bool MayStart(const std::vector<jobs::Lease>& leases) const;
-  absl::Status CarryOut(const scheduler::Plan& plan, const std::vector<jobs::JobRecord>& open);
+  absl::Status CarryOut(const scheduler::Plan& plan, const jobs::OpenJobs& open);
   absl::Status CarryOutStop(const scheduler::Stop& stop);
+  // Writes what waiting jobs say, or puts it off.
+  absl::Status Explain(const scheduler::Plan& plan, const jobs::OpenJobs& open);
 
   jobs::JobStore& store_;
   devices::DeviceInventory& inventory_;
   launcher::Launcher& launcher_;
   SchedulingDesk& desk_;
+  os::Pulse pulse_;
   scheduler::Seconds wake_at_ = scheduler::kNever;  // of the thread, on CLOCK_BOOTTIME
   Mutex mutex_;
   CondVar woken_;
@@ -51,6 +59,9 @@ class Dispatcher {
   // say, it is put off until the rest is over.
   std::chrono::steady_clock::time_point rest_until_;
   bool put_off_ = false;
+  // What jobs say while they wait changes with every start; starts come first, and few of these changes are written.
+  std::chrono::steady_clock::time_point explain_after_;
+  bool explain_later_ = false;
   std::vector<jobs::Lease> planned_leases_;
   std::thread thread_;
 };

@@ -42,23 +42,27 @@ void AddScheduling(const v1::Job& job, scheduler::WaitingJob& waiting) {
 }
 
 void Ledger::Seed(const std::vector<jobs::JobRecord>& jobs, Moment now) {
-  for (const jobs::JobRecord& job : jobs) {
-    for (const v1::Attempt& attempt : job.public_job.attempts()) {
-      if (!attempt.has_end_time()) continue;
-      const Seconds end = OnBootClock(attempt.end_time(), now);
-      const Seconds ran = std::max(0.0, end - OnBootClock(attempt.start_time(), now));
-      AddUse(job.public_job.owner(), ran * attempt.device_uuids_size(), end);
-    }
+  for (const jobs::JobRecord& job : jobs) SeedJob(job.public_job, now);
+}
+
+void Ledger::SeedOpen(const jobs::OpenJobs& jobs, Moment now) {
+  for (const jobs::JobRecord& job : jobs) SeedJob(job.public_job, now);
+}
+
+void Ledger::SeedJob(const v1::Job& job, Moment now) {
+  for (const v1::Attempt& attempt : job.attempts()) {
+    if (!attempt.has_end_time()) continue;
+    const Seconds end = OnBootClock(attempt.end_time(), now);
+    const Seconds ran = std::max(0.0, end - OnBootClock(attempt.start_time(), now));
+    AddUse(job.owner(), ran * attempt.device_uuids_size(), end);
   }
 }
 
-void Ledger::Complete(const std::vector<jobs::JobRecord>& open, Moment now, const Lookup& lookup,
+void Ledger::Complete(const jobs::OpenJobs& open, Moment now, const Lookup& lookup,
                       scheduler::Snapshot& snapshot) {
   std::map<std::string, Attempt> attempts;
-  std::map<std::string, v1::Job::State> states, ended;
   for (const jobs::JobRecord& record : open) {
     const v1::Job& job = record.public_job;
-    states[record.id] = job.state();
     if (!jobs::HasLiveAttempt(job.state()) || job.attempts_size() == 0) continue;
     const v1::Attempt& newest = job.attempts(job.attempts_size() - 1);
     const auto known = attempts_.find(newest.run_id());
@@ -83,25 +87,36 @@ void Ledger::Complete(const std::vector<jobs::JobRecord>& open, Moment now, cons
     if (!attempts.contains(run_id)) AddUse(attempt.owner, attempt.devices * (now.boot - attempt.started), now.boot);
   }
   attempts_ = std::move(attempts);
-  for (scheduler::WaitingJob& job : snapshot.jobs) {
-    for (scheduler::Dependency& dependency : job.dependencies) {
-      if (const auto found = states.find(dependency.job_id); found != states.end()) {
-        dependency.state = found->second;
-        continue;
-      }
-      const auto known = ended_.find(dependency.job_id);
-      dependency.state = known != ended_.end() ? known->second : lookup(dependency.job_id);
-      if (jobs::IsTerminal(dependency.state)) ended[dependency.job_id] = dependency.state;
-    }
-  }
-  ended_ = std::move(ended);
+  AddDependencies(open, lookup, snapshot);
   AddNextTries(open, now, snapshot);
   for (const auto& [owner, use] : uses_) snapshot.uses.push_back(use);
   snapshot.now = now.boot;
   snapshot.policy = policy_;
 }
 
-void Ledger::AddNextTries(const std::vector<jobs::JobRecord>& open, Moment now, scheduler::Snapshot& snapshot) {
+void Ledger::AddDependencies(const jobs::OpenJobs& open, const Lookup& lookup, scheduler::Snapshot& snapshot) {
+  std::map<std::string, v1::Job::State> states, ended;
+  for (const scheduler::WaitingJob& job : snapshot.jobs) {
+    for (const scheduler::Dependency& dependency : job.dependencies) states[dependency.job_id] = v1::Job::STATE_UNSPECIFIED;
+  }
+  if (!states.empty()) {
+    for (const jobs::JobRecord& record : open) {
+      if (const auto found = states.find(record.id); found != states.end()) found->second = record.public_job.state();
+    }
+  }
+  for (scheduler::WaitingJob& job : snapshot.jobs) {
+    for (scheduler::Dependency& dependency : job.dependencies) {
+      dependency.state = states[dependency.job_id];
+      if (dependency.state != v1::Job::STATE_UNSPECIFIED) continue;
+      const auto known = ended_.find(dependency.job_id);
+      dependency.state = known != ended_.end() ? known->second : lookup(dependency.job_id);
+      if (jobs::IsTerminal(dependency.state)) ended[dependency.job_id] = dependency.state;
+    }
+  }
+  ended_ = std::move(ended);
+}
+
+void Ledger::AddNextTries(const jobs::OpenJobs& open, Moment now, scheduler::Snapshot& snapshot) {
   std::map<std::string, NextTry> next_tries;
   std::map<std::string, std::string> why;
   for (const jobs::JobRecord& record : open) {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "server/jobs/job_store.h"
+#include "server/jobs/open_jobs.h"
 #include "server/scheduler/plan.h"
 
 namespace yoke::daemon {
@@ -30,12 +30,13 @@ class Ledger {
 
   explicit Ledger(scheduler::Policy policy) : policy_(std::move(policy)) {}
 
-  // The ended attempts of these jobs count as their owners' use. Once, before anything else.
+  // The ended attempts of these jobs count as their owners' use. Before anything else, once for each job.
   void Seed(const std::vector<jobs::JobRecord>& jobs, Moment now);
+  void SeedOpen(const jobs::OpenJobs& jobs, Moment now);
 
   // Fills in the rest of a snapshot whose jobs and devices are there. `open`: all jobs that have not ended. Attempts
   // that are gone since the last call have ended.
-  void Complete(const std::vector<jobs::JobRecord>& open, Moment now, const Lookup& lookup, scheduler::Snapshot& snapshot);
+  void Complete(const jobs::OpenJobs& open, Moment now, const Lookup& lookup, scheduler::Snapshot& snapshot);
 
  private:
   struct Attempt {
@@ -51,7 +52,9 @@ class Ledger {
     scheduler::Seconds not_before = 0;
   };
 
-  void AddNextTries(const std::vector<jobs::JobRecord>& open, Moment now, scheduler::Snapshot& snapshot);
+  void SeedJob(const v1::Job& job, Moment now);
+  void AddDependencies(const jobs::OpenJobs& open, const Lookup& lookup, scheduler::Snapshot& snapshot);
+  void AddNextTries(const jobs::OpenJobs& open, Moment now, scheduler::Snapshot& snapshot);
   void AddUse(const std::string& owner, double device_seconds, scheduler::Seconds at);
 
   const scheduler::Policy policy_;

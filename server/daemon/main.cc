@@ -1,5 +1,6 @@
 // yoked: owns the devices and the queue of this machine, and serves the API. A table of contents: configuration ->
 // objects -> serve -> stop in reverse.
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -17,10 +18,12 @@
 #include "common/base/status_macros.h"
 #include "common/log/log.h"
 #include "common/os/failpoint.h"
+#include "common/os/process.h"
 #include "grpc/grpc.h"
 #include "grpcpp/grpcpp.h"
 #include "server/daemon/config.h"
 #include "server/daemon/core.h"
+#include "server/daemon/heartbeat.h"
 #include "server/daemon/listener.h"
 #include "server/daemon/socket.h"
 #include "server/service/authorizer.h"
@@ -61,8 +64,14 @@ absl::StatusOr<Config> LoadConfig(const std::string& file, const std::map<std::s
   }
   if (config.state.empty()) return absl::InvalidArgumentError("--state is empty; name a folder for jobs and database");
   if (!config.listen.empty()) YOKE_RETURN_IF_ERROR(CheckLoopback(config.listen));
+  if (config.containment != "auto" && config.containment != "subreaper") {
+    return absl::InvalidArgumentError(absl::StrCat("--containment takes auto or subreaper, not '", config.containment, "'"));
+  }
   return config;
 }
+
+// When memory runs out a rank shall go, not the queue. Granted only where the daemon may ask for it.
+constexpr int kOomScore = -900;
 
 // SIGTERM and SIGINT wait for WaitForStop in every thread made from now on. Programs we start get an empty mask.
 sigset_t BlockStopSignals() {
@@ -83,8 +92,14 @@ void AllowDescriptors() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Serving threads come and go, each with a heap of its own that is never given back: of so many, a daemon that only
+// answers small calls would keep tens of MiB.
+void ShareHeaps() { mallopt(M_ARENA_MAX, 2); }
+
 absl::Status Serve(const Config& config) {
+  ShareHeaps();
   AllowDescriptors();
+  os::SetOomScore(0, kOomScore);
   YOKE_RETURN_IF_ERROR(log::SetUp(config.log_level));
   const sigset_t stop_signals = BlockStopSignals();
   // Never given back: whoever gives back the last one may wait 10 s for a thread of gRPC's.
@@ -102,7 +117,8 @@ absl::Status Serve(const Config& config) {
   deps.control = &core->control();
   deps.inventory = &core->inventory();
   deps.authorizer = authorizer.get();
-  deps.facts = {YOKE_VERSION, std::filesystem::absolute(config.state).lexically_normal().string(), absl::Now(), config.queue_length_max, core->warnings()};
+  deps.facts = {YOKE_VERSION, std::filesystem::absolute(config.state).lexically_normal().string(), absl::Now(), config.queue_length_max, core->warnings(),
+                core->containment()};
   const std::unique_ptr<service::Services> services = service::Services::Make(deps);
 
   grpc::ServerBuilder builder;
@@ -122,10 +138,13 @@ absl::Status Serve(const Config& config) {
   spdlog::info("yoked {} serves on {}{}; state in {}", YOKE_VERSION, config.socket,
                config.listen.empty() ? "" : absl::StrCat(" and ", config.listen), config.state);
   NotifyServiceManager("READY=1");
+  const std::optional<absl::Duration> watchdog = WatchdogLimit(ProcessEnvironment);
+  auto heartbeat = std::make_unique<Heartbeat>(watchdog, [&core, watchdog] { return core->Stuck(*watchdog); });
 
   int signal_number = 0;
   sigwait(&stop_signals, &signal_number);
   spdlog::info("{}: stopping; running jobs go on", strsignal(signal_number));
+  heartbeat.reset();
   NotifyServiceManager("STOPPING=1");
   YOKE_FAILPOINT("daemon.stop.before");
   listener.Stop();

@@ -14,6 +14,7 @@
 #include "google/protobuf/util/json_util.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/jobs/ids.h"
+#include "server/jobs/open_jobs.h"
 #include "server/jobs/state_machine.h"
 #include "server/launcher/attempt_folder.h"
 #include "server/launcher/ending.h"
@@ -195,7 +196,7 @@ absl::StatusOr<std::vector<std::string>> TakeUpAttempts(const std::string& jobs_
     YOKE_RETURN_IF_ERROR(store.Create(*std::move(job)).status());
     ++jobs;
   }
-  YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> open, store.ListOpen());
+  const jobs::OpenJobs open = store.Open();
   struct Found {
     const JobRecord* job;
     std::vector<v1::Attempt> later;

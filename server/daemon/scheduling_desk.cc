@@ -1,6 +1,8 @@
 #include "server/daemon/scheduling_desk.h"
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_map>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
@@ -66,7 +68,7 @@ absl::Status ParseQueues(const std::string& text, DeskOptions& options) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<scheduler::Snapshot> SchedulingDesk::Take(const std::vector<jobs::JobRecord>& open, const std::vector<jobs::Lease>& leases) {
+absl::StatusOr<scheduler::Snapshot> SchedulingDesk::Take(const jobs::OpenJobs& open, const std::vector<jobs::Lease>& leases) {
   scheduler::Snapshot snapshot = TakeSnapshot(open, leases, inventory_);
   const Moment now = Now();
   absl::Status problem;
@@ -84,8 +86,8 @@ absl::StatusOr<scheduler::Snapshot> SchedulingDesk::Take(const std::vector<jobs:
   return snapshot;
 }
 
-absl::Status SchedulingDesk::Seed(const std::vector<jobs::JobRecord>& open, Moment now) {
-  ledger_.Seed(open, now);
+absl::Status SchedulingDesk::Seed(const jobs::OpenJobs& open, Moment now) {
+  ledger_.SeedOpen(open, now);
   const jobs::JobFilter ended{{v1::Job::SUCCEEDED, v1::Job::FAILED, v1::Job::CANCELLED, v1::Job::TIMED_OUT}, {}, {}};
   std::string token;
   for (int i = 0; i < kSeedPages && (i == 0 || !token.empty()); ++i) {
@@ -97,11 +99,11 @@ absl::Status SchedulingDesk::Seed(const std::vector<jobs::JobRecord>& open, Mome
 }
 
 absl::StatusOr<jobs::QueueView> SchedulingDesk::View() {
-  YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::JobRecord> open, store_.ListOpen());
+  const jobs::OpenJobs open = store_.Open();
   YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::Lease> leases, store_.ListLeases());
   YOKE_ASSIGN_OR_RETURN(const scheduler::Snapshot snapshot, Take(open, leases));
   const scheduler::Plan plan = scheduler::MakePlan(snapshot);
-  std::map<std::string, const v1::Job*> jobs;
+  std::unordered_map<std::string_view, const v1::Job*> jobs(open.size());
   for (const jobs::JobRecord& job : open) jobs[job.id] = &job.public_job;
   jobs::QueueView view;
   for (const scheduler::Wait& wait : plan.waits) {

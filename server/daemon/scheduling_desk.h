@@ -11,6 +11,7 @@
 #include "server/devices/inventory.h"
 #include "server/jobs/job_control.h"
 #include "server/jobs/job_store.h"
+#include "server/jobs/open_jobs.h"
 #include "server/scheduler/plan.h"
 
 namespace yoke::daemon {
@@ -32,7 +33,7 @@ class SchedulingDesk {
       : options_(std::move(options)), store_(store), inventory_(inventory), ledger_(options_.policy) {}
 
   // The snapshot of these jobs and leases, as of now.
-  absl::StatusOr<scheduler::Snapshot> Take(const std::vector<jobs::JobRecord>& open, const std::vector<jobs::Lease>& leases);
+  absl::StatusOr<scheduler::Snapshot> Take(const jobs::OpenJobs& open, const std::vector<jobs::Lease>& leases);
   // Makes a plan of what is stored now; nothing of it is carried out.
   absl::StatusOr<jobs::QueueView> View();
 
@@ -40,7 +41,7 @@ class SchedulingDesk {
   double preempt_grace_seconds() const { return options_.preempt_grace_seconds; }
 
  private:
-  absl::Status Seed(const std::vector<jobs::JobRecord>& open, Moment now) YOKE_REQUIRES(mutex_);
+  absl::Status Seed(const jobs::OpenJobs& open, Moment now) YOKE_REQUIRES(mutex_);
 
   const DeskOptions options_;
   jobs::JobStore& store_;

@@ -55,6 +55,11 @@ Words SplitList(const std::string& text) {
   return words;
 }
 
+// It failed, so a job had better not be made to wait for it.
+bool HasFailed(const v1::Device& device) {
+  return device.state() == v1::Device::LOST || (device.state() == v1::Device::DRAINED && device.failed());
+}
+
 // Resolves one device string; knows the machine.
 class Resolver {
  public:
@@ -81,14 +86,15 @@ class Resolver {
  private:
   absl::StatusOr<DeviceSelection> All() const {
     if (gpus_.empty()) return WholeCpu();
-    Devices usable;
-    std::copy_if(gpus_.begin(), gpus_.end(), std::back_inserter(usable),
-                 [](const v1::Device& gpu) { return gpu.state() != v1::Device::LOST; });
-    if (usable.empty()) {
+    Devices usable, whole;
+    std::copy_if(gpus_.begin(), gpus_.end(), std::back_inserter(whole), [](const v1::Device& gpu) { return !HasFailed(gpu); });
+    std::copy_if(whole.begin(), whole.end(), std::back_inserter(usable),
+                 [](const v1::Device& gpu) { return gpu.state() != v1::Device::DRAINED; });
+    if (whole.empty()) {
       return Refuse("DEVICE_NOT_AVAILABLE", absl::StrCat("All ", gpus_.size(), " GPU(s) are lost: ", gpus_[0].message(),
                                                          ". Look at the driver (nvidia-smi), or write device=cpu."));
     }
-    return Bound(usable);
+    return Bound(usable.empty() ? whole : usable);
   }
 
   absl::StatusOr<DeviceSelection> WholeCpu() const {
@@ -167,7 +173,7 @@ class Resolver {
                       absl::StrCat(word, " is named twice in \"", text_, "\". Name each device once."));
       }
     }
-    if (device.state() == v1::Device::LOST) {
+    if (HasFailed(device)) {
       return Refuse("DEVICE_NOT_AVAILABLE",
                     absl::StrCat(word, " not available: ", device.message(), ". Choose another, or repair it (nvidia-smi)."));
     }
@@ -233,6 +239,23 @@ v1::DeviceChoice Choice(std::string label, std::string device) {
 
 absl::StatusOr<DeviceSelection> ResolveDeviceString(const std::string& device_string, const Devices& devices, int cores) {
   return Resolver(device_string, devices, cores).Resolve();
+}
+
+absl::StatusOr<v1::Device> FindDevice(const std::string& text, const Devices& devices) {
+  const std::string word(absl::StripAsciiWhitespace(text));
+  const std::string lower = absl::AsciiStrToLower(word);
+  absl::string_view number = lower;
+  const bool cpu = absl::ConsumePrefix(&number, "cpu:");
+  const Devices gpus = OfKind(devices, v1::Device::GPU);
+  const std::optional<int> index = ParseIndex(std::string(number));
+  Devices found;
+  for (const v1::Device& device : cpu || (index && gpus.empty()) ? OfKind(devices, v1::Device::CPU_SLOT) : gpus) {
+    const bool named = index ? device.index() == *index : absl::StartsWith(lower, "gpu-") && absl::StartsWithIgnoreCase(device.uuid(), word);
+    if (named) found.push_back(device);
+  }
+  if (found.size() == 1) return found[0];
+  return Refuse("DEVICE_NOT_AVAILABLE", absl::StrCat("\"", text, "\" names ", found.empty() ? "no device" : absl::StrCat(found.size(), " devices"),
+                                                     " of this machine. Write one index, cpu:0, or the beginning of a UUID; `yoke devices -o wide` lists them."));
 }
 
 std::vector<v1::DeviceChoice> MakeChoices(const Devices& devices) {

@@ -1,6 +1,7 @@
 // The devices of this machine and the strings by which people name them.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -43,13 +44,32 @@ class DeviceInventory {
   virtual std::string DriverVersion() const { return ""; }
   // Why there are no GPUs or no fresh readings of them; empty while all is well.
   virtual std::string DriverProblem() const { return ""; }
+
+  // Why no job can go on on it: the fault for which it is drained. Empty for an operator's drain, and while merely the
+  // driver does not answer.
+  virtual std::string FaultOf(const std::string& uuid) const { return ""; }
+  // `device`: an index, "cpu:0", or the beginning of a UUID. Durable when it returns OK. InvalidArgument as Resolve.
+  virtual absl::StatusOr<v1::Device> Drain(const std::string& device, const std::string& reason) { return absl::UnimplementedError("drain"); }
+  // FailedPrecondition: the driver does not reach it.
+  virtual absl::StatusOr<v1::Device> Resume(const std::string& device) { return absl::UnimplementedError("resume"); }
+  // Drained GPUs that the driver has not listed since the start; they are not among Devices.
+  virtual std::vector<v1::Device> Absent() const { return {}; }
+
+  // When the latest reading of the GPUs began, on os::BootMilliseconds: HolderPids knows who held one then.
+  virtual int64_t ReadingBeganMs() const { return INT64_MAX; }
+  // Asks for a reading now instead of at the end of the interval. Cheap.
+  virtual void ReadSoon() {}
 };
+
+class Drains;
 
 struct InventoryOptions {
   std::string nvml_library;  // empty: libnvidia-ml.so.1 by the loader's search; "none": no GPUs
   int cpu_slots = 0;         // 0: one per core, at most 8
   absl::Duration sample_interval = absl::Seconds(1);
   absl::Duration driver_timeout = absl::Seconds(5);  // a driver call that takes longer counts as hanging
+  std::shared_ptr<Drains> drains;  // null: known to this inventory alone
+  std::string state_dir;           // whose attempts are no foreign processes; empty: all that carry a run id
 };
 // Waits for the first reading of the GPUs, at most `driver_timeout`.
 std::unique_ptr<DeviceInventory> MakeInventory(const InventoryOptions& options);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -19,6 +20,12 @@ constexpr Result kSuccess = 0;
 constexpr Result kInsufficientSize = 7;
 constexpr Result kGpuIsLost = 15;
 using DeviceHandle = void*;
+using EventSet = void*;
+struct EventData {
+  DeviceHandle device;
+  unsigned long long type, data;
+  unsigned gpu_instance_id, compute_instance_id;
+};
 struct Memory {
   unsigned long long total, free, used;
 };
@@ -38,7 +45,9 @@ struct ProcessInfo {
 constexpr int kTemperatureOfGpu = 0;
 constexpr int kByNvLink = 2;
 constexpr int kP2pWorks = 0;
+constexpr unsigned long long kXidEvents = 8;
 constexpr size_t kProcessesMax = 1024;
+constexpr int kEventsMax = 256;  // of one reading
 
 struct Functions {
   Result (*init)() = nullptr;
@@ -58,6 +67,9 @@ struct Functions {
   Result (*capability)(DeviceHandle, int*, int*) = nullptr;
   Result (*processes)(DeviceHandle, unsigned*, ProcessInfo*) = nullptr;
   Result (*p2p_status)(DeviceHandle, DeviceHandle, int, int*) = nullptr;
+  Result (*event_set_create)(EventSet*) = nullptr;
+  Result (*register_events)(DeviceHandle, unsigned long long, EventSet) = nullptr;
+  Result (*event_wait)(EventSet, EventData*, unsigned) = nullptr;
 };
 
 template <typename F>
@@ -71,7 +83,10 @@ bool Find(void* library, F& function, std::initializer_list<const char*> symbols
 
 class LoadedNvml : public Nvml {
  public:
-  LoadedNvml(void* library, const Functions& nvml) : library_(library), nvml_(nvml) {}
+  LoadedNvml(void* library, const Functions& nvml) : library_(library), nvml_(nvml) {
+    const bool events = nvml_.event_set_create && nvml_.register_events && nvml_.event_wait;
+    if (!events || nvml_.event_set_create(&events_) != kSuccess) events_ = nullptr;
+  }
   ~LoadedNvml() override {
     nvml_.shutdown();
     dlclose(library_);
@@ -95,6 +110,7 @@ class LoadedNvml : public Nvml {
     for (size_t i = 0; i < handles.size(); ++i) {
       if (reading.gpus[i].lost.empty()) reading.gpus[i].peers = ReadPeers(handles[i].first, handles);
     }
+    ReadEvents(handles, reading.gpus);
     std::stable_sort(reading.gpus.begin(), reading.gpus.end(),
                      [](const GpuReading& a, const GpuReading& b) { return a.pci_bus_id < b.pci_bus_id; });
     return reading;
@@ -164,8 +180,25 @@ class LoadedNvml : public Nvml {
     return peers;
   }
 
+  // Events are kept by the driver from a device's registration on. `gpus` belong to `handles`, in their order.
+  void ReadEvents(const std::vector<std::pair<DeviceHandle, std::string>>& handles, std::vector<GpuReading>& gpus) {
+    if (events_ == nullptr) return;
+    EventData event{};
+    for (int i = 0; i < kEventsMax && nvml_.event_wait(events_, &event, 0) == kSuccess; ++i) {
+      if (event.type != kXidEvents) continue;
+      for (size_t gpu = 0; gpu < handles.size(); ++gpu) {
+        if (handles[gpu].first == event.device) gpus[gpu].xids.push_back(static_cast<unsigned>(event.data));
+      }
+    }
+    for (const auto& [device, uuid] : handles) {
+      if (!registered_.contains(device) && nvml_.register_events(device, kXidEvents, events_) == kSuccess) registered_.insert(device);
+    }
+  }
+
   void* library_;
   Functions nvml_;
+  EventSet events_ = nullptr;  // the driver frees it at shutdown
+  std::set<DeviceHandle> registered_;
 };
 
 }  // namespace
@@ -194,6 +227,9 @@ absl::StatusOr<std::unique_ptr<Nvml>> Nvml::Load(const std::string& library) {
   Find(handle, nvml.pci, {"nvmlDeviceGetPciInfo_v3"});
   Find(handle, nvml.capability, {"nvmlDeviceGetCudaComputeCapability"});
   Find(handle, nvml.p2p_status, {"nvmlDeviceGetP2PStatus"});
+  Find(handle, nvml.event_set_create, {"nvmlEventSetCreate"});
+  Find(handle, nvml.register_events, {"nvmlDeviceRegisterEvents"});
+  Find(handle, nvml.event_wait, {"nvmlEventSetWait_v2", "nvmlEventSetWait"});
   Find(handle, nvml.processes, {"nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"});
   if (const Result result = nvml.init(); result != kSuccess) {
     std::string why = nvml.error_string(result);

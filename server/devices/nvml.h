@@ -18,6 +18,7 @@ struct GpuReading {
   std::vector<int64_t> pids;  // compute processes
   std::vector<std::string> peers;  // UUIDs of the GPUs that NVLink joins it to
   std::string lost;           // why the driver no longer reaches it; empty while it does
+  std::vector<unsigned> xids;  // errors of the hardware or the driver (NVIDIA's numbers) since the last reading
 };
 
 struct NvmlReading {

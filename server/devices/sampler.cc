@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
+#include "common/os/clock.h"
 
 namespace yoke::devices {
 namespace {
@@ -24,6 +25,7 @@ void KeepVanished(const NvmlReading& before, NvmlReading& now) {
     lost.power_watts.reset();
     lost.temperature_celsius.reset();
     lost.pids.clear();
+    lost.xids.clear();
     now.gpus.push_back(std::move(lost));
   }
   std::stable_sort(now.gpus.begin(), now.gpus.end(),
@@ -39,6 +41,7 @@ struct GpuSampler::Shared {
   GpuSample sample YOKE_GUARDED_BY(mutex);
   bool first_done YOKE_GUARDED_BY(mutex) = false;
   bool stop YOKE_GUARDED_BY(mutex) = false;
+  bool soon YOKE_GUARDED_BY(mutex) = false;
   bool ended YOKE_GUARDED_BY(mutex) = false;
   SteadyClock::time_point call_started YOKE_GUARDED_BY(mutex);
   bool in_call YOKE_GUARDED_BY(mutex) = false;
@@ -84,14 +87,25 @@ void GpuSampler::SetListener(std::function<void()> listener) {
   shared_->listener = std::move(listener);
 }
 
+void GpuSampler::SampleSoon() {
+  MutexLock lock(shared_->mutex);
+  shared_->soon = true;
+  shared_->changed.NotifyAll();
+}
+
 void GpuSampler::Run(const std::shared_ptr<Shared>& shared) {
   std::unique_ptr<Nvml> nvml;
   while (true) {
+    int64_t began_ms = 0;
+    NvmlReading before;
     {
       MutexLock lock(shared->mutex);
       if (shared->stop) break;
+      shared->soon = false;
+      began_ms = os::BootMilliseconds();
       shared->in_call = true;
       shared->call_started = SteadyClock::now();
+      before = shared->sample.reading;
     }
     absl::StatusOr<NvmlReading> reading = absl::UnknownError("");
     bool has_driver = true;
@@ -105,14 +119,18 @@ void GpuSampler::Run(const std::shared_ptr<Shared>& shared) {
       }
     }
     if (nvml != nullptr) reading = nvml->Read();
+    if (reading.ok()) {
+      KeepVanished(before, *reading);
+      shared->options.on_reading(*reading);
+    }
     {
       MutexLock lock(shared->mutex);
       shared->in_call = false;
       GpuSample& sample = shared->sample;
       sample.has_driver = has_driver;
       if (reading.ok()) {
-        KeepVanished(sample.reading, *reading);
         sample.reading = *std::move(reading);
+        sample.began_ms = began_ms;
         sample.problem.clear();
       } else {
         sample.problem = std::string(reading.status().message());
@@ -128,7 +146,7 @@ void GpuSampler::Run(const std::shared_ptr<Shared>& shared) {
     if (!has_driver) break;
     const auto next = SteadyClock::now() + absl::ToChronoNanoseconds(shared->options.interval);
     MutexLock lock(shared->mutex);
-    while (!shared->stop) {
+    while (!shared->stop && !shared->soon) {
       if (!shared->changed.WaitUntil(shared->mutex, next)) break;
     }
   }

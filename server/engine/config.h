@@ -90,6 +90,7 @@ struct TrainConfig {
   bool pretrained = true;
   bool cls_remap = true;  // class weights follow class names where the classes differ
   bool plots = true;
+  bool cuda_graphs = false;
   AugmentConfig augment;
   std::vector<std::string> user_set;  // keys the user gave; optimizer=auto fills only the others
 };

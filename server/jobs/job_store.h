@@ -28,6 +28,8 @@ struct JobRecord {
   int64_t uid = 0;               // whom the attempt folders belong to
 };
 
+class OpenJobs;  // open_jobs.h
+
 struct Lease {
   std::string device_uuid;
   std::string job_id;
@@ -52,7 +54,15 @@ struct JobEvent {            // one change of one job
   v1::Job job;               // as it was after the change
 };
 
-// Thread-safe. Every mutation is durable (committed with synchronous=FULL) when it returns OK.
+// A number in decimal digits.
+inline constexpr char kIndexPayload[] = "yoke.index";
+
+// When a change returns: once nothing can take it back, or already once every reader sees it and only a loss of power,
+// within milliseconds, could. The latter is for what files tell as well.
+enum class Until { kDurable, kWritten };
+
+// Thread-safe. Every mutation is durable, in database and journal, when it returns OK, unless less is asked for. Readers
+// and the listener see it some milliseconds before.
 // ResourceExhausted: disk full. Aborted: `expected_etag` did not match. DataLoss: damaged.
 class JobStore {
  public:
@@ -61,11 +71,18 @@ class JobStore {
   // Inserts a job (state QUEUED or HELD). AlreadyExists never: the same request_id and hash returns the stored
   // job; another hash is InvalidArgument "REQUEST_ID_REUSED".
   virtual absl::StatusOr<JobRecord> Create(JobRecord job) = 0;
+  // All of them, in this order and with one commit, or none. The payload kIndexPayload of an error says which one
+  // caused it, where one did.
+  virtual absl::StatusOr<std::vector<JobRecord>> CreateAll(std::vector<JobRecord> jobs) = 0;
   // `id_or_prefix`: a full id or unique prefix. NotFound; InvalidArgument if ambiguous.
   virtual absl::StatusOr<JobRecord> Get(const std::string& id_or_prefix) = 0;
   virtual absl::StatusOr<Page> List(const JobFilter& filter, int page_size, const std::string& page_token) = 0;
-  // All jobs that have not ended, by sequence.
+  // All jobs that have not ended, by sequence, as they are stored.
   virtual absl::StatusOr<std::vector<JobRecord>> ListOpen() = 0;
+  // The same in brief, from memory: as of the last change that anybody was told of.
+  virtual OpenJobs Open() = 0;
+  // How many of these requests of `owner` have a job.
+  virtual absl::StatusOr<int64_t> CountRequests(const std::string& owner, const std::vector<std::string>& request_ids) = 0;
   // Reads, lets `change` edit, writes, in one transaction with an event. `change` may refuse with a status, and
   // then nothing is written. Leases named in `release`/`take` change in the same transaction; a lease that is
   // already held is FailedPrecondition.
@@ -76,7 +93,14 @@ class JobStore {
     std::string quarantine_reason;
   };
   virtual absl::StatusOr<JobRecord> Update(const std::string& id,
-                                           const std::function<absl::Status(JobRecord&, LeaseChange&)>& change) = 0;
+                                           const std::function<absl::Status(JobRecord&, LeaseChange&)>& change,
+                                           Until until = Until::kDurable) = 0;
+  // The same for each of these jobs, by itself: one that is refused does not touch the others. All with one commit.
+  struct Edit {
+    std::string id;
+    std::function<absl::Status(JobRecord&, LeaseChange&)> change;
+  };
+  virtual std::vector<absl::StatusOr<JobRecord>> UpdateEach(const std::vector<Edit>& edits, Until until) = 0;
   virtual absl::StatusOr<std::vector<Lease>> ListLeases() = 0;
 
   // A copy of everything as it is at one moment, in the new file `path`, durable when it returns OK. AlreadyExists.

@@ -43,6 +43,9 @@ void Show(Job& job, const StopIntent& intent) {
   } else if (intent.reason == kStopTimeLimit) {
     job.set_reason(JobReason::TIME_LIMIT);
     job.set_message("Reaches its time limit; saves and ends.");
+  } else if (intent.reason == kStopDevice) {
+    job.set_reason(JobReason::DEVICE_LOST);
+    job.set_message("Its device failed; ends and waits again.");
   } else {
     const bool preempted = intent.reason == kStopPreempt;
     job.set_reason(preempted ? JobReason::PREEMPTED : JobReason::REQUEUED_BY_USER);
@@ -143,7 +146,8 @@ absl::Status ShowWait(JobRecord& record, JobReason::Code reason, const std::stri
 
 bool RequeuesAfterStop(const JobRecord& record) {
   return record.stop_requested &&
-         (record.stop_reason == kStopPreempt || record.stop_reason == kStopRequeue);
+         (record.stop_reason == kStopPreempt || record.stop_reason == kStopRequeue ||
+          record.stop_reason == kStopDevice);
 }
 
 void ForgetStop(JobRecord& record) {

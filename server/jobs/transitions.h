@@ -16,6 +16,7 @@ inline constexpr char kStopCancel[] = "cancel";
 inline constexpr char kStopTimeLimit[] = "time_limit";
 inline constexpr char kStopPreempt[] = "preempt";
 inline constexpr char kStopRequeue[] = "requeue";
+inline constexpr char kStopDevice[] = "device";  // its device failed
 
 struct StopIntent {
   std::string reason = kStopCancel;

@@ -14,10 +14,8 @@ std::string AttemptDir(const std::string& jobs_root, const std::string& job_id, 
 }
 
 absl::Status AttemptFolder::Create(const ipc::AttemptSpec& spec) const {
-  YOKE_RETURN_IF_ERROR(os::MakeDirs(dir_));
-  YOKE_RETURN_IF_ERROR(os::MakeDirs(spec.run_dir));
-  YOKE_RETURN_IF_ERROR(os::MakeDirs(spec.cache_dir));
-  return ipc::WriteJsonFile(Path("spec.json"), ipc::ToJson(spec));
+  for (const std::string& folder : {dir_, spec.run_dir, spec.cache_dir}) YOKE_RETURN_IF_ERROR(os::MakeDirs(folder, 0755, os::Sync::kLater));
+  return ipc::WriteJsonFile(Path("spec.json"), ipc::ToJson(spec), os::Sync::kLater);
 }
 
 absl::StatusOr<Observation> AttemptFolder::Observe() const {
@@ -39,6 +37,13 @@ absl::StatusOr<Observation> AttemptFolder::Observe() const {
 }
 
 absl::Status AttemptFolder::WriteStop(const ipc::StopRequest& request) const { return ipc::WriteJsonFile(Path("stop.json"), ipc::ToJson(request)); }
+
+std::string AttemptFolder::Cgroup() const {
+  const auto json = ipc::ReadJsonFile(Path("spec.json"));
+  if (!json.ok()) return "";
+  const absl::StatusOr<ipc::AttemptSpec> spec = ipc::AttemptSpecFromJson(*json);
+  return spec.ok() ? spec->cgroup : "";
+}
 
 bool AttemptFolder::RanksStarted() const { return os::FileExists(Path(ipc::RankLogName(0))); }
 

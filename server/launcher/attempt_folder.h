@@ -32,11 +32,13 @@ class AttemptFolder {
  public:
   explicit AttemptFolder(std::string dir) : dir_(std::move(dir)) {}
 
-  // The folders and spec.json, durable. OK if they are there already.
+  // The folders and spec.json; the shim makes them durable, together with its claim. OK if they are there already.
   absl::Status Create(const ipc::AttemptSpec& spec) const;
   // Asks without taking anything. An error means that nothing can be said: neither reap nor start then.
   absl::StatusOr<Observation> Observe() const;
   absl::Status WriteStop(const ipc::StopRequest& request) const;
+  // The control group of its processes, as its specification says; empty: none.
+  std::string Cgroup() const;
   // Rank 0's log is there: the ranks were started.
   bool RanksStarted() const;
 

@@ -35,7 +35,9 @@ Ending Failed(const ipc::ExitRecord& record, const Report& report) {
   // What its supervisor saw counts more than what a rank says while it is being ended.
   if (JobReason::Code_Parse(record.reason, &said)) {
     ending.reason = said;
-    ending.message = record.message;
+    // Only the rank knows what it wanted memory for.
+    const bool both = said == JobReason::OUT_OF_MEMORY && !report.error_message.empty();
+    ending.message = both ? absl::StrCat(report.error_message, ". ", record.message) : record.message;
   }
   ending.has_error = true;
   ending.error.set_rank(record.has_first_failure ? record.first_failure.rank : -1);
@@ -56,6 +58,25 @@ absl::Status Move(v1::Job& job, JobEventKind event) {
   if (!next.ok()) return next.status();
   job.set_state(*next);
   return absl::OkStatus();
+}
+
+// What may come of a device that fails under a program.
+bool MayBeOfDevice(const Ending& ending) {
+  switch (ending.reason) {
+    case JobReason::RANK_FAILED:
+    case JobReason::CUDA_UNAVAILABLE:
+    case JobReason::HANG:
+    case JobReason::INTERNAL:
+    case JobReason::LOST: return ending.outcome == Attempt::FAILED || ending.outcome == Attempt::LOST;
+    default: return false;
+  }
+}
+
+// Its message as that of the error; of no rank, unless one failed.
+void SayInError(Ending& ending) {
+  if (!ending.has_error) ending.error.set_rank(-1);
+  ending.has_error = true;
+  ending.error.set_message(ending.message);
 }
 
 google::protobuf::Timestamp ToTimestamp(absl::Time time) {
@@ -133,7 +154,24 @@ int TriesOf(const Ending& ending, const Tries& tries) {
 
 absl::Duration RetryDelay(int attempt) { return absl::Seconds(std::min(60, 1 << std::clamp(attempt - 1, 0, 6))); }
 
+Ending AsDeviceLost(Ending ending) {
+  if (ending.device_fault.empty() || !MayBeOfDevice(ending)) return ending;
+  ending.outcome = Attempt::FAILED;
+  ending.reason = JobReason::DEVICE_LOST;
+  ending.message = absl::StrCat(ending.device_fault, ". ", ending.message);
+  SayInError(ending);
+  return ending;
+}
+
 Ending AsAsked(Ending ending, const std::string& stop_reason) {
+  const bool ended_for_it = EventOf(ending, false) == JobEventKind::kCancelled || MayBeOfDevice(ending);
+  if (stop_reason == jobs::kStopDevice && ended_for_it) {
+    ending.outcome = Attempt::PREEMPTED;
+    ending.reason = JobReason::DEVICE_LOST;
+    ending.message = absl::StrCat(ending.device_fault.empty() ? "Its device failed" : ending.device_fault, "; waits for another, or for this one.");
+    SayInError(ending);
+    return ending;
+  }
   if (EventOf(ending, false) != JobEventKind::kCancelled) return ending;
   if (stop_reason == jobs::kStopTimeLimit) {
     ending.outcome = Attempt::TIMED_OUT;
@@ -197,7 +235,7 @@ absl::Status Apply(const Ending& ending, const Tries& tries, absl::Time now, v1:
 
 absl::Status EndAttempt(Ending ending, const Tries& tries, absl::Time now, jobs::JobRecord& record) {
   v1::Job& job = record.public_job;
-  if (record.stop_requested) ending = AsAsked(std::move(ending), record.stop_reason);
+  ending = record.stop_requested ? AsAsked(std::move(ending), record.stop_reason) : AsDeviceLost(std::move(ending));
   YOKE_RETURN_IF_ERROR(Apply(ending, tries, now, job));
   if (!jobs::IsTerminal(job.state())) jobs::ForgetStop(record);
   return absl::OkStatus();

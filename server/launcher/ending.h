@@ -20,6 +20,7 @@ struct Ending {
   v1::JobError error;
   bool has_error = false;
   int64_t peak_rss_bytes = 0;
+  std::string device_fault;  // if a device of the attempt failed: which and how
 };
 
 // `failed_rank`: the report of the rank that failed first (or of the prepare phase), if any rank did.
@@ -32,6 +33,8 @@ Ending CancelledBeforeStart();
 // An end that came of a stop, as what was asked for (JobRecord::stop_reason): at the time limit it is TIMED_OUT, and
 // after a preemption or a requeue the job waits again. Other ends stay as they are.
 Ending AsAsked(Ending ending, const std::string& stop_reason);
+// A failure that the fault of a device explains, as that: the job is tried again. Others stay as they are.
+Ending AsDeviceLost(Ending ending);
 
 // How often a job may be tried, by what ended its attempts.
 struct Tries {

@@ -1,25 +1,31 @@
 #include "server/launcher/launcher.h"
 
-#include <fcntl.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <map>
+#include <set>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
+#include "common/os/cgroup.h"
 #include "common/os/clock.h"
 #include "common/os/failpoint.h"
 #include "common/os/file.h"
 #include "common/os/process.h"
 #include "server/jobs/ids.h"
+#include "server/jobs/open_jobs.h"
 #include "server/jobs/state_machine.h"
+#include "server/jobs/transitions.h"
+#include "server/launcher/containment.h"
+#include "server/launcher/finish.h"
 #include "server/launcher/live_attempt.h"
+#include "server/launcher/quarantine.h"
 #include "server/launcher/start.h"
+#include "server/launcher/supervisor.h"
 #include "server/launcher/sweep.h"
 #include "server/launcher/wake.h"
 #include "spdlog/spdlog.h"
@@ -32,16 +38,24 @@ using LeaseChange = jobs::JobStore::LeaseChange;
 
 constexpr int64_t kRetryMs = 1000;          // after an error that may pass
 constexpr int64_t kReportEveryMs = 1000;    // progress goes to the store at most that often
+// What a job's first moments change is told together, and of a job that is over by then not at all.
+constexpr int64_t kTellAfterMs = 20;
 constexpr int64_t kSweepAgainMs = 50;
 constexpr int64_t kSweepLimitMs = 10'000;   // then the devices are quarantined
 constexpr int64_t kQuarantineAgainMs = 5000;
+constexpr int64_t kReadingLimitMs = 3000;   // for a reading of the GPUs after an attempt; then likewise
 constexpr int64_t kUnwatchedLookMs = 1000;  // where inotify has no watch left
 constexpr int kSpawnsMax = 2;
 
 class ThreadLauncher : public Launcher {
  public:
   ThreadLauncher(const LauncherOptions& options, jobs::JobStore& store, devices::DeviceInventory& inventory, Waker waker)
-      : options_(options), store_(store), inventory_(inventory), waker_(std::move(waker)) {}
+      : options_(options),
+        store_(store),
+        inventory_(inventory),
+        containment_(Containment::Detect(options.use_cgroups ? os::OwnCgroup() : absl::NotFoundError("control groups are switched off"), options.state_dir,
+                                         options.processes_max)),
+        waker_(std::move(waker)) {}
 
   ~ThreadLauncher() override {
     {
@@ -50,13 +64,15 @@ class ThreadLauncher : public Launcher {
     }
     waker_.Wake();
     if (thread_.joinable()) thread_.join();
+    containment_.RemoveOthers([](const std::string&) { return true; });
   }
 
   absl::Status Begin() override {
     YOKE_FAILPOINT("launcher.recover.before");
-    YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> open, store_.ListOpen());
-    for (const JobRecord& job : open) {
+    std::set<std::string> run_ids;
+    for (const JobRecord& job : store_.Open()) {
       if (!jobs::HasLiveAttempt(job.public_job.state())) continue;
+      if (job.public_job.attempts_size() > 0) run_ids.insert(job.public_job.attempts().rbegin()->run_id());
       spdlog::info("job {}: looking for its attempt {}", job.id, job.public_job.attempts_size());
       Ask(job.id);
     }
@@ -65,24 +81,35 @@ class ThreadLauncher : public Launcher {
       MutexLock lock(mutex_);
       if (lease.quarantined) quarantine_due_ms_ = 0;
     }
+    spdlog::info("containment: {}", containment_.words());
+    containment_.RemoveOthers([&run_ids](const std::string& run_id) { return run_ids.contains(run_id); });
     thread_ = std::thread([this] { Loop(); });
     YOKE_FAILPOINT("launcher.recover.after");
     return absl::OkStatus();
   }
 
-  absl::Status Start(const std::string& job_id, const std::vector<std::string>& device_uuids) override {
-    YOKE_RETURN_IF_ERROR(CommitStart(options_, store_, inventory_, job_id, device_uuids));
-    Ask(job_id);
-    return absl::OkStatus();
+  std::vector<absl::Status> StartEach(const std::vector<StartOrder>& orders) override {
+    std::vector<absl::Status> statuses = CommitStarts(options_, store_, inventory_, orders);
+    {
+      MutexLock lock(mutex_);
+      for (size_t i = 0; i < orders.size(); ++i) {
+        if (statuses[i].ok()) asked_.push_back(orders[i].job_id);
+      }
+    }
+    waker_.Wake();
+    return statuses;
   }
 
   void CarryOutStop(const std::string& job_id) override { Ask(job_id); }
 
+  const std::string& containment() const override { return containment_.words(); }
+  const os::Pulse& pulse() const override { return pulse_; }
+
   void DevicesChanged() override {
     {
       MutexLock lock(mutex_);
-      if (quarantine_due_ms_ == kNever) return;
-      quarantine_due_ms_ = 0;
+      devices_changed_ = true;
+      if (quarantine_due_ms_ != kNever) quarantine_due_ms_ = 0;
     }
     waker_.Wake();
   }
@@ -99,18 +126,23 @@ class ThreadLauncher : public Launcher {
 
   void Loop() {
     for (;;) {
+      pulse_.Work();
       std::vector<std::string> asked;
-      bool recheck = false;
+      bool recheck = false, devices_changed = false;
       {
         MutexLock lock(mutex_);
         if (stopping_) return;
         asked.swap(asked_);
+        devices_changed = std::exchange(devices_changed_, false);
         recheck = quarantine_due_ms_ <= os::BootMilliseconds();
       }
       for (const std::string& id : asked) ReadJob(id);
+      if (devices_changed) StopOnFailedDevices();
       if (recheck) RecheckQuarantine();
       LookWhereDue();
+      pulse_.Rest();
       const Waker::Woken woken = waker_.Wait(Pidfds(), TimeoutMs());
+      pulse_.Work();
       for (const std::string& id : woken.ended) ShimEnded(id);
       for (const std::string& id : woken.changed) {
         if (const auto found = live_.find(id); found != live_.end()) Look(found->second);
@@ -133,7 +165,7 @@ class ThreadLauncher : public Launcher {
       if (attempt.report_dirty) due = std::min(due, attempt.report_due_ms);
     }
     MutexLock lock(mutex_);
-    if (!asked_.empty() || stopping_) return 0;
+    if (!asked_.empty() || devices_changed_ || stopping_) return 0;
     due = std::min(due, quarantine_due_ms_);
     return due == kNever ? -1 : static_cast<int>(std::clamp<int64_t>(due - os::BootMilliseconds(), 0, INT32_MAX));
   }
@@ -171,26 +203,35 @@ class ThreadLauncher : public Launcher {
     Look(found->second);
   }
 
+  // No job can go on on a device that failed: it ends, and waits for another device or for this one.
+  void StopOnFailedDevices() {
+    std::vector<std::string> ids;
+    for (const auto& [id, attempt] : live_) {
+      const auto failed = [this](const std::string& uuid) { return !inventory_.FaultOf(uuid).empty(); };
+      const bool goes_on = !attempt.over && !attempt.over_without_record && !attempt.stop;
+      if (goes_on && std::any_of(attempt.device_uuids.begin(), attempt.device_uuids.end(), failed)) ids.push_back(id);
+    }
+    for (const std::string& id : ids) {
+      const jobs::StopIntent intent{jobs::kStopDevice, options_.grace_seconds, "", ""};
+      const auto stopped = store_.Update(id, [&](JobRecord& job, LeaseChange&) { return jobs::StopAttempt(job, intent); });
+      if (!stopped.ok() && !absl::IsFailedPrecondition(stopped.status())) {
+        spdlog::error("job {}: {}", id, stopped.status().ToString());  // tried again with the next reading
+      } else {
+        spdlog::warn("job {}: its device failed; it is stopped", id);
+        ReadJob(id);
+      }
+    }
+  }
+
   void ShimEnded(const std::string& id) {
     const auto found = live_.find(id);
     if (found == live_.end()) return;
     LiveAttempt& attempt = found->second;
-    if (attempt.child) {
-      const absl::StatusOr<os::ExitStatus> exit = os::Wait(attempt.shim_pid);
-      attempt.spawn_problem = !exit.ok()         ? std::string(exit.status().message())
-                              : exit->signal != 0 ? absl::StrCat("it was killed by signal ", exit->signal)
-                                                  : absl::StrCat("it ended with exit code ", exit->exit_code, Tail(attempt));
-    }
+    if (attempt.child) attempt.spawn_problem = ReapProblem(attempt);
     attempt.pidfd.Reset();
     attempt.shim_pid = 0;
     attempt.child = false;
     Look(attempt);
-  }
-
-  // What the shim said when it could not begin.
-  std::string Tail(const LiveAttempt& attempt) const {
-    const absl::StatusOr<std::string> text = os::ReadTail(attempt.folder.Path("shim.log"), 500);
-    return !text.ok() || text->empty() ? "" : absl::StrCat(": ", *text);
   }
 
   // The one place that decides what an attempt needs next. May end it, and then `attempt` is gone.
@@ -218,12 +259,16 @@ class ThreadLauncher : public Launcher {
   void NotStarted(LiveAttempt& attempt) {
     if (attempt.child) return;  // on its way; its files or its end will wake us
     if (attempt.stop) return OverWithoutRecord(attempt, CancelledBeforeStart());
+    // A change of the job, its own message too, makes us look at once.
+    if (const int64_t early = attempt.spawn_due_ms - os::BootMilliseconds(); early > 0) return LookAgainIn(attempt, early);
     if (attempt.spawns >= kSpawnsMax) return OverWithoutRecord(attempt, SpawnFailedEnding(attempt.spawn_problem));
     ++attempt.spawns;
     const absl::StatusOr<JobRecord> job = store_.Get(attempt.job_id);
     if (!job.ok()) return LookAgainIn(attempt, kRetryMs);
-    const absl::StatusOr<ipc::AttemptSpec> spec = MakeAttemptSpec(options_, store_, inventory_, *job);
+    absl::StatusOr<ipc::AttemptSpec> spec = MakeAttemptSpec(options_, store_, inventory_, *job);
     if (!spec.ok()) return OverWithoutRecord(attempt, SpawnFailedEnding(std::string(spec.status().message())));
+    spec->cgroup = containment_.Make(attempt.run_id);
+    spec->processes_max = containment_.limits_processes() ? 0 : options_.processes_max;
     YOKE_FAILPOINT("launcher.folder.before");
     if (const absl::Status made = attempt.folder.Create(*spec); !made.ok()) return CannotSpawn(attempt, made);
     WatchFolder(attempt);
@@ -233,6 +278,7 @@ class ThreadLauncher : public Launcher {
     if (!pid.ok()) return CannotSpawn(attempt, pid.status());
     attempt.shim_pid = *pid;
     attempt.child = true;
+    attempt.tell_due_ms = os::BootMilliseconds() + kTellAfterMs;
     absl::StatusOr<os::UniqueFd> pidfd = os::PidfdOpen(*pid);
     YOKE_CHECK_MSG(pidfd.ok(), pidfd.status().ToString());  // an unreaped child always has one
     attempt.pidfd = std::move(*pidfd);
@@ -244,9 +290,16 @@ class ThreadLauncher : public Launcher {
     if (!absl::IsResourceExhausted(why) && !absl::IsUnavailable(why)) {
       return OverWithoutRecord(attempt, SpawnFailedEnding(std::string(why.message())));
     }
+    const absl::Duration delay = RetryDelay(++attempt.refusals);
     spdlog::warn("job {}: its supervisor cannot be started yet: {}", attempt.job_id, why.ToString());
+    const auto shown = store_.Update(attempt.job_id, [&](JobRecord& job, LeaseChange&) {
+      job.public_job.set_message(absl::StrCat("Cannot be started yet, tried again in ", absl::ToInt64Seconds(delay), " s: ", why.message()));
+      return absl::OkStatus();
+    });
+    if (!shown.ok()) spdlog::error("job {}: {}", attempt.job_id, shown.status().ToString());
     --attempt.spawns;
-    LookAgainIn(attempt, kRetryMs);
+    attempt.spawn_due_ms = os::BootMilliseconds() + absl::ToInt64Milliseconds(delay);
+    LookAgainIn(attempt, absl::ToInt64Milliseconds(delay));
   }
 
   void WatchFolder(LiveAttempt& attempt) {
@@ -261,42 +314,12 @@ class ThreadLauncher : public Launcher {
     Tell(attempt);
   }
 
-  // The shim of another life of the daemon. False while its start record is being written.
-  bool Adopt(LiveAttempt& attempt, const Observation& seen) {
-    if (!seen.started) return false;
-    const pid_t pid = static_cast<pid_t>(seen.started->pid);
-    absl::StatusOr<os::UniqueFd> pidfd = os::PidfdOpen(pid);
-    const absl::StatusOr<int64_t> ticks = os::StartTicks(pid);
-    if (!pidfd.ok() || !ticks.ok() || *ticks != seen.started->start_ticks) return false;
-    attempt.pidfd = std::move(*pidfd);
-    attempt.shim_pid = pid;
-    attempt.child = false;
-    if (seen.started->protocol > ipc::kProtocolVersion) {
-      spdlog::warn("job {}: its shim speaks protocol {}, newer than ours ({}); it is left alone", attempt.job_id, seen.started->protocol,
-                   ipc::kProtocolVersion);
-    }
-    YOKE_FAILPOINT("launcher.adopt.after");
-    spdlog::info("job {}: adopted attempt {}, shim {}", attempt.job_id, attempt.number, pid);
-    return true;
-  }
-
-  void SendStop(LiveAttempt& attempt) {
-    YOKE_FAILPOINT("launcher.stop.before");
-    if (const absl::Status written = attempt.folder.WriteStop(*attempt.stop); !written.ok()) {
-      // The signal alone stops it as well, with the default grace.
-      spdlog::warn("job {}: {}", attempt.job_id, written.ToString());
-    }
-    YOKE_FAILPOINT("launcher.signal.before");
-    const absl::Status sent = os::PidfdSignal(attempt.pidfd.get(), SIGTERM);
-    YOKE_FAILPOINT("launcher.signal.after");
-    spdlog::info("job {}: asked to stop ({}), grace {} s", attempt.job_id, attempt.stop->reason, attempt.stop->grace_seconds);
-    attempt.stop_sent = sent.ok() || absl::IsNotFound(sent);
-  }
-
   // Brings the store up to what is seen: the shim's pid, RUNNING, and at times the progress.
   void Tell(LiveAttempt& attempt) {
     YOKE_FAILPOINT("launcher.tell.before");
     const int64_t now = os::BootMilliseconds();
+    const bool told = attempt.pid_told && attempt.running_told;
+    if (!told && now < attempt.tell_due_ms) return LookAgainIn(attempt, attempt.tell_due_ms - now);
     const bool running = !attempt.running_told && attempt.folder.RanksStarted();
     const bool report = attempt.report_dirty && attempt.report_due_ms <= now;
     if (!running && !report && attempt.pid_told) return;
@@ -310,7 +333,7 @@ class ThreadLauncher : public Launcher {
         job.public_job.clear_message();
       }
       return absl::OkStatus();
-    });
+    }, jobs::Until::kWritten);
     attempt.report_due_ms = now + kReportEveryMs;
     if (!updated.ok()) {
       spdlog::error("job {}: {}", attempt.job_id, updated.status().ToString());
@@ -321,40 +344,38 @@ class ThreadLauncher : public Launcher {
     attempt.running_told |= running;
   }
 
-  static void ShowReport(const LiveAttempt& attempt, v1::Job& job) {
-    const Report& report = attempt.events.report();
-    *job.mutable_progress() = report.progress;
-    if (!report.banner.empty()) job.mutable_banner()->Assign(report.banner.begin(), report.banner.end());
-    for (const std::string& warning : report.warnings) {
-      if (std::find(job.warnings().begin(), job.warnings().end(), warning) == job.warnings().end()) job.add_warnings(warning);
-    }
-  }
-
   void Over(LiveAttempt& attempt, Observation seen) {
     attempt.over = std::move(seen);
-    attempt.sweep_deadline_ms = os::BootMilliseconds() + kSweepLimitMs;
-    Sweep(attempt);
+    BeginSweep(attempt);
   }
 
   void OverWithoutRecord(LiveAttempt& attempt, Ending ending) {
     attempt.over_without_record = std::move(ending);
+    BeginSweep(attempt);
+  }
+
+  void BeginSweep(LiveAttempt& attempt) {
     attempt.sweep_deadline_ms = os::BootMilliseconds() + kSweepLimitMs;
+    attempt.cgroup = attempt.folder.Cgroup();
     Sweep(attempt);
   }
 
   // Ends what is left of the attempt; once nothing is, or the limit has passed, writes the job's end.
   void Sweep(LiveAttempt& attempt) {
     YOKE_FAILPOINT("launcher.sweep.before");
-    const std::vector<pid_t> left = KillMarked(attempt.run_id);
-    if (!left.empty() && os::BootMilliseconds() < attempt.sweep_deadline_ms) return LookAgainIn(attempt, kSweepAgainMs);
+    const std::vector<pid_t> left = KillMarked(attempt.run_id, attempt.cgroup);
+    const bool populated = !attempt.cgroup.empty() && os::IsCgroupPopulated(attempt.cgroup).value_or(false);
+    if ((!left.empty() || populated) && os::BootMilliseconds() < attempt.sweep_deadline_ms) return LookAgainIn(attempt, kSweepAgainMs);
     if (left.empty()) {
+      if (!attempt.cgroup.empty()) os::RemoveCgroup(attempt.cgroup).IgnoreError();  // or at the next start
       os::RemoveUnfinished(attempt.folder.dir());
       os::RemoveUnfinished(RunDir(JobsRoot(options_.state_dir), attempt.job_id) + "/weights");
     }
+    if (left.empty() && !IsReadAfterwards(attempt)) return LookAgainIn(attempt, kSweepAgainMs);
     attempt.events.Read();
-    const Emptiness empty = LookForHolders(inventory_, attempt.device_uuids, left);
+    const Emptiness empty = LookForHolders(inventory_, attempt.device_uuids, left, attempt.emptied_ms);
     YOKE_FAILPOINT("launcher.finish.before");
-    const auto updated = store_.Update(attempt.job_id, [&](JobRecord& job, LeaseChange& leases) { return Finish(attempt, empty, job, leases); });
+    const auto updated = store_.Update(attempt.job_id, [&](JobRecord& job, LeaseChange& leases) { return Finish(attempt, empty, job, leases); }, jobs::Until::kWritten);
     YOKE_FAILPOINT("launcher.finish.after");
     if (!updated.ok()) {
       spdlog::error("job {}: its end cannot be stored: {}", attempt.job_id, updated.status().ToString());
@@ -366,82 +387,50 @@ class ThreadLauncher : public Launcher {
       MutexLock lock(mutex_);
       quarantine_due_ms_ = os::BootMilliseconds() + kQuarantineAgainMs;
     }
+    if (attempt.child) os::Wait(attempt.shim_pid).IgnoreError();  // it gave up its lock a moment before its end
     waker_.Unwatch(attempt.job_id);
     live_.erase(live_.find(attempt.job_id));
   }
 
-  absl::Status Finish(const LiveAttempt& attempt, const Emptiness& empty, JobRecord& job, LeaseChange& leases) const {
-    v1::Job& shown = job.public_job;
-    ShowReport(attempt, shown);
-    Ending ending;
-    if (attempt.over_without_record) {
-      ending = *attempt.over_without_record;
-    } else if (attempt.over->exit) {
-      ending = EndingOf(*attempt.over->exit, FailedReport(attempt, *attempt.over->exit));
-    } else {
-      ending = LostEnding(job.stop_requested, Rebooted(attempt));
+  // Whether the GPUs have been read since the attempt's last process was gone, or are not read any more. The reading
+  // shows who is on them, and a fault of which the attempt may have died.
+  bool IsReadAfterwards(LiveAttempt& attempt) {
+    if (attempt.emptied_ms == 0) {
+      attempt.emptied_ms = os::BootMilliseconds();
+      inventory_.ReadSoon();
     }
+    return HasReadingSince(inventory_, attempt.device_uuids, attempt.emptied_ms) || os::BootMilliseconds() - attempt.emptied_ms >= kReadingLimitMs;
+  }
+
+  absl::Status Finish(const LiveAttempt& attempt, const Emptiness& empty, JobRecord& job, LeaseChange& leases) const {
+    ShowReport(attempt, job.public_job);
+    const Ending ending = EndingOf(attempt, inventory_, job.stop_requested);
     YOKE_RETURN_IF_ERROR(EndAttempt(ending, options_.tries, absl::Now(), job));
-    std::vector<Report> others;
-    for (int rank = 1; rank < shown.attempts(shown.attempts_size() - 1).world_size(); ++rank) others.push_back(ReportOf(attempt, rank));
-    const v1::JobResult result = ResultOf(attempt.events.report(), others, ending.peak_rss_bytes, shown.run_dir());
-    if (result.ByteSizeLong() > 0) *shown.mutable_result() = result;
+    ShowResult(attempt, ending.peak_rss_bytes, job.public_job);
     leases.release = empty.free;
     leases.quarantine = empty.held;
     leases.quarantine_reason = empty.why;
     return absl::OkStatus();
   }
 
-  static bool Rebooted(const LiveAttempt& attempt) {
-    const absl::StatusOr<std::string> boot = os::BootId();
-    return attempt.over->started && boot.ok() && attempt.over->started->boot_id != *boot;
-  }
-
-  static Report ReportOf(const LiveAttempt& attempt, int rank) {
-    EventFollower follower(attempt.folder.Path(ipc::RankEventsName(rank)));
-    follower.Read();
-    return follower.report();
-  }
-
-  static Report FailedReport(const LiveAttempt& attempt, const ipc::ExitRecord& record) {
-    if (!record.has_first_failure) return {};
-    Report report = ReportOf(attempt, record.first_failure.rank);
-    if (record.first_failure.rank < 0 && report.error_message.empty()) ReadPrepareAnswer(record.last_lines, report);
-    return report;
-  }
-
   // Devices whose last holder may be gone by now are given out again.
   void RecheckQuarantine() {
-    bool any = false;
-    const absl::StatusOr<std::vector<jobs::Lease>> leases = store_.ListLeases();
-    if (!leases.ok()) spdlog::error("{}", leases.status().ToString());
-    for (const jobs::Lease& lease : leases.ok() ? *leases : std::vector<jobs::Lease>()) {
-      if (lease.quarantined && !Release(lease)) any = true;
-    }
+    const bool any = ReleaseEmptied(store_, inventory_);
     MutexLock lock(mutex_);
-    quarantine_due_ms_ = any || !leases.ok() ? os::BootMilliseconds() + kQuarantineAgainMs : kNever;
-  }
-
-  bool Release(const jobs::Lease& lease) {
-    const auto updated = store_.Update(lease.job_id, [&](JobRecord& job, LeaseChange& change) -> absl::Status {
-      if (lease.attempt < 1 || lease.attempt > job.public_job.attempts_size()) return absl::InternalError("lease of an unknown attempt");
-      const std::vector<pid_t> left = KillMarked(job.public_job.attempts(lease.attempt - 1).run_id());
-      if (!LookForHolders(inventory_, {lease.device_uuid}, left).held.empty()) return absl::FailedPreconditionError("still held");
-      change.release = {lease.device_uuid};
-      return absl::OkStatus();
-    });
-    if (updated.ok()) spdlog::info("device {}: empty, no longer quarantined", lease.device_uuid);
-    return updated.ok();
+    quarantine_due_ms_ = any ? os::BootMilliseconds() + kQuarantineAgainMs : kNever;
   }
 
   const LauncherOptions options_;
   jobs::JobStore& store_;
   devices::DeviceInventory& inventory_;
+  const Containment containment_;
+  os::Pulse pulse_;
   Waker waker_;
   std::map<std::string, LiveAttempt> live_;  // of the thread; by job id
   Mutex mutex_;
   bool stopping_ YOKE_GUARDED_BY(mutex_) = false;
   std::vector<std::string> asked_ YOKE_GUARDED_BY(mutex_);
+  bool devices_changed_ YOKE_GUARDED_BY(mutex_) = false;
   int64_t quarantine_due_ms_ YOKE_GUARDED_BY(mutex_) = kNever;  // kNever: nothing is quarantined
   std::thread thread_;
 };

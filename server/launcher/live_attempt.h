@@ -34,10 +34,13 @@ struct LiveAttempt {
   os::UniqueFd pidfd;
   int spawns = 0;
   std::string spawn_problem;  // how the last spawned shim ended
+  int refusals = 0;           // how often the machine had nothing left to start it with
+  int64_t spawn_due_ms = 0;   // not tried again before; os::BootMilliseconds
 
   bool watched = false;  // by inotify
   bool running_told = false;
   bool pid_told = false;
+  int64_t tell_due_ms = 0;  // its pid and that it runs, not before
   std::optional<ipc::StopRequest> stop;
   bool stop_sent = false;
 
@@ -49,6 +52,8 @@ struct LiveAttempt {
   std::optional<Observation> over;
   std::optional<Ending> over_without_record;
   int64_t sweep_deadline_ms = 0;
+  std::string cgroup;      // empty: none
+  int64_t emptied_ms = 0;  // when the last of its processes was gone; 0: not yet
 };
 
 }  // namespace yoke::launcher

@@ -19,6 +19,7 @@ namespace {
 
 constexpr size_t kOutputMax = 4 << 20;
 constexpr size_t kTalkMax = 4 << 10;
+constexpr int kOomScore = 500;  // as that of a rank: sooner than the daemon
 
 // False if `limit` passed first.
 bool WaitForEnd(int pidfd, absl::Duration limit) {
@@ -55,6 +56,7 @@ absl::StatusOr<ShortRun> RunShortly(const std::vector<std::string>& argv, const 
   options.cwd = folder;
   options.new_session = true;
   YOKE_ASSIGN_OR_RETURN(const pid_t pid, os::Spawn(options));
+  os::SetOomScore(pid, kOomScore);
   const absl::StatusOr<os::UniqueFd> pidfd = os::PidfdOpen(pid);
   const bool in_time = pidfd.ok() && WaitForEnd(pidfd->get(), limit);
   if (!in_time) kill(pid, SIGKILL);

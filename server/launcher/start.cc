@@ -28,6 +28,32 @@ absl::StatusOr<std::string> ResumeFrom(const std::string& jobs_root, jobs::JobSt
   return ResumeFolder(jobs_root, store, asked);
 }
 
+absl::Status Start(const LauncherOptions& options, const Machine& machine, const std::vector<std::string>& device_uuids,
+                   const std::vector<v1::Device>& devices, jobs::JobRecord& record) {
+  v1::Job& job = record.public_job;
+  YOKE_ASSIGN_OR_RETURN(const v1::Job::State next, jobs::Next(job.state(), jobs::JobEventKind::kStart));
+  const auto now = google::protobuf::util::TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(absl::Now()));
+  const RankLayout layout = LayOutRanks(job.spec().device(), devices, machine);
+  job.set_state(next);
+  job.set_reason(v1::JobReason::CODE_UNSPECIFIED);
+  job.clear_next_attempt_time();
+  job.set_message(absl::StrCat("Starts on ", DeviceWords(devices), "."));
+  job.set_run_dir(RunDir(JobsRoot(options.state_dir), record.id));
+  if (!job.has_start_time()) *job.mutable_start_time() = now;
+  if (jobs::TrainPart(job.spec()) != nullptr) {
+    const std::vector<std::string> banner = jobs::Banner(job.spec(), layout.device_words, layout.gpu);
+    job.mutable_banner()->Assign(banner.begin(), banner.end());
+  }
+  v1::Attempt& attempt = *job.add_attempts();
+  attempt.set_number(job.attempts_size());
+  attempt.set_name(jobs::AttemptName(record.id, attempt.number()));
+  attempt.set_run_id(jobs::NewRunId());
+  attempt.mutable_device_uuids()->Assign(device_uuids.begin(), device_uuids.end());
+  attempt.set_world_size(static_cast<int>(layout.ranks.size()));
+  *attempt.mutable_start_time() = now;
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> ResumeFolder(const std::string& jobs_root, jobs::JobStore& store, const std::string& asked) {
@@ -55,39 +81,29 @@ Machine ThisMachine(const devices::DeviceInventory& inventory) {
   return {devices::UsableCores(), static_cast<int>(gpus)};
 }
 
-absl::Status CommitStart(const LauncherOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory, const std::string& job_id,
-                         const std::vector<std::string>& device_uuids) {
-  YOKE_ASSIGN_OR_RETURN(const std::vector<v1::Device> devices, FindDevices(inventory, device_uuids));
+std::vector<absl::Status> CommitStarts(const LauncherOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory,
+                                       const std::vector<StartOrder>& orders) {
   const Machine machine = ThisMachine(inventory);
-  const auto now = google::protobuf::util::TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(absl::Now()));
-  const auto change = [&](jobs::JobRecord& record, jobs::JobStore::LeaseChange& leases) -> absl::Status {
-    v1::Job& job = record.public_job;
-    YOKE_ASSIGN_OR_RETURN(const v1::Job::State next, jobs::Next(job.state(), jobs::JobEventKind::kStart));
-    const RankLayout layout = LayOutRanks(job.spec().device(), devices, machine);
-    job.set_state(next);
-    job.set_reason(v1::JobReason::CODE_UNSPECIFIED);
-    job.clear_next_attempt_time();
-    job.set_message(absl::StrCat("Starts on ", DeviceWords(devices), "."));
-    job.set_run_dir(RunDir(JobsRoot(options.state_dir), record.id));
-    if (!job.has_start_time()) *job.mutable_start_time() = now;
-    if (jobs::TrainPart(job.spec()) != nullptr) {
-      const std::vector<std::string> banner = jobs::Banner(job.spec(), layout.device_words, layout.gpu);
-      job.mutable_banner()->Assign(banner.begin(), banner.end());
+  std::vector<absl::Status> statuses(orders.size());
+  std::vector<jobs::JobStore::Edit> edits;
+  std::vector<size_t> places;  // of the edits among the orders
+  for (size_t i = 0; i < orders.size(); ++i) {
+    absl::StatusOr<std::vector<v1::Device>> devices = FindDevices(inventory, orders[i].device_uuids);
+    if (!devices.ok()) {
+      statuses[i] = devices.status();
+      continue;
     }
-    v1::Attempt& attempt = *job.add_attempts();
-    attempt.set_number(job.attempts_size());
-    attempt.set_name(jobs::AttemptName(record.id, attempt.number()));
-    attempt.set_run_id(jobs::NewRunId());
-    attempt.mutable_device_uuids()->Assign(device_uuids.begin(), device_uuids.end());
-    attempt.set_world_size(static_cast<int>(layout.ranks.size()));
-    *attempt.mutable_start_time() = now;
-    leases.take = device_uuids;
-    return absl::OkStatus();
-  };
+    edits.push_back({orders[i].job_id, [&options, &machine, &order = orders[i], devices = *std::move(devices)](jobs::JobRecord& record, auto& leases) {
+                       leases.take = order.device_uuids;
+                       return Start(options, machine, order.device_uuids, devices, record);
+                     }});
+    places.push_back(i);
+  }
   YOKE_FAILPOINT("start.commit.before");
-  YOKE_RETURN_IF_ERROR(store.Update(job_id, change).status());
+  const std::vector<absl::StatusOr<jobs::JobRecord>> started = store.UpdateEach(edits, jobs::Until::kWritten);
   YOKE_FAILPOINT("start.commit.after");
-  return absl::OkStatus();
+  for (size_t i = 0; i < started.size(); ++i) statuses[places[i]] = started[i].status();
+  return statuses;
 }
 
 absl::StatusOr<ipc::AttemptSpec> MakeAttemptSpec(const LauncherOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory,
@@ -103,7 +119,7 @@ absl::StatusOr<ipc::AttemptSpec> MakeAttemptSpec(const LauncherOptions& options,
   spec.run_id = attempt.run_id();
   spec.attempt_dir = AttemptDir(jobs_root, job.id, attempt.number());
   spec.run_dir = RunDir(jobs_root, job.id);
-  spec.cache_dir = options.state_dir + "/cache";
+  spec.cache_dir = ipc::CacheDir(options.state_dir);
   spec.worker = options.worker_path;
   spec.backend = layout.gpu ? "nccl" : "gloo";
   YOKE_ASSIGN_OR_RETURN(spec.resume_from, ResumeFrom(jobs_root, store, job));
@@ -121,8 +137,10 @@ absl::StatusOr<pid_t> SpawnShim(const std::string& shim_path, const AttemptFolde
   os::SpawnOptions options;
   options.argv = {shim_path, "--spec", folder.Path("spec.json")};
   options.env = os::CurrentEnv();
-  // The socket is the service manager's line to the daemon, not to what it starts.
-  std::erase_if(options.env, [](const std::string& variable) { return absl::StartsWith(variable, "NOTIFY_SOCKET="); });
+  // These are the service manager's line to the daemon, not to what it starts.
+  std::erase_if(options.env, [](const std::string& variable) {
+    return absl::StartsWith(variable, "NOTIFY_SOCKET=") || absl::StartsWith(variable, "WATCHDOG_USEC=") || absl::StartsWith(variable, "WATCHDOG_PID=");
+  });
   options.stdout_fd = log.get();
   options.stderr_fd = log.get();
   options.cwd = folder.dir();

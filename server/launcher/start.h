@@ -22,9 +22,9 @@ Machine ThisMachine(const devices::DeviceInventory& inventory);
 // What `asked` (a job's name, or a path) means to continue from: that job's run folder, or the path. NotFound.
 absl::StatusOr<std::string> ResumeFolder(const std::string& jobs_root, jobs::JobStore& store, const std::string& asked);
 
-// Attempt n+1 with its run id, leases, banner; state STARTING.
-absl::Status CommitStart(const LauncherOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory, const std::string& job_id,
-                         const std::vector<std::string>& device_uuids);
+// Of each job attempt n+1 with its run id, leases, banner; state STARTING. All with one commit; how each went.
+std::vector<absl::Status> CommitStarts(const LauncherOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory,
+                                       const std::vector<StartOrder>& orders);
 
 // spec.json of the job's newest attempt.
 absl::StatusOr<ipc::AttemptSpec> MakeAttemptSpec(const LauncherOptions& options, jobs::JobStore& store, const devices::DeviceInventory& inventory,

@@ -15,13 +15,32 @@ namespace {
 constexpr char kListDevices[] = "yoke.v1.DeviceService/ListDevices";
 constexpr char kResolveDevices[] = "yoke.v1.DeviceService/ResolveDevices";
 constexpr char kWatchDevices[] = "yoke.v1.DeviceService/WatchDevices";
+constexpr char kDrainDevice[] = "yoke.v1.DeviceService/DrainDevice";
+constexpr char kResumeDevice[] = "yoke.v1.DeviceService/ResumeDevice";
+constexpr size_t kReasonMax = 200;
 constexpr absl::Duration kFrameIntervalMin = absl::Milliseconds(200);
 
 absl::StatusOr<std::vector<v1::Device>> DevicesNow(const Shared& shared) {
   YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::Lease> leases, shared.store().ListLeases());
   std::vector<v1::Device> devices = shared.inventory().Devices();
+  for (v1::Device& absent : shared.inventory().Absent()) devices.push_back(std::move(absent));
   ShowLeases(leases, devices);
   return devices;
+}
+
+// The changed device with its holder.
+absl::Status Answer(const Shared& shared, const absl::StatusOr<v1::Device>& changed,
+                    v1::Device& device) {
+  if (absl::IsInvalidArgument(changed.status())) {
+    return AsFieldError(changed.status(), "device", "DEVICE_NOT_AVAILABLE");
+  }
+  if (absl::IsResourceExhausted(changed.status())) return WithReason(changed.status(), "DISK_FULL");
+  YOKE_RETURN_IF_ERROR(changed.status());
+  YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::Lease> leases, shared.store().ListLeases());
+  std::vector<v1::Device> shown = {*changed};
+  ShowLeases(leases, shown);
+  device = shown[0];
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -33,7 +52,7 @@ void ShowLeases(const std::vector<jobs::Lease>& leases, std::vector<v1::Device>&
     });
     if (device == devices.end()) continue;
     if (!lease.job_id.empty()) device->set_holder(jobs::JobName(lease.job_id));
-    if (device->state() == v1::Device::LOST) continue;
+    if (device->state() == v1::Device::LOST || device->state() == v1::Device::DRAINED) continue;
     device->set_state(lease.quarantined ? v1::Device::QUARANTINED : v1::Device::LEASED);
     device->set_message(lease.quarantined ? lease.quarantine_reason
                                           : absl::StrCat("held by ", device->holder()));
@@ -104,6 +123,36 @@ absl::Status DeviceService::Watch(const grpc::ServerContext& context,
     }
     shared_.devices_bell().Wait(heard, kLookInterval);
   }
+}
+
+grpc::Status DeviceService::DrainDevice(grpc::ServerContext* context,
+                                        const v1::DrainDeviceRequest* request, v1::Device* device) {
+  return ToGrpc(Drain(*context, *request, *device));
+}
+
+absl::Status DeviceService::Drain(const grpc::ServerContext& context,
+                                  const v1::DrainDeviceRequest& request, v1::Device& device) {
+  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kDrainDevice));
+  if (request.reason().size() > kReasonMax) {
+    return InvalidField("reason", absl::StrCat("the reason has ", request.reason().size(),
+                                               " characters; it takes ", kReasonMax),
+                        "REASON_INVALID");
+  }
+  const std::string reason = request.reason().empty() ? absl::StrCat("by ", caller.user)
+                                                      : absl::StrCat(request.reason(), " (", caller.user, ")");
+  return Answer(shared_, shared_.inventory().Drain(request.device(), reason), device);
+}
+
+grpc::Status DeviceService::ResumeDevice(grpc::ServerContext* context,
+                                         const v1::ResumeDeviceRequest* request,
+                                         v1::Device* device) {
+  return ToGrpc(Resume(*context, request->device(), *device));
+}
+
+absl::Status DeviceService::Resume(const grpc::ServerContext& context, const std::string& text,
+                                   v1::Device& device) {
+  YOKE_RETURN_IF_ERROR(shared_.Admit(context, kResumeDevice).status());
+  return Answer(shared_, shared_.inventory().Resume(text), device);
 }
 
 }  // namespace yoke::service

@@ -3,11 +3,10 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/ipc/attempt_files.h"
 #include "common/os/failpoint.h"
 #include "google/rpc/error_details.pb.h"
 #include "server/jobs/state_machine.h"
@@ -44,17 +43,6 @@ void AddNew(const std::vector<std::string>& lines,
   }
 }
 
-// The store's words for a request_id that was used for something else.
-absl::Status AsCreateError(const absl::Status& status) {
-  absl::string_view message = status.message();
-  if (absl::IsInvalidArgument(status) && absl::ConsumePrefix(&message, "REQUEST_ID_REUSED: ")) {
-    return InvalidField("request_id", std::string(message), "REQUEST_ID_REUSED");
-  }
-  if (absl::IsResourceExhausted(status))
-    return Exhausted(std::string(status.message()), "DISK_FULL", absl::Seconds(30));
-  return status;
-}
-
 }  // namespace
 
 grpc::Status JobService::CreateJob(grpc::ServerContext* context,
@@ -62,36 +50,44 @@ grpc::Status JobService::CreateJob(grpc::ServerContext* context,
   return ToGrpc(Create(*context, *request, *job));
 }
 
-absl::Status JobService::Create(const grpc::ServerContext& context,
-                                const v1::CreateJobRequest& request, v1::Job& job) {
-  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kCreateJob));
+absl::StatusOr<jobs::JobRecord> JobService::Prepare(const char* rpc, const Caller& caller,
+                                                    const v1::CreateJobRequest& request,
+                                                    std::optional<jobs::JobRecord>& parent) {
   YOKE_ASSIGN_OR_RETURN(const std::optional<std::string> resumed, ResumedJob(request.spec()));
-  std::optional<jobs::JobRecord> parent;
   if (resumed.has_value()) {
-    YOKE_ASSIGN_OR_RETURN(parent, shared_.FindJob(kCreateJob, caller, *resumed));
+    YOKE_ASSIGN_OR_RETURN(parent, shared_.FindJob(rpc, caller, *resumed));
   }
   YOKE_ASSIGN_OR_RETURN(
       jobs::JobRecord record,
-      MakeJobRecord(request, parent.has_value() ? &*parent : nullptr, shared_.inventory()));
+      MakeJobRecord(request, parent.has_value() ? &*parent : nullptr, shared_.inventory(),
+                    ipc::CacheDir(shared_.facts().state_dir)));
   record.public_job.set_owner(caller.user);
   YOKE_RETURN_IF_ERROR(ApplyScheduling(
       request, shared_.control().QueueNames(),
-      [&](const std::string& name) { return shared_.FindJob(kCreateJob, caller, name); }, record));
-  if (request.validate_only())
-    return Check(std::move(record), parent.has_value() ? parent->public_job.run_dir() : "", job);
-
-  if (record.public_job.state() != v1::Job::HELD) {
+      [&](const std::string& name) { return shared_.FindJob(rpc, caller, name); }, record));
+  if (!request.validate_only() && record.public_job.state() != v1::Job::HELD) {
     record.public_job.set_reason(v1::JobReason::WAITING_FOR_PRIORITY);
     record.public_job.set_message(jobs::kWaitsItsTurn);
   }
-  YOKE_RETURN_IF_ERROR(queue_.Reserve(caller.user, record.request_id));
+  return record;
+}
+
+absl::Status JobService::Create(const grpc::ServerContext& context,
+                                const v1::CreateJobRequest& request, v1::Job& job) {
+  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kCreateJob));
+  std::optional<jobs::JobRecord> parent;
+  YOKE_ASSIGN_OR_RETURN(jobs::JobRecord record, Prepare(kCreateJob, caller, request, parent));
+  if (request.validate_only())
+    return Check(std::move(record), parent.has_value() ? parent->public_job.run_dir() : "", job);
+
+  YOKE_RETURN_IF_ERROR(queue_.Reserve(caller.user, {record.request_id}));
   const std::string id = record.id;
   YOKE_FAILPOINT("submit.before");
-  const absl::StatusOr<jobs::JobRecord> created = shared_.store().Create(std::move(record));
+  absl::StatusOr<jobs::JobRecord> created = shared_.store().Create(std::move(record));
   YOKE_FAILPOINT("submit.after");
-  if (!created.ok() || created->id != id) queue_.GiveBack();
-  if (!created.ok()) return AsCreateError(created.status());
-  job = created->public_job;
+  if (!created.ok() || created->id != id) queue_.GiveBack(1);
+  if (!created.ok()) return AsSubmitError(created.status(), "request_id");
+  job = std::move(created->public_job);
   return absl::OkStatus();
 }
 
@@ -133,17 +129,17 @@ absl::Status JobService::List(const grpc::ServerContext& context,
                         "PAGE_SIZE_INVALID");
   int size = request.page_size() == 0 ? kPageDefault : std::min(request.page_size(), kPageMax);
   for (;; size = std::max(1, size / 2)) {
-    const absl::StatusOr<jobs::Page> page =
+    absl::StatusOr<jobs::Page> page =
         shared_.store().List(query.store_filter(), size, request.page_token());
     if (!page.ok()) return AsFieldError(page.status(), "page_token", "PAGE_TOKEN_INVALID");
     response.Clear();
     response.set_resume_token(EncodeWatchToken(page->event_sequence));
     if (query.matches_nothing()) return absl::OkStatus();
     response.set_next_page_token(page->next_page_token);
-    for (const jobs::JobRecord& record : page->jobs) {
-      const v1::Job& job = record.public_job;
+    for (jobs::JobRecord& record : page->jobs) {
+      v1::Job& job = record.public_job;
       if (query.Matches(job) && shared_.MaySee(kListJobs, caller, job.owner()))
-        *response.add_jobs() = job;
+        *response.add_jobs() = std::move(job);
     }
     // Jobs with long results make a shorter page.
     if (size == 1 || response.ByteSizeLong() <= kPageBytesMax) return absl::OkStatus();

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "server/service/queue_limit.h"
 #include "server/service/shared.h"
@@ -28,6 +30,10 @@ class JobService final : public v1::JobService::Service {
                        v1::Job* job) override;
   grpc::Status WatchJobs(grpc::ServerContext* context, const v1::WatchJobsRequest* request,
                          grpc::ServerWriter<v1::WatchJobsResponse>* writer) override;
+  // In batch.cc.
+  grpc::Status BatchCreateJobs(grpc::ServerContext* context,
+                               const v1::BatchCreateJobsRequest* request,
+                               v1::BatchCreateJobsResponse* response) override;
   // In job_order.cc.
   grpc::Status HoldJob(grpc::ServerContext* context, const v1::HoldJobRequest* request,
                        v1::Job* job) override;
@@ -45,6 +51,15 @@ class JobService final : public v1::JobService::Service {
  private:
   absl::Status Create(const grpc::ServerContext& context, const v1::CreateJobRequest& request,
                       v1::Job& job);
+  // The record to store, and in `parent` the job that it resumes, if any.
+  absl::StatusOr<jobs::JobRecord> Prepare(const char* rpc, const Caller& caller,
+                                          const v1::CreateJobRequest& request,
+                                          std::optional<jobs::JobRecord>& parent);
+  absl::Status BatchCreate(const grpc::ServerContext& context,
+                           const v1::BatchCreateJobsRequest& request,
+                           v1::BatchCreateJobsResponse& response);
+  absl::StatusOr<std::vector<jobs::JobRecord>> PrepareAll(
+      const Caller& caller, const v1::BatchCreateJobsRequest& request);
   // Asks the worker about the data set, the weights and the run folder to resume from ("": none).
   absl::Status Check(jobs::JobRecord record, const std::string& resume_from, v1::Job& job);
   absl::Status List(const grpc::ServerContext& context, const v1::ListJobsRequest& request,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/mutex.h"
@@ -14,11 +15,12 @@ class QueueLimit {
  public:
   QueueLimit(jobs::JobStore& store, int open_max) : store_(store), open_max_(open_max) {}
 
-  // A place for one more job. ResourceExhausted (reason QUEUE_FULL) if there is none, except for a
-  // request that the queue holds already: repeating it adds nothing.
-  absl::Status Reserve(const std::string& owner, const std::string& request_id);
-  // The place was not used.
-  void GiveBack();
+  // A place for each of these requests, or for none. ResourceExhausted (reason QUEUE_FULL) if there
+  // are not enough; requests that the queue holds already need none: repeating them adds nothing.
+  // REQUIRES: `request_ids` are of one owner; "" where a request has none.
+  absl::Status Reserve(const std::string& owner, const std::vector<std::string>& request_ids);
+  // So many places were not used.
+  void GiveBack(size_t places);
 
  private:
   jobs::JobStore& store_;

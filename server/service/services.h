@@ -33,6 +33,7 @@ struct ServerFacts {
   absl::Time start_time;
   int queue_length_max = 10000;  // open jobs; beyond it CreateJob is RESOURCE_EXHAUSTED
   std::vector<std::string> warnings;  // what was damaged and mended at the start
+  std::string containment;  // how the processes of jobs are kept together
 };
 
 // All pointers must outlive the Services and be set.

@@ -9,8 +9,11 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/formats/step_memory_file.h"
 #include "google/protobuf/util/time_util.h"
 #include "google/rpc/error_details.pb.h"
 #include "server/jobs/ids.h"
@@ -137,32 +140,38 @@ std::vector<std::string> DeviceWords(const std::string& device_string,
   return words;
 }
 
-int64_t SmallestMemory(const devices::DeviceSelection& selection,
-                       const devices::DeviceInventory& inventory) {
+jobs::RankMemory MemoryOf(const devices::DeviceSelection& selection,
+                          const devices::DeviceInventory& inventory) {
+  const v1::Device::Kind kind = selection.cpu ? v1::Device::CPU_SLOT : v1::Device::GPU;
   int64_t smallest = 0;
   const std::vector<v1::Device> candidates =
       selection.devices.empty() ? inventory.Devices() : selection.devices;
   for (const v1::Device& device : candidates) {
-    if (device.kind() != v1::Device::GPU) continue;
+    if (device.kind() != kind) continue;
     if (smallest == 0 || device.memory_total_bytes() < smallest)
       smallest = device.memory_total_bytes();
   }
-  return smallest;
+  // All slots have the machine's memory together.
+  if (selection.cpu) return {false, smallest / std::max(selection.world_size, 1)};
+  return {true, smallest};
 }
 
 // The lines for people: banner, and what is worth a warning.
 void Explain(const jobs::ResolvedSpec& resolved, const devices::DeviceSelection& selection,
-             const devices::DeviceInventory& inventory, v1::Job& job) {
+             const devices::DeviceInventory& inventory, const std::string& cache_dir,
+             v1::Job& job) {
   const std::vector<std::string> banner =
       jobs::Banner(resolved.spec, DeviceWords(resolved.spec.device(), selection), !selection.cpu);
   job.mutable_banner()->Assign(banner.begin(), banner.end());
   job.mutable_warnings()->Assign(resolved.warnings.begin(), resolved.warnings.end());
-  if (selection.cpu) return;
-  // The estimate is for the banner; what follows it is that it does not fit.
   const std::vector<std::string> advice =
-      jobs::Advice(resolved.spec, selection.world_size, SmallestMemory(selection, inventory));
-  for (size_t i = 0; i < advice.size(); ++i)
-    *(i == 0 ? job.add_banner() : job.add_warnings()) = advice[i];
+      jobs::Advice(resolved.spec, selection.world_size, MemoryOf(selection, inventory),
+                   [&](const formats::StepMemoryKind& kind) {
+                     return formats::FindStepMemory(cache_dir, kind);
+                   });
+  if (advice.empty()) return;
+  job.add_banner(advice[0]);
+  if (advice.size() > 1) job.add_warnings(absl::StrJoin(advice, "; "));
 }
 
 }  // namespace
@@ -181,7 +190,8 @@ absl::StatusOr<std::optional<std::string>> ResumedJob(const v1::JobSpec& asked) 
 
 absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& request,
                                               const jobs::JobRecord* parent,
-                                              const devices::DeviceInventory& inventory) {
+                                              const devices::DeviceInventory& inventory,
+                                              const std::string& cache_dir) {
   v1::JobSpec asked = request.spec();
   if (parent != nullptr) {
     YOKE_RETURN_IF_ERROR(CheckParent(*parent));
@@ -219,8 +229,17 @@ absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& reques
       google::protobuf::util::TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(absl::Now()));
   if (parent != nullptr) job.set_parent(parent->public_job.name());
   for (const v1::Device& device : selection->devices) job.add_device_uuids(device.uuid());
-  Explain(resolved, *selection, inventory, job);
+  Explain(resolved, *selection, inventory, cache_dir, job);
   return record;
+}
+
+absl::Status AsSubmitError(const absl::Status& status, const std::string& field) {
+  absl::string_view message = status.message();
+  if (absl::IsInvalidArgument(status) && absl::ConsumePrefix(&message, "REQUEST_ID_REUSED: "))
+    return InvalidField(field, std::string(message), "REQUEST_ID_REUSED");
+  if (absl::IsResourceExhausted(status))
+    return Exhausted(std::string(status.message()), "DISK_FULL", absl::Seconds(30));
+  return status;
 }
 
 }  // namespace yoke::service

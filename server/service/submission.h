@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "server/devices/inventory.h"
@@ -18,9 +19,13 @@ absl::StatusOr<std::optional<std::string>> ResumedJob(const v1::JobSpec& asked);
 // The record to store, in state QUEUED, with banner and warnings; without name and owner. `parent`:
 // the job that ResumedJob named, or null. Keys that a resuming request does not give are those that
 // were given for its parent. InvalidArgument with every violation; FailedPrecondition if the parent
-// cannot be resumed.
+// cannot be resumed. `cache_dir`: where earlier jobs left what they measured.
 absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& request,
                                               const jobs::JobRecord* parent,
-                                              const devices::DeviceInventory& inventory);
+                                              const devices::DeviceInventory& inventory,
+                                              const std::string& cache_dir);
+
+// What the store said to a job that it was to keep, as an answer. `field`: the request's request_id.
+absl::Status AsSubmitError(const absl::Status& status, const std::string& field);
 
 }  // namespace yoke::service

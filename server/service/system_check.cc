@@ -82,6 +82,7 @@ void CheckMachine(const ServerFacts& facts, v1::CheckSystemResponse& response) {
   Add(response, "yoked", Item::OK,
       absl::StrCat("version ", facts.version, ", state in ", facts.state_dir));
   for (const std::string& warning : facts.warnings) Add(response, "state", Item::WARNING, warning);
+  Add(response, "containment", Item::OK, facts.containment);
   const int cores = CoresForUs();
   (*Add(response, "cpu", Item::OK, absl::StrCat(cores, cores == 1 ? " core" : " cores"))
         .mutable_fields())["cores"] = absl::StrCat(cores);
@@ -107,9 +108,10 @@ void CheckDevices(const devices::DeviceInventory& inventory, v1::CheckSystemResp
   }
   for (const v1::Device& device : inventory.Devices()) {
     if (device.kind() != v1::Device::GPU) continue;
-    const Item::Verdict verdict = device.state() == v1::Device::LOST           ? Item::FAILED
-                                  : device.state() == v1::Device::BUSY_FOREIGN ? Item::WARNING
-                                                                               : Item::OK;
+    const bool given_out = device.state() != v1::Device::DRAINED && device.state() != v1::Device::BUSY_FOREIGN;
+    const Item::Verdict verdict = device.failed() ? Item::FAILED
+                                  : given_out     ? Item::OK
+                                                  : Item::WARNING;
     Item& item = Add(response, absl::StrCat("gpu ", device.index()), verdict,
                      absl::StrCat(device.name(), ", ", GiB(device.memory_total_bytes()),
                                   device.message().empty() ? "" : ": ", device.message()));

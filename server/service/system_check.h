@@ -10,7 +10,7 @@
 
 namespace yoke::service {
 
-// "yoked", "state" (one item for each thing that was damaged and mended), "cpu", "memory", "disk".
+// "yoked", "state" (one item for each thing that was damaged and mended), "containment", "cpu", "memory", "disk".
 void CheckMachine(const ServerFacts& facts, v1::CheckSystemResponse& response);
 
 // "driver" and one item for each GPU.

@@ -45,19 +45,25 @@ int ClaimFailureCode(const absl::Status& status) {
   return kNotClaimed;
 }
 
-History RunPhases(const ipc::AttemptSpec& spec, Signals& signals, Stop& stop) {
+// `synced`: whether the claim became durable. The preparation, which changes nothing of the job,
+// goes on beside that; ranks are started only after it.
+History RunPhases(const ipc::AttemptSpec& spec, Signals& signals, Stop& stop,
+                  absl::Status& synced) {
   History history;
   const std::vector<std::string> env = os::CurrentEnv();
   stop.Look(/*signalled=*/false);
   if (spec.prepare && !stop.requested()) {
-    history.prepare = RunPhase(spec, {PrepareCommand(spec, env)}, signals, stop);
+    history.prepare = RunPhase(spec, {PrepareCommand(spec, env)}, signals, stop,
+                               [&] { synced = SyncClaim(spec); });
+  } else {
+    synced = SyncClaim(spec);
   }
   const bool prepared = !history.prepare || history.prepare->members[0].exit.ok();
-  if (prepared && !stop.requested()) {
+  if (prepared && synced.ok() && !stop.requested()) {
     history.ranks = RunPhase(spec, RankCommands(spec, env), signals, stop);
   }
   YOKE_FAILPOINT("shim.sweep.before");
-  history.strays = KillStrays(spec.run_id, kStrayLimitSeconds);
+  history.strays = KillStrays(spec.run_id, spec.cgroup, kStrayLimitSeconds);
   return history;
 }
 
@@ -79,11 +85,16 @@ int RunAttempt(const std::string& spec_path) {
 
   setsid();  // fails, rightly, if the daemon made the session already
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  SetOomScore(kShimOomScore);
+  os::SetOomScore(0, kShimOomScore);
   ExitWriter writer(spec->attempt_dir);
 
   Stop stop(absl::StrCat(spec->attempt_dir, "/stop.json"), spec->grace_seconds);
-  const History history = RunPhases(*spec, *signals, stop);
+  absl::Status synced;
+  const History history = RunPhases(*spec, *signals, stop, synced);
+  if (!synced.ok()) {
+    DropClaim(*spec);
+    return Complain(kNotClaimed, synced);
+  }
   SweepSharedMemory();  // of ranks that were killed
   ipc::ExitRecord record = Judge(*spec, stop, history);
   if (record.has_first_failure) {

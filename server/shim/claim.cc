@@ -23,11 +23,13 @@ absl::StatusOr<std::string> OwnStartRecord(const ipc::AttemptSpec& spec) {
   return ipc::ToJson(record).dump(2) + "\n";
 }
 
-absl::Status Fill(int fd, const std::string& path, const std::string& folder,
-                  const std::string& text) {
-  YOKE_RETURN_IF_ERROR(os::WriteAll(fd, text, path));
-  YOKE_RETURN_IF_ERROR(os::SyncFile(fd, path));
-  return os::SyncFolder(folder);
+std::string StartedPath(const ipc::AttemptSpec& spec) {
+  return absl::StrCat(spec.attempt_dir, "/started");
+}
+
+absl::Status SyncPath(const std::string& path) {
+  YOKE_ASSIGN_OR_RETURN(const os::UniqueFd fd, os::Open(path, O_RDONLY));
+  return os::SyncFile(fd.get(), path);
 }
 
 }  // namespace
@@ -37,20 +39,29 @@ absl::StatusOr<os::OfdLock> ClaimAttempt(const ipc::AttemptSpec& spec) {
   YOKE_ASSIGN_OR_RETURN(os::OfdLock lock,
                         os::OfdLock::Take(absl::StrCat(spec.attempt_dir, "/lock")));
   YOKE_ASSIGN_OR_RETURN(const std::string text, OwnStartRecord(spec));
-  const std::string path = absl::StrCat(spec.attempt_dir, "/started");
+  const std::string path = StartedPath(spec);
   const absl::StatusOr<os::UniqueFd> fd = os::Open(path, O_WRONLY | O_CREAT | O_EXCL);
   if (absl::IsAlreadyExists(fd.status())) {
     return absl::AlreadyExistsError(absl::StrCat(path, " exists: this attempt was started before"));
   }
   if (!fd.ok()) return fd.status();
   YOKE_FAILPOINT("shim.claim.created");
-  const absl::Status filled = Fill(fd->get(), path, spec.attempt_dir, text);
+  const absl::Status filled = os::WriteAll(fd->get(), text, path);
   if (!filled.ok()) {
-    os::RemoveFile(path).IgnoreError();
+    DropClaim(spec);
     return filled;
   }
   YOKE_FAILPOINT("shim.claim.after");
   return lock;
 }
+
+absl::Status SyncClaim(const ipc::AttemptSpec& spec) {
+  YOKE_FAILPOINT("shim.sync.before");
+  YOKE_RETURN_IF_ERROR(SyncPath(StartedPath(spec)));
+  YOKE_FAILPOINT("shim.sync.after");
+  return absl::OkStatus();
+}
+
+void DropClaim(const ipc::AttemptSpec& spec) { os::RemoveFile(StartedPath(spec)).IgnoreError(); }
 
 }  // namespace yoke::shim

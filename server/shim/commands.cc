@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "server/shim/exec_rank.h"
 
 namespace yoke::shim {
 namespace {
@@ -19,6 +20,11 @@ std::vector<std::string> CommonEnv(const ipc::AttemptSpec& spec, std::vector<std
                                    const std::vector<std::string>& devices, int threads) {
   os::SetEnv(env, ipc::kRunIdVariable, spec.run_id);
   os::SetEnv(env, ipc::kSpecVariable, absl::StrCat(spec.attempt_dir, "/spec.json"));
+  if (!spec.cgroup.empty()) os::SetEnv(env, kCgroupVariable, spec.cgroup);
+  // The kernel counts those of the user, not of the attempt.
+  if (spec.processes_max > 0) {
+    os::SetEnv(env, kProcessesVariable, absl::StrCat(os::CountThreadsOfUser() + spec.processes_max));
+  }
   os::SetEnv(env, "CUDA_DEVICE_ORDER", "PCI_BUS_ID");
   os::SetEnv(env, "CUDA_VISIBLE_DEVICES", CudaDevices(devices));
   os::SetEnv(env, "OMP_NUM_THREADS", absl::StrCat(threads));

@@ -37,7 +37,13 @@ std::string NameOf(int rank) {
 }
 
 ipc::RankExit ToRankExit(const Ended& member) {
-  return {member.rank, member.exit.exit_code, member.exit.signal};
+  return {member.rank, member.exit.exit_code, member.exit.signal, member.exit.max_rss_bytes};
+}
+
+// "ran out of memory and was killed by signal 9 (SIGKILL); its resident memory was at most 312 MiB".
+std::string DescribeMemory(const os::ExitStatus& exit) {
+  return absl::StrCat("ran out of memory and ", Describe(exit), "; its resident memory was at most ",
+                      exit.max_rss_bytes >> 20, " MiB");
 }
 
 bool AllOk(const PhaseResult& phase) {
@@ -51,17 +57,20 @@ void Fail(const PhaseResult& phase, ipc::ExitRecord& record) {
   record.has_first_failure = true;
   record.first_failure = ToRankExit(cause);
   if (!phase.start_error.empty()) {
+    record.reason = "SPAWN_FAILED";
     record.message =
         absl::StrCat(NameOf(cause.rank), " could not be started: ", phase.start_error, ".");
   } else if (!phase.hang.empty()) {
     record.reason = "HANG";
     record.message = absl::StrCat(phase.hang, phase.members.size() == 1 ? " It was ended" : " All ranks were ended",
                                   "; what they were doing is in the attempt's folder hang.");
-  } else if (cause.rank < 0 || phase.members.size() == 1) {
-    record.message = absl::StrCat(NameOf(cause.rank), " ", Describe(cause.exit), ".");
   } else {
-    record.message = absl::StrCat(NameOf(cause.rank), " ", Describe(cause.exit),
-                                  "; the other ranks were stopped.");
+    if (cause.out_of_memory) record.reason = "OUT_OF_MEMORY";
+    if (cause.exit.exit_code == kExecFailed) record.reason = "SPAWN_FAILED";
+    const bool alone = cause.rank < 0 || phase.members.size() == 1;
+    record.message = absl::StrCat(NameOf(cause.rank), " ",
+                                  cause.out_of_memory ? DescribeMemory(cause.exit) : Describe(cause.exit),
+                                  alone ? "." : "; the other ranks were stopped.");
   }
 }
 

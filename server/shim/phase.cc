@@ -19,6 +19,7 @@
 #include "server/shim/exec_rank.h"
 #include "server/shim/hang_watch.h"
 #include "server/shim/log_keeper.h"
+#include "server/shim/oom.h"
 
 namespace yoke::shim {
 namespace {
@@ -79,6 +80,8 @@ class Gang {
         stop_(stop),
         hang_watch_(spec, /*prepare=*/commands[0].rank < 0),
         log_keeper_(LogsOf(commands), 0),
+        cgroup_(spec.cgroup),
+        oom_kills_before_(OomKills(spec.cgroup)),
         pids_(commands.size(), 0) {
     for (const Command& command : commands) {
       Ended member;
@@ -87,9 +90,10 @@ class Gang {
     }
   }
 
-  PhaseResult Run() {
+  PhaseResult Run(const std::function<void()>& meanwhile) {
     log_keeper_.Look();
     StartAll();
+    if (meanwhile) meanwhile();
     while (Running()) {
       const int64_t deadline = EnforceStop();
       const int64_t left = std::max<int64_t>(deadline - os::BootMilliseconds(), 0);
@@ -181,6 +185,8 @@ class Gang {
       exit.max_rss_bytes = int64_t{usage.ru_maxrss} * 1024;
       // One that ended by itself while the kill was on its way was not killed by us.
       if (exit.signal != SIGKILL) result_.members[index].killed = false;
+      const bool kernel_killed = !result_.members[index].killed && OomKills(cgroup_) > oom_kills_before_;
+      result_.members[index].out_of_memory = DiedOfMemory(exit, kernel_killed, commands_[index].log);
       if (!exit.ok()) failed.push_back(index);
     }
     if (failed.empty() || terminated_ || stop_.requested() || result_.first_failure) return;
@@ -195,6 +201,8 @@ class Gang {
   Stop& stop_;
   HangWatch hang_watch_;
   LogKeeper log_keeper_;
+  const std::string cgroup_;
+  const int64_t oom_kills_before_;
   std::vector<pid_t> pids_;  // 0: has ended, or never started
   PhaseResult result_;
   bool terminated_ = false;
@@ -204,8 +212,8 @@ class Gang {
 }  // namespace
 
 PhaseResult RunPhase(const ipc::AttemptSpec& spec, const std::vector<Command>& commands,
-                     Signals& signals, Stop& stop) {
-  return Gang(spec, commands, signals, stop).Run();
+                     Signals& signals, Stop& stop, const std::function<void()>& meanwhile) {
+  return Gang(spec, commands, signals, stop).Run(meanwhile);
 }
 
 }  // namespace yoke::shim

@@ -2,6 +2,7 @@
 // phase is a gang of one.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@ struct Ended {
   os::ExitStatus exit;
   bool started = false;
   bool killed = false;  // by us, after the grace
+  bool out_of_memory = false;  // it ended because memory ran out
 };
 
 struct PhaseResult {
@@ -38,8 +40,8 @@ struct PhaseResult {
 // Starts every command, in a process group of its own, and waits until all have ended. The first
 // failure by itself, a hang, or a request to stop, sends SIGTERM to all that still run and SIGKILL
 // after the grace; after a hang SIGCONT too, so that a stopped member can save. Returns with no member
-// running.
+// running. `meanwhile` is called once, when all have been started.
 PhaseResult RunPhase(const ipc::AttemptSpec& spec, const std::vector<Command>& commands,
-                     Signals& signals, Stop& stop);
+                     Signals& signals, Stop& stop, const std::function<void()>& meanwhile = {});
 
 }  // namespace yoke::shim

@@ -1,11 +1,17 @@
 #include "server/store/job_store_sqlite.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <future>
 #include <set>
 #include <utility>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -14,8 +20,11 @@
 #include "common/os/failpoint.h"
 #include "common/os/file.h"
 #include "server/jobs/ids.h"
+#include "server/jobs/open_jobs.h"
 #include "server/jobs/state_machine.h"
 #include "server/store/backup.h"
+#include "server/store/open_view.h"
+#include "server/store/queries.h"
 #include "server/store/readers.h"
 #include "server/store/rebuild.h"
 #include "server/store/reconcile.h"
@@ -30,93 +39,7 @@ using jobs::JobRecord;
 
 constexpr int kPageMax = 1000;
 constexpr int kTrimEvery = 256;
-
-// One job by id or unique prefix, on whichever connection.
-absl::StatusOr<JobRecord> FindJob(SQLite::Database& database, const std::string& prefix) {
-  SQLite::Statement query(database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE id >= ? AND id < ? LIMIT 2"));
-  query.bind(1, prefix);
-  query.bind(2, prefix + "\x7f");
-  if (!query.executeStep()) return absl::NotFoundError(absl::StrCat("There is no job ", prefix, "."));
-  YOKE_ASSIGN_OR_RETURN(JobRecord job, JobFromRow(query));
-  if (job.id != prefix && query.executeStep()) {
-    return absl::InvalidArgumentError(absl::StrCat("More than one job begins with ", prefix, ": give more characters of its id."));
-  }
-  return job;
-}
-
-absl::StatusOr<std::vector<JobRecord>> ReadJobs(SQLite::Statement& query) {
-  std::vector<JobRecord> jobs;
-  while (query.executeStep()) {
-    YOKE_ASSIGN_OR_RETURN(JobRecord job, JobFromRow(query));
-    jobs.push_back(std::move(job));
-  }
-  return jobs;
-}
-
-int64_t LastEvent(SQLite::Database& database) {
-  return database.execAndGet("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'").getInt64();
-}
-
-absl::StatusOr<std::string> HolderOf(SQLite::Database& database, const std::string& device_uuid) {
-  SQLite::Statement query(database, "SELECT job_id FROM lease WHERE device_uuid = ?");
-  query.bind(1, device_uuid);
-  if (!query.executeStep()) return absl::NotFoundError("free");
-  return query.getColumn(0).getString();
-}
-
-absl::Status ChangeLeases(SQLite::Database& database, const JobRecord& job, const jobs::JobStore::LeaseChange& change) {
-  for (const std::string& uuid : change.release) {
-    YOKE_FAILPOINT("lease.release.before");
-    SQLite::Statement statement(database, "DELETE FROM lease WHERE device_uuid = ? AND job_id = ?");
-    statement.bind(1, uuid);
-    statement.bind(2, job.id);
-    statement.exec();
-  }
-  for (const std::string& uuid : change.quarantine) {
-    SQLite::Statement statement(database, "UPDATE lease SET quarantined = 1, quarantine_reason = ? WHERE device_uuid = ? AND job_id = ?");
-    statement.bind(1, change.quarantine_reason);
-    statement.bind(2, uuid);
-    statement.bind(3, job.id);
-    statement.exec();
-  }
-  for (const std::string& uuid : change.take) {
-    if (const auto holder = HolderOf(database, uuid); holder.ok()) {
-      return absl::FailedPreconditionError(absl::StrCat("device ", uuid, " is held by jobs/", *holder));
-    }
-    SQLite::Statement statement(database, "INSERT INTO lease (device_uuid, job_id, attempt, quarantined, quarantine_reason) VALUES (?, ?, ?, 0, '')");
-    statement.bind(1, uuid);
-    statement.bind(2, job.id);
-    statement.bind(3, job.public_job.attempts_size());
-    YOKE_FAILPOINT("lease.take.before");
-    statement.exec();
-    YOKE_FAILPOINT("lease.take.after");
-  }
-  return absl::OkStatus();
-}
-
-// The WHERE clause of a filter, and its values in order.
-struct Where {
-  std::string sql = "1";
-  std::vector<std::string> values;
-};
-
-Where ToWhere(const jobs::JobFilter& filter) {
-  Where where;
-  if (!filter.states.empty()) {
-    absl::StrAppend(&where.sql, " AND state IN (", absl::StrJoin(filter.states, ",", [](std::string* out, v1::Job::State state) {
-                      absl::StrAppend(out, static_cast<int>(state));
-                    }), ")");
-  }
-  if (filter.owner) {
-    absl::StrAppend(&where.sql, " AND owner = ?");
-    where.values.push_back(*filter.owner);
-  }
-  if (filter.display_name) {
-    absl::StrAppend(&where.sql, " AND display_name = ?");
-    where.values.push_back(*filter.display_name);
-  }
-  return where;
-}
+constexpr char kNextSequence[] = "SELECT coalesce(max(sequence), 0) + 1 FROM job";
 
 class SqliteJobStore : public jobs::JobStore {
  public:
@@ -126,38 +49,37 @@ class SqliteJobStore : public jobs::JobStore {
         journal_(std::move(journal)),
         reserve_(os::FolderOf(options.path) + "/reserve", options.reserve_bytes),
         readers_(options.path),
-        writer_(std::move(database), {[this] { return journal_->Flush(); },
-                                      [this](bool committed) { committed ? journal_->Keep() : journal_->Undo(); },
-                                      [this] { return reserve_.Release(); }, [this] { Done(); }}) {}
+        writer_(std::move(database), {[this] { return FlushJournal(); },
+                                      [this](bool committed) { Committed(committed); },
+                                      [this] { return reserve_.Release(); }, [this] { Done(); }, [this] { return Sync(); }}) {}
 
   ~SqliteJobStore() override { readers_.Close(); }
 
   absl::StatusOr<JobRecord> Create(JobRecord job) override {
     YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) -> absl::Status {
-      if (!job.request_id.empty()) {
-        SQLite::Statement query(database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE owner = ? AND request_id = ?"));
-        query.bind(1, job.public_job.owner());
-        query.bind(2, job.request_id);
-        if (query.executeStep()) {
-          YOKE_ASSIGN_OR_RETURN(JobRecord stored, JobFromRow(query));
-          if (stored.request_hash != job.request_hash) {
-            return absl::InvalidArgumentError("REQUEST_ID_REUSED: this request_id belongs to another request; make a new one for each request");
-          }
-          job = std::move(stored);
-          return absl::OkStatus();
-        }
-      }
-      YOKE_RETURN_IF_ERROR(reserve_.Check());
-      job.sequence = database.execAndGet("SELECT coalesce(max(sequence), 0) + 1 FROM job").getInt64();
-      job.public_job.set_name(jobs::JobName(job.id));
-      Record(database, job);
-      YOKE_FAILPOINT("store.insert.before");
-      InsertJob(database, job);
-      YOKE_FAILPOINT("store.insert.after");
-      journal_->Add(job);
+      YOKE_ASSIGN_OR_RETURN(const bool fresh, Insert(database, job));
+      if (fresh) Note(job);
       return absl::OkStatus();
     }));
     return job;
+  }
+
+  absl::StatusOr<std::vector<JobRecord>> CreateAll(std::vector<JobRecord> jobs) override {
+    YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) -> absl::Status {
+      std::vector<const JobRecord*> fresh;
+      for (size_t i = 0; i < jobs.size(); ++i) {
+        const absl::StatusOr<bool> inserted = Insert(database, jobs[i]);
+        if (!inserted.ok()) {
+          absl::Status refused = inserted.status();
+          refused.SetPayload(jobs::kIndexPayload, absl::Cord(absl::StrCat(i)));
+          return refused;
+        }
+        if (*inserted) fresh.push_back(&jobs[i]);
+      }
+      for (size_t i = 0; i < fresh.size(); ++i) Note(*fresh[i], fresh.size() - 1 - i);
+      return absl::OkStatus();
+    }));
+    return jobs;
   }
 
   absl::StatusOr<JobRecord> Get(const std::string& id_or_prefix) override {
@@ -208,21 +130,43 @@ class SqliteJobStore : public jobs::JobStore {
     return open;
   }
 
-  absl::StatusOr<JobRecord> Update(const std::string& id, const std::function<absl::Status(JobRecord&, LeaseChange&)>& change) override {
-    absl::StatusOr<JobRecord> updated = absl::InternalError("not written");
-    YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) -> absl::Status {
-      YOKE_ASSIGN_OR_RETURN(JobRecord job, FindJob(database, id));
-      const JobRecord before = job;
-      LeaseChange leases;
-      YOKE_RETURN_IF_ERROR(change(job, leases));
-      if (!leases.take.empty()) YOKE_RETURN_IF_ERROR(reserve_.Check());
-      YOKE_RETURN_IF_ERROR(ChangeLeases(database, job, leases));
-      Record(database, job);
-      UpdateJob(database, job);
-      if (IsJournalled(before, job)) journal_->Add(job);
-      updated = std::move(job);
+  jobs::OpenJobs Open() override { return view_.Open(); }
+
+  absl::StatusOr<int64_t> CountRequests(const std::string& owner, const std::vector<std::string>& request_ids) override {
+    int64_t count = 0;
+    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) {
+      SQLite::Statement query(database, "SELECT 1 FROM job WHERE owner = ? AND request_id = ?");
+      for (const std::string& request_id : request_ids) {
+        if (request_id.empty()) continue;
+        query.reset();
+        query.bind(1, owner);
+        query.bind(2, request_id);
+        if (query.executeStep()) ++count;
+      }
       return absl::OkStatus();
     }));
+    return count;
+  }
+
+  absl::StatusOr<JobRecord> Update(const std::string& id, const std::function<absl::Status(JobRecord&, LeaseChange&)>& change,
+                                   jobs::Until until) override {
+    absl::StatusOr<JobRecord> updated = absl::InternalError("not written");
+    YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) { return Change(database, id, change, updated); }, until));
+    return updated;
+  }
+
+  std::vector<absl::StatusOr<JobRecord>> UpdateEach(const std::vector<Edit>& edits, jobs::Until until) override {
+    std::vector<absl::StatusOr<JobRecord>> updated(edits.size(), absl::InternalError("not written"));
+    std::vector<Writer::Work> works;
+    for (size_t i = 0; i < edits.size(); ++i) {
+      works.push_back([this, &edit = edits[i], &result = updated[i]](SQLite::Database& database) {
+        return Change(database, edit.id, edit.change, result);
+      });
+    }
+    const std::vector<absl::Status> statuses = writer_.RunEach(works, until);
+    for (size_t i = 0; i < edits.size(); ++i) {
+      if (!statuses[i].ok()) updated[i] = statuses[i];
+    }
     return updated;
   }
 
@@ -271,9 +215,11 @@ class SqliteJobStore : public jobs::JobStore {
 
   int64_t last_event_sequence() override { return last_event_.load(); }
 
-  // Before the store is used: jobs that the journal does not have come into it.
-  absl::Status CompleteJournal(const std::vector<JobRecord>& journalled, bool damaged) {
+  // Before the store is used: jobs that the journal does not have come into it, and the open ones into memory.
+  absl::Status Begin(const std::vector<JobRecord>& journalled, bool damaged) {
     YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> open, ListOpen());
+    for (const JobRecord& job : open) view_.Stage(job);
+    view_.Keep();
     std::set<std::string> known;
     for (const JobRecord& job : journalled) known.insert(job.id);
     const bool complete = std::all_of(open.begin(), open.end(), [&known](const JobRecord& job) { return known.contains(job.id); });
@@ -286,10 +232,102 @@ class SqliteJobStore : public jobs::JobStore {
   }
 
  private:
+  // On the writer's thread.
+  absl::Status Change(SQLite::Database& database, const std::string& id, const std::function<absl::Status(JobRecord&, LeaseChange&)>& change,
+                      absl::StatusOr<JobRecord>& updated) {
+    YOKE_ASSIGN_OR_RETURN(JobRecord job, FindJob(database, id));
+    const JobRecord before = job;
+    LeaseChange leases;
+    YOKE_RETURN_IF_ERROR(change(job, leases));
+    if (!leases.take.empty()) YOKE_RETURN_IF_ERROR(reserve_.Check());
+    YOKE_RETURN_IF_ERROR(ChangeLeases(database, job, leases));
+    Record(database, job);
+    UpdateJob(writer_.statements(), job);
+    if (IsJournalled(before, job)) journal_->Add(job);
+    view_.Stage(job);
+    updated = std::move(job);
+    return absl::OkStatus();
+  }
+
+  // On the writer's thread: a new job was written.
+  void Note(const JobRecord& job, size_t batch_left = 0) {
+    journal_->Add(job, batch_left);
+    view_.Stage(job);
+  }
+
+  // On the writer's thread.
+  absl::Status FlushJournal() {
+    if (journal_->broken()) RewriteJournal();
+    return journal_->Flush();
+  }
+
+  // On a thread of the writer's own. The two files are synced at once: each waits for the disk.
+  absl::Status Sync() {
+    std::future<absl::Status> journal = std::async([this] { return journal_->Sync(); });
+    const absl::Status log = SyncLog();
+    const absl::Status kept = journal.get();
+    return kept.ok() ? log : kept;
+  }
+
+  // What SQLite has appended to its log; the connection itself syncs only when it folds the log into the database.
+  absl::Status SyncLog() {
+    const std::string path = options_.path + "-wal";
+    if (!log_fd_.valid()) {
+      YOKE_ASSIGN_OR_RETURN(log_fd_, os::Open(path, O_RDONLY));
+    }
+    absl::Status status;
+    if (fdatasync(log_fd_.get()) != 0) {
+      status = os::ErrnoStatus(errno, absl::StrCat("cannot sync ", path));
+      log_unsure_ = true;
+    }
+    return status;
+  }
+
+  // On the writer's thread.
+  void Committed(bool committed) {
+    if (committed) {
+      journal_->Keep();
+      view_.Keep();
+    } else {
+      journal_->Undo();
+      view_.Undo();
+    }
+  }
+
+  // On the writer's thread. `job` becomes what is stored. False: it was stored before.
+  absl::StatusOr<bool> Insert(SQLite::Database& database, JobRecord& job) {
+    if (!job.request_id.empty()) {
+      static const std::string kKnown = absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE owner = ? AND request_id = ?");
+      const Statements::Use query = writer_.statements().Get(kKnown.c_str());
+      query->bind(1, job.public_job.owner());
+      query->bind(2, job.request_id);
+      if (query->executeStep()) {
+        YOKE_ASSIGN_OR_RETURN(JobRecord stored, JobFromRow(*query));
+        if (stored.request_hash != job.request_hash) {
+          return absl::InvalidArgumentError("REQUEST_ID_REUSED: this request_id belongs to another request; make a new one for each request");
+        }
+        job = std::move(stored);
+        return false;
+      }
+    }
+    YOKE_RETURN_IF_ERROR(reserve_.Check());
+    {
+      const Statements::Use next = writer_.statements().Get(kNextSequence);
+      next->executeStep();
+      job.sequence = next->getColumn(0).getInt64();
+    }
+    job.public_job.set_name(jobs::JobName(job.id));
+    Record(database, job);
+    YOKE_FAILPOINT("store.insert.before");
+    InsertJob(writer_.statements(), job);
+    YOKE_FAILPOINT("store.insert.after");
+    return true;
+  }
+
   // On the writer's thread, before the row is written: the event fixes the etag, which the row carries too.
   void Record(SQLite::Database& database, JobRecord& job) {
     changed_ = true;
-    const int64_t sequence = AppendEvent(database, job);
+    const int64_t sequence = AppendEvent(writer_.statements(), job);
     if (sequence % kTrimEvery != 0) return;
     SQLite::Statement trim(database, "DELETE FROM event WHERE sequence <= ?");
     trim.bind(1, sequence - options_.events_kept);
@@ -298,6 +336,7 @@ class SqliteJobStore : public jobs::JobStore {
 
   // On the writer's thread.
   void Done() {
+    if (log_unsure_) MoveLog();
     if (journal_->WantsRewrite()) RewriteJournal();
     if (!std::exchange(changed_, false)) return;
     absl::Status read = readers_.Run([this](SQLite::Database& database) {
@@ -313,6 +352,16 @@ class SqliteJobStore : public jobs::JobStore {
     if (read.ok() && listener_) listener_();
   }
 
+  // Of a log that could not be synced nobody knows what is on the disk: all of it is written into the database itself.
+  void MoveLog() {
+    try {
+      writer_.statements().database().exec("PRAGMA wal_checkpoint(TRUNCATE)");
+      log_unsure_ = false;
+    } catch (const SQLite::Exception&) {
+      // Tried again after the next group.
+    }
+  }
+
   // Keeps the journal as long as the queue. An error may pass; the journal says when to try again.
   void RewriteJournal() {
     if (const auto open = ListOpen(); open.ok()) journal_->Rewrite(*open).IgnoreError();
@@ -326,6 +375,9 @@ class SqliteJobStore : public jobs::JobStore {
   std::function<void()> listener_ YOKE_GUARDED_BY(listener_mutex_);
   bool changed_ = false;  // of the writer's thread: this group changed a job
   const std::unique_ptr<Journal> journal_;  // of the writer's thread
+  OpenView view_;
+  os::UniqueFd log_fd_;  // of the writer's syncing thread
+  std::atomic<bool> log_unsure_ = false;
   Reserve reserve_;
   Readers readers_;
   Writer writer_;  // last: its thread uses the members above
@@ -364,8 +416,10 @@ absl::StatusOr<std::unique_ptr<jobs::JobStore>> OpenJobStore(const StoreOptions&
     note(absl::StrCat("the database lacked ", reconciled.created, " job(s) and later changes of ", reconciled.advanced,
                       "; they were taken from the submission journal"));
   }
+  // From here on the store syncs by itself what a commit has written (SyncLog).
+  (*database)->exec("PRAGMA synchronous = NORMAL");
   auto store = std::make_unique<SqliteJobStore>(options, *std::move(database), std::move(opened.journal));
-  YOKE_RETURN_IF_ERROR(store->CompleteJournal(opened.jobs, opened.bytes_cut + opened.bytes_skipped > 0));
+  YOKE_RETURN_IF_ERROR(store->Begin(opened.jobs, opened.bytes_cut + opened.bytes_skipped > 0));
   return store;
 }
 

@@ -1,4 +1,4 @@
-// JobStore in one SQLite file (WAL, synchronous=FULL) and a journal beside it: what is acknowledged is in both.
+// JobStore in one SQLite file (WAL) and a journal beside it: what is acknowledged is in both.
 //   auto store = OpenJobStore({.path = state_dir + "/yoke.db"});
 #pragma once
 

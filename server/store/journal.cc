@@ -42,7 +42,7 @@ Number ReadNumber(std::string_view bytes) {
   return number;
 }
 
-std::string Serialise(const jobs::JobRecord& job) {
+std::string Serialise(const jobs::JobRecord& job, size_t batch_left) {
   storage::v1::StoredJob stored;
   stored.set_id(job.id);
   stored.set_sequence(job.sequence);
@@ -54,6 +54,7 @@ std::string Serialise(const jobs::JobRecord& job) {
   stored.set_stop_reason(job.stop_reason);
   stored.set_stop_grace_seconds(job.stop_grace_seconds);
   stored.set_uid(job.uid);
+  stored.set_batch_left(static_cast<int32_t>(batch_left));
   return stored.SerializeAsString();
 }
 
@@ -74,8 +75,8 @@ bool Parse(std::string_view bytes, jobs::JobRecord& job) {
   return true;
 }
 
-std::string Frame(const jobs::JobRecord& job, int64_t sequence, bool first) {
-  const std::string payload = Serialise(job);
+std::string Frame(const jobs::JobRecord& job, int64_t sequence, bool first, size_t batch_left = 0) {
+  const std::string payload = Serialise(job, batch_left);
   std::string frame(first ? kFirst : kMore);
   AppendNumber(frame, static_cast<uint32_t>(payload.size()));
   AppendNumber(frame, static_cast<uint64_t>(sequence));
@@ -131,6 +132,25 @@ void DropTornGroup(size_t begin, std::vector<FoundFrame>& frames) {
   frames.resize(whole);
 }
 
+// How many of the frame's batch follow it; -1 if nobody can tell.
+int64_t BatchLeft(std::string_view all, const FoundFrame& frame) {
+  storage::v1::StoredJob stored;
+  const std::string_view bytes =
+      all.substr(frame.at + kFrameHeaderBytes, frame.size - kFrameHeaderBytes);
+  return stored.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ? stored.batch_left()
+                                                                              : -1;
+}
+
+// Takes out a batch at the end of the file whose own end is missing.
+void DropTornBatch(std::string_view all, std::vector<FoundFrame>& frames) {
+  if (frames.empty()) return;
+  int64_t left = BatchLeft(all, frames.back());
+  if (left <= 0) return;
+  do {
+    frames.pop_back();
+  } while (!frames.empty() && BatchLeft(all, frames.back()) == ++left);
+}
+
 }  // namespace
 
 absl::StatusOr<Journal::Opened> Journal::Open(const std::string& path, int64_t rewrite_min) {
@@ -148,6 +168,7 @@ absl::StatusOr<Journal::Opened> Journal::Open(const std::string& path, int64_t r
   size_t good_end = all.substr(0, kFileHeader.size()) == kFileHeader ? kFileHeader.size() : 0;
   std::vector<FoundFrame> frames = FindFrames(all);
   DropTornGroup(good_end, frames);
+  DropTornBatch(all, frames);
   std::map<std::string, size_t> place;
   for (const FoundFrame& frame : frames) {
     opened.bytes_skipped += static_cast<int64_t>(frame.at - good_end);
@@ -170,11 +191,15 @@ absl::StatusOr<Journal::Opened> Journal::Open(const std::string& path, int64_t r
   }
   opened.bytes_cut = static_cast<int64_t>(all.size() - good_end);
   journal.size_ = journal.kept_ = static_cast<int64_t>(good_end);
-  YOKE_ASSIGN_OR_RETURN(journal.fd_, os::Open(path, O_RDWR | O_APPEND));
+  YOKE_ASSIGN_OR_RETURN(os::UniqueFd fd, os::Open(path, O_RDWR | O_APPEND));
   if (opened.bytes_cut > 0) {
-    if (ftruncate(journal.fd_.get(), journal.size_) != 0)
+    if (ftruncate(fd.get(), journal.size_) != 0)
       return os::ErrnoStatus(errno, absl::StrCat("cannot cut the torn end of ", path));
-    YOKE_RETURN_IF_ERROR(os::SyncFile(journal.fd_.get(), path));
+    YOKE_RETURN_IF_ERROR(os::SyncFile(fd.get(), path));
+  }
+  {
+    MutexLock lock(journal.mutex_);
+    journal.fd_ = std::make_shared<os::UniqueFd>(std::move(fd));
   }
   // What was skipped would hide frames behind it from an older reader, and a file without its
   // header is none of ours.
@@ -182,8 +207,8 @@ absl::StatusOr<Journal::Opened> Journal::Open(const std::string& path, int64_t r
   return opened;
 }
 
-void Journal::Add(const jobs::JobRecord& job) {
-  const std::string frame = Frame(job, next_sequence_++, pending_.empty());
+void Journal::Add(const jobs::JobRecord& job, size_t batch_left) {
+  const std::string frame = Frame(job, next_sequence_++, pending_.empty(), batch_left);
   added_.push_back(
       {job.id, jobs::IsTerminal(job.public_job.state()), static_cast<int64_t>(frame.size())});
   pending_ += frame;
@@ -195,18 +220,29 @@ absl::Status Journal::Flush() {
     return absl::UnavailableError(
         absl::StrCat(path_, " cannot be written to since an earlier error; try again"));
   YOKE_FAILPOINT("journal.write.before");
-  absl::Status status = os::WriteAll(fd_.get(), pending_, path_);
+  const absl::Status status = os::WriteAll(File()->get(), pending_, path_);
+  size_ += static_cast<int64_t>(pending_.size());
+  pending_.clear();
+  if (!status.ok()) Undo();
+  return status;
+}
+
+absl::Status Journal::Sync() {
+  const std::shared_ptr<os::UniqueFd> file = File();
   YOKE_FAILPOINT("journal.sync.before");
-  if (status.ok() && fdatasync(fd_.get()) != 0) {
+  absl::Status status;
+  if (fdatasync(file->get()) != 0) {
     status = os::ErrnoStatus(errno, absl::StrCat("cannot sync ", path_));
     // Pages may have been dropped without being written: asking again would not tell.
     broken_ = true;
   }
   YOKE_FAILPOINT("journal.sync.after");
-  size_ += static_cast<int64_t>(pending_.size());
-  pending_.clear();
-  if (!status.ok()) Undo();
   return status;
+}
+
+std::shared_ptr<os::UniqueFd> Journal::File() {
+  MutexLock lock(mutex_);
+  return fd_;
 }
 
 void Journal::Keep() {
@@ -220,7 +256,8 @@ void Journal::Undo() {
   added_.clear();
   if (size_ == kept_) return;
   size_ = kept_;
-  if (ftruncate(fd_.get(), size_) != 0 || fdatasync(fd_.get()) != 0) broken_ = true;
+  const std::shared_ptr<os::UniqueFd> file = File();
+  if (ftruncate(file->get(), size_) != 0 || fdatasync(file->get()) != 0) broken_ = true;
 }
 
 bool Journal::WantsRewrite() const {
@@ -241,11 +278,15 @@ absl::Status Journal::Rewrite(const std::vector<jobs::JobRecord>& jobs) {
   if (replaced.ok()) replaced = fd.status();
   if (!replaced.ok()) {
     struct stat info;
-    if (fd_.valid() && fstat(fd_.get(), &info) == 0 && info.st_nlink == 0) broken_ = true;
+    const std::shared_ptr<os::UniqueFd> old = File();
+    if (old != nullptr && fstat(old->get(), &info) == 0 && info.st_nlink == 0) broken_ = true;
     rewrite_above_ = size_ + rewrite_min_;
     return replaced;
   }
-  fd_ = *std::move(fd);
+  {
+    MutexLock lock(mutex_);
+    fd_ = std::make_shared<os::UniqueFd>(*std::move(fd));
+  }
   size_ = kept_ = static_cast<int64_t>(bytes.size());
   rewrite_above_ = 0;
   broken_ = false;

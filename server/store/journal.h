@@ -4,15 +4,18 @@
 //   YOKE_ASSIGN_OR_RETURN(Journal::Opened opened, Journal::Open(path));
 //   for (const jobs::JobRecord& job : opened.jobs) ...  // the newest record of each job
 //   opened.journal->Add(job);  // for each job of a commit group
-//   opened.journal->Flush();  // one write, one fdatasync; then the database commits
+//   opened.journal->Flush();  // one write; then the database commits
 //   opened.journal->Keep();  // or Undo(), if the database has not committed the group
+//   opened.journal->Sync();  // on whichever thread; the group counts once both files are synced
 //
 // File: 8 bytes "YOKEJRN1", then frames {marker, length, sequence, CRC-32C, StoredJob}; numbers are
 // little-endian, the CRC covers all but itself. The marker "YJF1" begins what was written and
 // synced together, "YJM1" continues it. A frame that fails its check is skipped; a torn last group
-// is cut: nobody was told of it.
+// is cut: nobody was told of it. Jobs that were accepted together say how many of them follow: of a
+// batch whose end is missing none is taken.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -21,6 +24,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/mutex.h"
 #include "common/os/unique_fd.h"
 #include "server/jobs/job_store.h"
 
@@ -28,7 +32,7 @@ namespace yoke::store {
 
 inline constexpr int64_t kJournalRewriteBytes = int64_t{4} << 20;
 
-// Of the writer's thread alone.
+// Of the writer's thread alone, but for Sync.
 class Journal {
  public:
   struct Opened {
@@ -43,16 +47,20 @@ class Journal {
   static absl::StatusOr<Opened> Open(const std::string& path,
                                      int64_t rewrite_min = kJournalRewriteBytes);
 
-  // Remembers the record for the next Flush.
-  void Add(const jobs::JobRecord& job);
-  // Makes what was added durable. After an error none of it is in the file. ResourceExhausted: disk
-  // full.
+  // Remembers the record for the next Flush. `batch_left`: of a job accepted in a batch, how many of
+  // the batch are added right after it.
+  void Add(const jobs::JobRecord& job, size_t batch_left = 0);
+  // Writes what was added. After an error none of it is in the file. ResourceExhausted: disk full.
   absl::Status Flush();
+  // Makes durable what was flushed. After an error only Rewrite makes it certain. From any thread.
+  absl::Status Sync();
   // The database has what was flushed.
   void Keep();
   // It has not: what was added or flushed since the last Keep is taken back.
   void Undo();
 
+  // Nothing is written any more until Rewrite.
+  bool broken() const { return broken_; }
   // Whether most of the file is about jobs that have ended, or it must be written anew after an
   // error.
   bool WantsRewrite() const;
@@ -70,14 +78,16 @@ class Journal {
   Journal(std::string path, int64_t rewrite_min)
       : path_(std::move(path)), rewrite_min_(rewrite_min) {}
   void Count(const Written& frame);
+  std::shared_ptr<os::UniqueFd> File();
 
   const std::string path_;
   const int64_t rewrite_min_;
-  os::UniqueFd fd_;
-  int64_t size_ = 0;  // of whole, durable frames
+  Mutex mutex_;
+  std::shared_ptr<os::UniqueFd> fd_ YOKE_GUARDED_BY(mutex_);  // replaced by Rewrite
+  int64_t size_ = 0;  // of whole frames
   int64_t kept_ = 0;  // of those that the database has too
   int64_t next_sequence_ = 1;
-  bool broken_ = false;        // what the file holds is not certain: only Rewrite helps
+  std::atomic<bool> broken_ = false;  // what the file holds is not certain: only Rewrite helps
   int64_t rewrite_above_ = 0;  // no earlier try after one that failed
   std::string pending_;
   std::vector<Written> added_;  // since the last Keep

@@ -4,47 +4,71 @@
 
 namespace yoke::store {
 namespace {
-constexpr int kReadersMax = 8;
+constexpr int kConnectionsMax = 8;
+// The system has the pages anyway; a cache of 256 KiB holds the upper ones of each index.
+constexpr char kSettings[] =
+    "PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = ON; PRAGMA cache_size = -256;";
 }  // namespace
 
-absl::Status Readers::Run(const std::function<absl::Status(SQLite::Database&)>& work) {
-  std::unique_ptr<SQLite::Database> connection = Take();
-  absl::Status status;
-  try {
-    if (connection == nullptr) {
-      connection = std::make_unique<SQLite::Database>(path_, SQLite::OPEN_READONLY, /*busy timeout ms=*/5000);
-      connection->exec("PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = ON;");
+// A connection for the time of its scope. Given back only by Keep: one that threw is closed.
+class Readers::Loan {
+ public:
+  explicit Loan(Readers& readers) : readers_(readers) {
+    {
+      MutexLock lock(readers_.mutex_);
+      while (readers_.taken_ == kConnectionsMax) readers_.given_back_.Wait(readers_.mutex_);
+      ++readers_.taken_;
+      if (!readers_.idle_.empty()) {
+        connection_ = std::move(readers_.idle_.back());
+        readers_.idle_.pop_back();
+      }
     }
-    SQLite::Transaction transaction(*connection);
-    status = work(*connection);
-  } catch (const SQLite::Exception& error) {
-    connection.reset();
-    status = ToStatus(error, "cannot read the database");
   }
-  GiveBack(std::move(connection));
-  return status;
+  ~Loan() {
+    MutexLock lock(readers_.mutex_);
+    --readers_.taken_;
+    readers_.given_back_.NotifyOne();
+  }
+  Loan(const Loan&) = delete;
+  Loan& operator=(const Loan&) = delete;
+
+  SQLite::Database& Connection() {
+    if (connection_ == nullptr) {
+      connection_ = std::make_unique<SQLite::Database>(readers_.path_, SQLite::OPEN_READONLY,
+                                                       /*busy timeout ms=*/5000);
+      connection_->exec(kSettings);
+    }
+    return *connection_;
+  }
+
+  void Keep() {
+    MutexLock lock(readers_.mutex_);
+    readers_.idle_.push_back(std::move(connection_));
+  }
+
+ private:
+  Readers& readers_;
+  std::unique_ptr<SQLite::Database> connection_;
+};
+
+absl::Status Readers::Run(const std::function<absl::Status(SQLite::Database&)>& work) {
+  try {
+    Loan loan(*this);
+    absl::Status status;
+    {
+      SQLite::Transaction transaction(loan.Connection());
+      status = work(loan.Connection());
+    }
+    loan.Keep();
+    return status;
+  } catch (const SQLite::Exception& error) {
+    return ToStatus(error, "cannot read the database");
+  }
 }
 
 void Readers::Close() {
   MutexLock lock(mutex_);
   idle_.clear();
-}
-
-std::unique_ptr<SQLite::Database> Readers::Take() {
-  MutexLock lock(mutex_);
-  while (taken_ == kReadersMax) given_back_.Wait(mutex_);
-  ++taken_;
-  if (idle_.empty()) return nullptr;
-  std::unique_ptr<SQLite::Database> connection = std::move(idle_.back());
-  idle_.pop_back();
-  return connection;
-}
-
-void Readers::GiveBack(std::unique_ptr<SQLite::Database> connection) {
-  MutexLock lock(mutex_);
-  --taken_;
-  if (connection != nullptr) idle_.push_back(std::move(connection));
-  given_back_.NotifyOne();
 }
 
 }  // namespace yoke::store

@@ -1,5 +1,6 @@
-// Connections that only read: made when needed, kept for the next reader, never checkpointing. Few: SQLite closes
-// descriptors of a file only when no connection has a lock on it, so as many as ever read at once stay open.
+// Connections that only read: made when needed, kept for the next reader, never checkpointing.
+// Never more than a few: SQLite keeps the descriptor of every connection there ever was at once,
+// and each has a cache of pages.
 #pragma once
 
 #include <SQLiteCpp/SQLiteCpp.h>
@@ -17,17 +18,14 @@ namespace yoke::store {
 class Readers {
  public:
   explicit Readers(std::string path) : path_(std::move(path)) {}
-  // Runs `work` in one read transaction: all it sees is of one moment. Waits while many others read. REQUIRES: `work`
-  // does not read by itself.
+  // Runs `work` in one read transaction: all it sees is of one moment. Waits while all connections
+  // are taken: `work` must not ask for another one.
   absl::Status Run(const std::function<absl::Status(SQLite::Database&)>& work);
   // Closes what is kept, so that the writer's connection is the last one and folds the log in.
   void Close();
 
  private:
-  // One that is kept; null: make one.
-  std::unique_ptr<SQLite::Database> Take();
-  // null: it is of no use any more.
-  void GiveBack(std::unique_ptr<SQLite::Database> connection);
+  class Loan;
 
   const std::string path_;
   Mutex mutex_;

@@ -78,23 +78,23 @@ void NumberChangesAbove(SQLite::Database& database, int64_t number) {
   set.exec();
 }
 
-absl::Status Take(SQLite::Database& database, SQLite::Statement& query, JobRecord job, Reconciled& done) {
+absl::Status Take(Statements& statements, SQLite::Statement& query, JobRecord job, Reconciled& done) {
   YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> rows, Rows(query, job));
   if (!rows.empty() &&
       (rows[0].id != job.id || ChangeNumber(rows[0].public_job) >= ChangeNumber(job.public_job)))
     return absl::OkStatus();
   if (rows.empty()) {
-    FreeSequence(database, job);
-    AppendEvent(database, job);
-    InsertJob(database, job);
+    FreeSequence(statements.database(), job);
+    AppendEvent(statements, job);
+    InsertJob(statements, job);
     ++done.created;
   } else {
     job.sequence = rows[0].sequence;
-    AppendEvent(database, job);
-    UpdateJob(database, job);
+    AppendEvent(statements, job);
+    UpdateJob(statements, job);
     ++done.advanced;
   }
-  FollowLeases(database, job);
+  FollowLeases(statements.database(), job);
   return absl::OkStatus();
 }
 
@@ -122,8 +122,9 @@ absl::StatusOr<Reconciled> Reconcile(SQLite::Database& database,
       highest = std::max(highest, ChangeNumber(job.public_job));
     NumberChangesAbove(database, highest);
     {
+      Statements statements(database);
       SQLite::Statement query(database, RowsQuery());
-      for (const JobRecord& job : journalled) YOKE_RETURN_IF_ERROR(Take(database, query, job, done));
+      for (const JobRecord& job : journalled) YOKE_RETURN_IF_ERROR(Take(statements, query, job, done));
     }
     transaction.commit();
   } catch (const SQLite::Exception& error) {

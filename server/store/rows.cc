@@ -65,7 +65,7 @@ void BindJob(SQLite::Statement& statement, const jobs::JobRecord& job) {
   statement.bind(":stop_requested", job.stop_requested ? 1 : 0);
   statement.bind(":stop_reason", job.stop_reason);
   statement.bind(":stop_grace_seconds", job.stop_grace_seconds);
-  statement.bind(":message", message.data(), static_cast<int>(message.size()));
+  statement.bindNoCopy(":message", message.data(), static_cast<int>(message.size()));
   statement.bind(":checksum", Checksum(job, message));
   statement.exec();
 }
@@ -83,33 +83,42 @@ absl::StatusOr<jobs::JobRecord> JobFromRow(SQLite::Statement& row) {
 
 bool IsIntact(SQLite::Statement& row) { return IsIntact(row, ColumnsOf(row)); }
 
-void InsertJob(SQLite::Database& database, const jobs::JobRecord& job) {
-  SQLite::Statement statement(database,
+void InsertJob(Statements& statements, const jobs::JobRecord& job) {
+  static constexpr char kSql[] =
                               "INSERT INTO job (id, sequence, owner, state, priority, display_name, request_id, request_hash, stop_requested, "
                               "stop_reason, stop_grace_seconds, uid, user_set, message, checksum) VALUES (:id, :sequence, :owner, :state, :priority, "
                               ":display_name, :request_id, :request_hash, :stop_requested, :stop_reason, :stop_grace_seconds, :uid, :user_set, "
-                              ":message, :checksum)");
-  BindJob(statement, job);
+                              ":message, :checksum)";
+  const Statements::Use statement = statements.Get(kSql);
+  BindJob(*statement, job);
 }
 
-void UpdateJob(SQLite::Database& database, const jobs::JobRecord& job) {
-  SQLite::Statement statement(database,
+void UpdateJob(Statements& statements, const jobs::JobRecord& job) {
+  static constexpr char kSql[] =
                               "UPDATE job SET sequence = :sequence, owner = :owner, state = :state, priority = :priority, display_name = "
                               ":display_name, request_id = :request_id, request_hash = :request_hash, stop_requested = :stop_requested, stop_reason = "
                               ":stop_reason, stop_grace_seconds = :stop_grace_seconds, uid = :uid, user_set = :user_set, message = :message, checksum = "
-                              ":checksum WHERE id = :id");
-  BindJob(statement, job);
+                              ":checksum WHERE id = :id";
+  const Statements::Use statement = statements.Get(kSql);
+  BindJob(*statement, job);
 }
 
-int64_t AppendEvent(SQLite::Database& database, jobs::JobRecord& job) {
-  const int64_t sequence = database.execAndGet("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'event'").getInt64();
+int64_t AppendEvent(Statements& statements, jobs::JobRecord& job) {
+  static constexpr char kLast[] = "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'event'";
+  static constexpr char kAppend[] = "INSERT INTO event (sequence, job_id, message) VALUES (?, ?, ?)";
+  int64_t sequence = 0;
+  {
+    const Statements::Use last = statements.Get(kLast);
+    last->executeStep();
+    sequence = last->getColumn(0).getInt64();
+  }
   job.public_job.set_etag(absl::StrCat(sequence));
   const std::string message = job.public_job.SerializeAsString();
-  SQLite::Statement statement(database, "INSERT INTO event (sequence, job_id, message) VALUES (?, ?, ?)");
-  statement.bind(1, sequence);
-  statement.bind(2, job.id);
-  statement.bind(3, message.data(), static_cast<int>(message.size()));
-  statement.exec();
+  const Statements::Use append = statements.Get(kAppend);
+  append->bind(1, sequence);
+  append->bindNoCopy(2, job.id);
+  append->bindNoCopy(3, message.data(), static_cast<int>(message.size()));
+  append->exec();
   return sequence;
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/jobs/job_store.h"
+#include "server/store/statements.h"
 
 namespace yoke::store {
 
@@ -18,9 +19,9 @@ inline constexpr char kJobColumns[] =
 absl::StatusOr<jobs::JobRecord> JobFromRow(SQLite::Statement& row);
 // Whether JobFromRow would take it; cheaper.
 bool IsIntact(SQLite::Statement& row);
-void InsertJob(SQLite::Database& database, const jobs::JobRecord& job);
-void UpdateJob(SQLite::Database& database, const jobs::JobRecord& job);
+void InsertJob(Statements& statements, const jobs::JobRecord& job);
+void UpdateJob(Statements& statements, const jobs::JobRecord& job);
 // Gives the job the etag of this change and appends it to the changes; returns its sequence.
-int64_t AppendEvent(SQLite::Database& database, jobs::JobRecord& job);
+int64_t AppendEvent(Statements& statements, jobs::JobRecord& job);
 
 }  // namespace yoke::store

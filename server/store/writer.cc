@@ -9,9 +9,16 @@
 #include "server/store/schema.h"
 
 namespace yoke::store {
+namespace {
+
+constexpr char kBegin[] = "SAVEPOINT work";
+constexpr char kRollBack[] = "ROLLBACK TO work";
+constexpr char kEnd[] = "RELEASE work";
+
+}  // namespace
 
 Writer::Writer(std::unique_ptr<SQLite::Database> database, CommitHooks hooks)
-    : database_(std::move(database)), hooks_(std::move(hooks)), thread_([this] { Loop(); }) {}
+    : database_(std::move(database)), statements_(*database_), hooks_(std::move(hooks)), thread_([this] { Loop(); }), syncer_([this] { SyncLoop(); }) {}
 
 Writer::~Writer() {
   {
@@ -20,15 +27,38 @@ Writer::~Writer() {
     asked_.NotifyAll();
   }
   thread_.join();
+  {
+    MutexLock lock(mutex_);
+    wrote_last_ = true;
+    written_.NotifyAll();
+  }
+  syncer_.join();
 }
 
-absl::Status Writer::Run(const std::function<absl::Status(SQLite::Database&)>& work) {
-  Request request{&work};
+absl::Status Writer::Run(const Work& work, jobs::Until until) {
+  Request request{&work, until};
   MutexLock lock(mutex_);
   waiting_.push_back(&request);
   asked_.NotifyOne();
   while (!request.done) answered_.Wait(mutex_);
   return request.status;
+}
+
+std::vector<absl::Status> Writer::RunEach(const std::vector<Work>& works, jobs::Until until) {
+  std::vector<Request> requests;
+  requests.reserve(works.size());
+  for (const Work& work : works) requests.push_back({&work, until});
+  if (requests.empty()) return {};
+  {
+    MutexLock lock(mutex_);
+    for (Request& request : requests) waiting_.push_back(&request);
+    asked_.NotifyOne();
+    // They are of one group.
+    while (!requests.back().done) answered_.Wait(mutex_);
+  }
+  std::vector<absl::Status> statuses;
+  for (Request& request : requests) statuses.push_back(std::move(request.status));
+  return statuses;
 }
 
 void Writer::Loop() {
@@ -42,10 +72,43 @@ void Writer::Loop() {
     }
     Commit(group);
     YOKE_FAILPOINT("store.announce.before");
-    hooks_.done();
+    hooks_.written();
+    HandOver(group);
+  }
+}
+
+void Writer::HandOver(const std::vector<Request*>& group) {
+  MutexLock lock(mutex_);
+  for (Request* request : group) {
+    // Nothing of one that was refused is there to be synced.
+    if (request->status.ok()) dirty_ = true;
+    if (request->until == jobs::Until::kWritten || !request->status.ok()) {
+      request->done = true;
+    } else {
+      unsynced_.push_back(request);
+    }
+  }
+  answered_.NotifyAll();
+  written_.NotifyAll();
+}
+
+void Writer::SyncLoop() {
+  for (;;) {
+    std::vector<Request*> group;
+    {
+      MutexLock lock(mutex_);
+      while (!dirty_ && !wrote_last_) written_.Wait(mutex_);
+      if (!dirty_) return;
+      dirty_ = false;
+      group.swap(unsynced_);
+    }
+    const absl::Status synced = hooks_.sync();
     YOKE_FAILPOINT("store.answer.before");
     MutexLock lock(mutex_);
-    for (Request* request : group) request->done = true;
+    for (Request* request : group) {
+      request->status = synced;
+      request->done = true;
+    }
     answered_.NotifyAll();
   }
 }
@@ -66,15 +129,15 @@ absl::Status Writer::TryCommit(const std::vector<Request*>& group) {
     SQLite::Transaction transaction(*database_, SQLite::TransactionBehavior::IMMEDIATE);
     for (Request* request : group) {
       try {
-        database_->exec("SAVEPOINT work");
+        statements_.Get(kBegin)->exec();
         request->status = (*request->work)(*database_);
       } catch (const SQLite::Exception& error) {
         request->status = StatusOf(error, "cannot write to the database");
         // SQLite may have undone the transaction by itself.
         if (absl::IsResourceExhausted(request->status)) throw;
       }
-      if (!request->status.ok()) database_->exec("ROLLBACK TO work");
-      database_->exec("RELEASE work");
+      if (!request->status.ok()) statements_.Get(kRollBack)->exec();
+      statements_.Get(kEnd)->exec();
     }
     failure = hooks_.before();
     if (failure.ok()) {

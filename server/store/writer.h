@@ -1,5 +1,5 @@
-// The one thread that writes. What is asked while it commits is committed together, so that many callers
-// share the cost of one durable commit.
+// The one thread that writes, and one that makes durable what was written. What is asked while it commits is committed
+// together, and what was committed during a sync shares the next one.
 #pragma once
 
 #include <SQLiteCpp/SQLiteCpp.h>
@@ -11,10 +11,12 @@
 
 #include "absl/status/status.h"
 #include "common/base/mutex.h"
+#include "server/jobs/job_store.h"
+#include "server/store/statements.h"
 
 namespace yoke::store {
 
-// All called on the writer's thread.
+// All but `sync` called on the writer's thread.
 struct CommitHooks {
   // Before a group commits; an error undoes the group.
   std::function<absl::Status()> before;
@@ -22,40 +24,57 @@ struct CommitHooks {
   std::function<void(bool committed)> after;
   // The disk is full: whether some room could be made, and the group shall be tried once more.
   std::function<bool()> full;
-  // Before the callers return, however it went.
-  std::function<void()> done;
+  // After that, however it went, and before the callers return.
+  std::function<void()> written;
+  // On a thread of its own: makes durable all that was committed until now. An error is every waiting caller's.
+  std::function<absl::Status()> sync;
 };
 
 class Writer {
  public:
+  using Work = std::function<absl::Status(SQLite::Database&)>;
+
   Writer(std::unique_ptr<SQLite::Database> database, CommitHooks hooks);
   // Finishes what was asked before.
   ~Writer();
 
-  // Runs `work` on the writer's thread in a transaction and waits for its durable commit. An error of `work`
+  // Runs `work` on the writer's thread in a transaction and waits for its commit, or until that is durable. An error of `work`
   // undoes what it wrote, and nothing else. `work` may be called twice: what was written the first time is undone then.
-  absl::Status Run(const std::function<absl::Status(SQLite::Database&)>& work);
+  absl::Status Run(const Work& work, jobs::Until until = jobs::Until::kDurable);
+  // The same for each of these, with one commit.
+  std::vector<absl::Status> RunEach(const std::vector<Work>& works, jobs::Until until);
+
+  // Those of the connection that `work` is given. On the writer's thread.
+  Statements& statements() { return statements_; }
 
  private:
   struct Request {
-    const std::function<absl::Status(SQLite::Database&)>* work;
+    const Work* work;
+    jobs::Until until;
     absl::Status status;
     bool done = false;
   };
 
   void Loop();
+  void SyncLoop();
+  // All of the group are through with the writer's thread.
+  void HandOver(const std::vector<Request*>& group);
   void Commit(const std::vector<Request*>& group);
   // ResourceExhausted: the disk is full, and nothing of the group was written.
   absl::Status TryCommit(const std::vector<Request*>& group);
   absl::Status StatusOf(const SQLite::Exception& error, const std::string& what) const;
 
   const std::unique_ptr<SQLite::Database> database_;
+  Statements statements_;
   const CommitHooks hooks_;
   Mutex mutex_;
-  CondVar asked_, answered_;
+  CondVar asked_, answered_, written_;
   std::vector<Request*> waiting_ YOKE_GUARDED_BY(mutex_);
+  std::vector<Request*> unsynced_ YOKE_GUARDED_BY(mutex_);
+  bool dirty_ YOKE_GUARDED_BY(mutex_) = false;  // something was written since the last sync began
   bool stopping_ YOKE_GUARDED_BY(mutex_) = false;
-  std::thread thread_;  // last: it uses the members above
+  bool wrote_last_ YOKE_GUARDED_BY(mutex_) = false;
+  std::thread thread_, syncer_;  // last: they use the members above
 };
 
 }  // namespace yoke::store

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "ATen/Parallel.h"
 #include "absl/strings/match.h"
@@ -36,6 +37,8 @@ absl::StatusOr<at::Device> OpenDevice(const ipc::RankSpec& rank, int local_rank)
     return CudaUnavailable(
         absl::StrCat("cannot compute on ", names, ": ", cuda.status().message()));
   }
+  // What cuBLAS asks for, to give the same sums each time.
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
   try {
     // Under the supervisor a rank sees its own devices only; started by hand it may see all.
     const int seen = (*cuda)->DeviceCount();

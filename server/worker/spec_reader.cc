@@ -68,6 +68,7 @@ class Reader {
     object.Read("pretrained", c.pretrained);
     object.Read("cls_remap", c.cls_remap);
     object.Read("plots", c.plots);
+    object.Read("cuda_graphs", c.cuda_graphs);
     object.ReadIfPresent("resume", c.resume);
     ReadAugment(object, c.augment);
     YOKE_RETURN_IF_ERROR(object.Finish());

@@ -1,15 +1,18 @@
 // Asks one operation of yoked many times over one connection and prints what it cost as a line of
 // JSON:
 //
-//   queue_load SOCKET submit|get|list COUNT IN_FLIGHT DEVICE
+//   queue_load SOCKET submit|batch|get|list COUNT IN_FLIGHT DEVICE
+//   queue_load SOCKET serve
 //
-// `get` reads the newest job, `list` the newest page of 100. Latencies are from the call to its
-// answer.
+// `get` reads the newest job, `list` the newest page of 100, `batch` submits COUNT jobs in calls of
+// at most 1,000. Latencies are from the call to its answer. `serve` waits until a job can be listed
+// and prints how long that took.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -26,6 +29,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kCallTimeout(60);
 constexpr int kPage = 100;
+constexpr int kBatch = 1000;
+constexpr std::chrono::seconds kServeTimeout(60);
 
 double SecondsSince(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -36,10 +41,12 @@ struct Call {
   grpc::ClientContext context;
   Clock::time_point begin = Clock::now();
   v1::CreateJobRequest create;
+  v1::BatchCreateJobsRequest batch;
   v1::GetJobRequest get;
   v1::ListJobsRequest list;
   v1::Job job;
   v1::ListJobsResponse page;
+  v1::BatchCreateJobsResponse accepted;
 };
 
 class Load {
@@ -65,14 +72,16 @@ class Load {
   }
 
   void Run(int count, int in_flight) {
+    items_ = count;
     const Clock::time_point begin = Clock::now();
-    for (int i = 0; i < count; ++i) {
+    const int at_once = operation_ == "batch" ? kBatch : 1;
+    for (int i = 0; i < count; i += at_once) {
       {
         MutexLock lock(mutex_);
         while (flying_ >= in_flight) landed_.Wait(mutex_);
         ++flying_;
       }
-      Ask();
+      Ask(std::min(at_once, count - i));
     }
     MutexLock lock(mutex_);
     while (flying_ > 0) landed_.Wait(mutex_);
@@ -92,20 +101,26 @@ class Load {
              1000;
     };
     absl::PrintF("{\"calls\": %d, \"per_second\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f}\n",
-                 latencies_.size(), static_cast<double>(latencies_.size()) / seconds_, at(0.5),
-                 at(0.99));
+                 latencies_.size(), items_ / seconds_, at(0.5), at(0.99));
     return failure_.ok();
   }
 
  private:
-  void Ask() {
+  void Describe(v1::CreateJobRequest& create) const {
+    create.mutable_spec()->mutable_train()->set_data("/data.yaml");
+    create.mutable_spec()->set_device(device_);
+  }
+
+  void Ask(int items) {
     auto call = std::make_shared<Call>();
     call->context.set_deadline(std::chrono::system_clock::now() + kCallTimeout);
     const auto answered = [this, call](const grpc::Status& status) { Land(*call, status); };
     if (operation_ == "submit") {
-      call->create.mutable_spec()->mutable_train()->set_data("/data.yaml");
-      call->create.mutable_spec()->set_device(device_);
+      Describe(call->create);
       jobs_->async()->CreateJob(&call->context, &call->create, &call->job, answered);
+    } else if (operation_ == "batch") {
+      for (int i = 0; i < items; ++i) Describe(*call->batch.add_requests());
+      jobs_->async()->BatchCreateJobs(&call->context, &call->batch, &call->accepted, answered);
     } else if (operation_ == "get") {
       call->get.set_name(name_);
       jobs_->async()->GetJob(&call->context, &call->get, &call->job, answered);
@@ -130,7 +145,7 @@ class Load {
   const std::unique_ptr<v1::JobService::Stub> jobs_;
   const std::string operation_, device_;
   std::string name_;
-  double seconds_ = 0;
+  double seconds_ = 0, items_ = 0;
   Mutex mutex_;
   CondVar landed_;
   int flying_ YOKE_GUARDED_BY(mutex_) = 0;
@@ -139,14 +154,37 @@ class Load {
   std::vector<double> latencies_ YOKE_GUARDED_BY(mutex_);
 };
 
+// A channel that was refused waits long before it tries again: every try has one of its own.
+int Serve(const std::string& socket) {
+  const Clock::time_point begin = Clock::now();
+  while (SecondsSince(begin) < std::chrono::duration<double>(kServeTimeout).count()) {
+    grpc::ChannelArguments own;
+    own.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    const auto jobs = v1::JobService::NewStub(
+        grpc::CreateCustomChannel("unix:" + socket, grpc::InsecureChannelCredentials(), own));
+    grpc::ClientContext context;
+    v1::ListJobsRequest request;
+    request.set_page_size(1);
+    v1::ListJobsResponse page;
+    if (jobs->ListJobs(&context, request, &page).ok()) {
+      absl::PrintF("{\"seconds\": %.4f}\n", SecondsSince(begin));
+      return 0;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  std::fputs("queue_load: nobody serves\n", stderr);
+  return 1;
+}
+
 int Main(int argc, char** argv) {
   int count = 0;
   int in_flight = 0;
   const std::string operation = argc > 2 ? argv[2] : "";
-  if (argc != 6 || (operation != "submit" && operation != "get" && operation != "list") ||
+  if (argc == 3 && operation == "serve") return Serve(argv[1]);
+  if (argc != 6 || (operation != "submit" && operation != "batch" && operation != "get" && operation != "list") ||
       !absl::SimpleAtoi(argv[3], &count) || !absl::SimpleAtoi(argv[4], &in_flight) || count < 1 ||
       in_flight < 1) {
-    std::fputs("usage: queue_load SOCKET submit|get|list COUNT IN_FLIGHT DEVICE\n", stderr);
+    std::fputs("usage: queue_load SOCKET submit|batch|get|list COUNT IN_FLIGHT DEVICE, or SOCKET serve\n", stderr);
     return 2;
   }
   Load load(argv[1], operation, argv[5]);

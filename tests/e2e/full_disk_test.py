@@ -36,13 +36,15 @@ class FullDisk(unittest.TestCase):
 
     def test_submissions_are_refused_jobs_end_and_all_resumes_without_a_restart(self):
         script = {"run_for": 600, "events": False, "lines_per_second": 2}
-        box = harness.Box(*WORKER, env={"YOKE_FAKE_WORKER": json.dumps(script)})
+        box = harness.Box(*WORKER, slots=3, env={"YOKE_FAKE_WORKER": json.dumps(script)})
         box.state = self.disk / "state"
         with box:
-            runs = self.submit(box).stdout.strip()
-            box.until(runs, lambda job: job["state"] == "RUNNING")
+            runs, through = self.submit(box).stdout.strip(), self.submit(box, "2").stdout.strip()
+            for job in (runs, through):
+                box.until(job, lambda job: job["state"] == "RUNNING")
+            ranks = box.rank_pids(through)
             self.assertTrue((box.state / "reserve").exists())
-            accepted = [runs]
+            accepted = [runs, through]
             self.fill()
             for _ in range(200):
                 answer = self.submit(box, check=False)
@@ -59,7 +61,7 @@ class FullDisk(unittest.TestCase):
             # What runs can still be stopped, and its end is kept.
             box.yoke("job", "cancel", runs, "--grace", "2s")
             box.wait(runs, "CANCELLED")
-            free = next((job for job in accepted[1:]), None)
+            free = next((job for job in accepted[2:]), None)
             if free:
                 box.yoke("job", "cancel", free)
                 box.wait(free, "CANCELLED")
@@ -78,6 +80,13 @@ class FullDisk(unittest.TestCase):
                 self.assertLess(time.monotonic(), deadline, answer.stderr)
                 time.sleep(0.2)
             last = answer.stdout.strip()
+            # One that ran all the time, and could not write its log, goes on and writes it again.
+            log = box.state / "jobs" / through / "attempts" / "1" / "rank0.log"
+            size = log.stat().st_size
+            while log.stat().st_size == size:
+                self.assertLess(time.monotonic(), deadline + 10)
+                time.sleep(0.1)
+            self.assertEqual(box.rank_pids(through), ranks)
             box.until(last, lambda job: job["state"] == "RUNNING", 20)
             self.assertTrue((box.state / "reserve").exists())
             box.kill()

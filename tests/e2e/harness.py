@@ -17,6 +17,8 @@ from xml.sax.saxutils import quoteattr
 
 BIN = pathlib.Path(os.environ.get("YOKE_BIN_DIR", "build/dev/bin")).resolve()
 TEST_DATA = os.environ.get("YOKE_TEST_DATA")
+# What an instrumented build may take of what is measured in seconds.
+SLOWDOWN = 8 if os.environ.get("YOKE_SANITIZE") else 1
 WAIT_SECONDS = 240
 
 
@@ -27,7 +29,7 @@ def needs_test_data(function):
 class Box:
     """A daemon with its state in a temporary folder. Use as a context manager: nothing outlives it."""
 
-    def __init__(self, *flags, env=None, bin_dir=BIN, slots=2):
+    def __init__(self, *flags, env=None, bin_dir=BIN, slots=2, popen=None):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="yoke-e2e."))
         self.socket = self.dir / "s"
         self.state = self.dir / "state"
@@ -35,6 +37,7 @@ class Box:
         self.flags = ["--cpu-slots", str(slots), *flags] if "--cpu-slots" not in flags else list(flags)
         self.env = {**os.environ, "YOKE_SERVER": f"unix://{self.socket}", "NO_COLOR": "1", **(env or {})}
         self.daemon = None
+        self.popen = popen or {}  # how the daemon is started: its user, for one
 
     def __enter__(self):
         self.start()
@@ -57,7 +60,7 @@ class Box:
     def start(self):
         log = open(self.dir / "yoked.log", "ab")
         self.daemon = subprocess.Popen([self.bin / "yoked", "--state", self.state, "--socket", self.socket, *self.flags],
-                                       stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env)
+                                       stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env, **self.popen)
         log.close()
         deadline = time.monotonic() + 20
         while self.yoke("jobs", check=False).returncode != 0:

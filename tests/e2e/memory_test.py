@@ -64,6 +64,11 @@ class Memory(unittest.TestCase):
             self.assertIn("measured before", self.log(box, again))
             args = pathlib.Path(box.job(again)["result"]["train"]["runDir"], "args.yaml").read_text()
             self.assertIn("batch: 24\n", args)
+            # What was measured also advises the next one before it starts.
+            told = box.job(self.train(box, batch=60000))
+            self.assertRegex(told["warnings"][-1], r"YOLOv8n, batch 60000 on 2 CPU devices: about \d+ GB each \(as measured by batch=-1\); "
+                             r"that is more than the \d+ GB of memory that a rank can have here; batch=\d+ should fit")
+            box.yoke("job", "cancel", told["name"])
 
     def test_images_are_kept_once_for_all_ranks_and_gone_afterwards(self):
         shared = pathlib.Path(f"/dev/shm/yoke-{os.geteuid()}")

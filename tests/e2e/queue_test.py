@@ -1,5 +1,6 @@
 """The queue as its users order it: hold, after, time limits, priorities, preemption, why a job waits."""
 
+import concurrent.futures
 import json
 import tempfile
 import time
@@ -178,6 +179,67 @@ class Queue(unittest.TestCase):
             self.running(box, other)
             box.yoke("job", "cancel", first, other, "--grace", "1s")
             self.running(box, second)
+
+    def submit_file(self, box, lines, *words, check=True):
+        file = box.dir / "jobs.txt"
+        file.write_text("\n".join(lines) + "\n")
+        return box.yoke("submit", file, *words, check=check)
+
+    def test_a_file_of_jobs_is_submitted_as_a_whole_in_its_order(self):
+        with self.box(run_for=0.2) as box:
+            words = "data=server:/none.yaml model=yolov8n.yaml batch=4 device=cpu:0"
+            done = self.submit_file(box, ["# three trainings", f"train {words} --name 'the first'", "",
+                                          json.dumps({"spec": {"train": {"data": "/none.yaml"}, "device": "cpu:1"}, "displayName": "second"}),
+                                          f"train {words} --hold --priority 7 name=third"])
+            ids = done.stdout.split()
+            self.assertIn("3 jobs submitted", done.stderr)
+            jobs = [box.job(job) for job in ids]
+            self.assertEqual([job["displayName"] for job in jobs], ["the first", "second", "third"])
+            self.assertEqual((jobs[2]["state"], jobs[2]["priority"]), ("HELD", 7))
+            for job in ids[:2]:
+                self.assertEqual(self.ended(box, job)["state"], "SUCCEEDED")
+            box.yoke("job", "cancel", ids[2])
+
+    def test_a_file_with_a_wrong_line_submits_nothing_and_names_the_line(self):
+        with self.box() as box:
+            good = "train data=server:/none.yaml model=yolov8n.yaml device=cpu:0"
+            for bad, words in (("trian data=a.yaml", "did you mean 'train'"), (good + " epohcs=3", "did you mean 'epochs'"), ("{\"spec\": 3}", "no CreateJobRequest"),
+                               (good + " --name 'x", "is not closed"), (good + " --follow", "not for a file"), (good + " --priority 900", "--priority"),
+                               (good + " epochs=0", "epochs=0"), ("train data=server:/none.yaml device=cpu:9", "CPU slot"), (good + " --after aaaaaaaa", "There is no job")):
+                refused = self.submit_file(box, ["", good, bad, good], check=False)
+                self.assertEqual(refused.returncode, 2, (bad, refused.stderr))
+                self.assertRegex(refused.stderr, r"jobs\.txt:3: ", bad)
+                self.assertIn(words, refused.stderr)
+                self.assertEqual(refused.stdout, "")
+            self.assertEqual(self.submit_file(box, ["# nothing"], check=False).returncode, 2)
+            self.assertEqual(box.yoke("submit", "/does/not/exist", check=False).returncode, 3)
+            self.assertEqual(box.json("jobs").get("jobs", []), [])
+
+    def test_a_thousand_jobs_survive_a_kill_right_after_their_answer(self):
+        with self.box() as box:
+            line = "train data=server:/none.yaml model=yolov8n.yaml batch=4 device=cpu:0 --hold"
+            answer = json.loads(self.submit_file(box, [line] * 1200, "-o", "json").stdout)
+            names = [job["name"] for job in answer["jobs"]]
+            self.assertEqual(len(set(names)), 1200)
+            box.kill()
+            box.start()
+            self.assertEqual([job["name"] for job in reversed(box.json("jobs", "--limit", "0")["jobs"])], names)
+            box.kill()
+
+    def test_a_batch_is_there_once_and_whole_wherever_the_daemon_died(self):
+        line = "train data=server:/none.yaml model=yolov8n.yaml batch=4 device=cpu:0 --hold"
+        for point in ("submit.before", "journal.sync.before", "store.commit.before", "store.answer.before"):
+            with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(1) as pool:
+                env = {"YOKE_FAILPOINTS": f"yoked:{point}=1*kill9", "YOKE_FAILPOINTS_ONCE": f"{folder}/once",
+                       "YOKE_WORKER_PATH": str(harness.BIN / "fake_worker")}
+                with harness.Box("--nvml", "none", env=env) as box:
+                    submitted = pool.submit(self.submit_file, box, [line] * 40)
+                    box.daemon.wait(20)
+                    box.start()
+                    ids = submitted.result(60).stdout.split()
+                    self.assertEqual([job["name"] for job in reversed(box.json("jobs")["jobs"])], ["jobs/" + job for job in ids], point)
+                    self.assertEqual(len(set(ids)), 40)
+                    box.kill()
 
     def test_two_gpus_are_a_linked_pair_and_one_leaves_pairs_alone(self):
         with tempfile.NamedTemporaryFile("w", suffix=".nvml") as script:

@@ -22,7 +22,8 @@ import uuid
 import crowd
 import harness
 
-SERVING_SECONDS_MAX = 2.0
+OPEN_STATES = ("QUEUED", "HELD", "STARTING", "RUNNING", "STOPPING")
+SERVING_SECONDS_MAX = 2.0 * harness.SLOWDOWN
 
 # What a job is asked to do, by the name of its data set; its devices; and how it must end when nobody interferes.
 KINDS = {
@@ -47,6 +48,7 @@ class FaultBox:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="yoke-faults."))
         self.socket, self.state, self.witness = self.dir / "s", self.dir / "state", self.dir / "witness"
         self.once, self.visited = self.dir / "once", self.dir / "visited"
+        self.programs = harness.BIN
         self.slots = slots
         self.seed = random.randrange(1 << 32) if seed is None else seed
         self.random = random.Random(self.seed)
@@ -112,7 +114,7 @@ class FaultBox:
                     return
             raise AssertionError("yoked did not start:\n" + self.evidence())
 
-    def start_once(self, patience=20):
+    def start_once(self, patience=20 * harness.SLOWDOWN):
         """False if it died before it served."""
         self.drain_ready()
         self.spawn()
@@ -128,7 +130,7 @@ class FaultBox:
 
     def spawn(self):
         with open(self.dir / "yoked.log", "ab") as log:
-            self.daemon = subprocess.Popen([harness.BIN / "yoked", "--state", self.state, "--socket", self.socket, *self.flags],
+            self.daemon = subprocess.Popen([self.programs / "yoked", "--state", self.state, "--socket", self.socket, *self.flags],
                                            stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env)
         self.starts += 1
 
@@ -234,8 +236,7 @@ class FaultBox:
 
     def open_jobs(self):
         """Those that have not ended."""
-        states = ("QUEUED", "HELD", "STARTING", "RUNNING", "STOPPING")
-        return self.persist("list", filter=" OR ".join(f"state = {state}" for state in states))["jobs"]
+        return self.persist("list", filter=" OR ".join(f"state = {state}" for state in OPEN_STATES))["jobs"]
 
     def until(self, name, holds, seconds=30):
         deadline = time.monotonic() + seconds
@@ -254,7 +255,8 @@ class FaultBox:
         for job in jobs:
             if self.kinds[self.asked[job["displayName"]]][2] is None:
                 self.cancel(job["name"])
-        for future in [self.crowd.ask("wait", name=job["name"], seconds=seconds) for job in jobs]:
+        waits = [self.crowd.ask("wait", name=job["name"], seconds=seconds) for job in jobs if job["state"] in OPEN_STATES]
+        for future in waits:
             future.result(seconds + 30)
 
     # What /proc says.
@@ -266,13 +268,27 @@ class FaultBox:
         return [int(pid.name) for pid in pathlib.Path("/proc").iterdir()
                 if pid.name.isdigit() and int(pid.name) != daemon and mark in harness.environment(pid)]
 
+    def zombies(self):
+        """Children of the daemon that ended and were not asked how."""
+        found = []
+        for status in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, parent = status.read_text().rpartition(") ")[2].split()[:2]
+            except OSError:
+                continue
+            if state == "Z" and int(parent) == self.daemon.pid:
+                found.append(int(status.parent.name))
+        return found
+
     def shims(self, name=None):
         """attempt folder -> pid of its live shim, as the shims themselves wrote it."""
         found = {}
         for record in self.state.glob(f"jobs/{name.removeprefix('jobs/') if name else '*'}/attempts/*/started"):
             try:
                 pid = json.loads(record.read_text())["pid"]
-                if b"yoke-shim" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                # A number may be another shim's by now.
+                if b"yoke-shim" in words[0] and os.fsencode(record.parent / "spec.json") in words:
                     found[record.parent] = pid
             except (OSError, ValueError):
                 continue
@@ -282,7 +298,12 @@ class FaultBox:
         """(job, pid) of the ranks that live, as the witness names them."""
         lines = self.witness.read_text().splitlines() if self.witness.exists() else []
         alive = set(self.own_processes())
-        return [(words[1], int(words[5])) for words in map(str.split, lines) if words[0] == "START" and int(words[5]) in alive]
+        found = []
+        for words in map(str.split, lines):
+            # The run id tells a process from an earlier one of its number.
+            if words[0] == "START" and int(words[5]) in alive and f"YOKE_RUN_ID={words[3]}".encode() in harness.environment(pathlib.Path("/proc") / words[5]):
+                found.append((words[1], int(words[5])))
+        return found
 
     def usage(self):
         """Open descriptors, threads and resident MiB of the daemon."""

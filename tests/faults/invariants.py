@@ -1,6 +1,8 @@
 """Nothing lost, nothing twice, nothing left: judged after every fault. `judge` returns what was counted."""
 
 import json
+import os
+import pathlib
 import re
 import sqlite3
 import time
@@ -151,9 +153,27 @@ def check_leftovers(box):
     left += [str(path.relative_to(box.state)) for path in box.state.glob("scratch/*")]
     hold(not left, "files left behind:", left)
     deadline = time.monotonic() + 5
-    while (processes := box.own_processes()) and time.monotonic() < deadline:
+    while (processes := box.own_processes() + box.zombies()) and time.monotonic() < deadline:
         time.sleep(0.02)
     hold(not processes, "processes left behind:", processes)
+    hold(not groups(box), "control groups left behind:", groups(box))
+
+
+def cgroup_folder():
+    """Of the control group of this process, if it may make groups below."""
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        if " - cgroup2 " in line:
+            own = next((word[3:] for word in pathlib.Path("/proc/self/cgroup").read_text().split() if word.startswith("0::")), None)
+            folder = pathlib.Path(line.split()[4] + (own or ""))
+            return folder if own and os.access(folder, os.W_OK) and os.geteuid() == 0 else None
+    return None
+
+
+def groups(box):
+    """The control groups of this box's attempts."""
+    folder = cgroup_folder()
+    ids = {json.loads(spec.read_text())["run_id"] for spec in box.state.glob("jobs/*/attempts/*/spec.json")}
+    return [group for group in (folder.glob("yoke-*/*") if folder else ()) if group.name in ids]
 
 
 def judge(box, streams=True):

@@ -9,12 +9,12 @@ import invariants
 from box import FaultBox
 
 LONG = os.environ.get("YOKE_TEST_TIER") == "long"
-KILLS = 1000 if LONG else 200
+KILLS = 1000 if LONG else 200 // harness.SLOWDOWN
 LIVE_JOBS = 20
 MIX = ("short", "long", "pair", "stray", "fail", "bad", "crash", "hang", "deaf")
 FOLLOWERS, FOLLOWED_KILLS = (200, 10) if LONG else (20, 3)
-# Connections that read the database are kept, eight at most.
-SETTLED_FDS, SETTLED_THREADS = 40, 8
+# Eight connections that read the database have two descriptors each; gRPC keeps a few threads more than it began with.
+SETTLED_FDS, SETTLED_THREADS = 16, 8
 
 
 class KilledDaemon(unittest.TestCase):
@@ -68,11 +68,11 @@ class Clients(unittest.TestCase):
                 slowest[0] = max(slowest[0], time.monotonic() - began)
                 size = log.stat().st_size if log.exists() else 0
                 while not log.exists() or log.stat().st_size == size:
-                    self.assertLess(time.monotonic() - began, 20)
+                    self.assertLess(time.monotonic() - began, 20 * harness.SLOWDOWN)
                     time.sleep(0.01)
                 slowest[1] = max(slowest[1], time.monotonic() - began)
             print(f"after 10 restarts a call was answered within {slowest[0]:.2f} s, a follower went on within {slowest[1]:.2f} s")
-            self.assertLess(max(slowest), 2)
+            self.assertLess(max(slowest), 2 * harness.SLOWDOWN)
             box.drain()
             invariants.judge(box)
 

@@ -73,7 +73,7 @@ class Submission(unittest.TestCase):
                 time.sleep(box.random.uniform(0.01, 0.2))
                 others.end()
             box.drain()
-            invariants.settle(box, fresh, fds=40, threads=8)
+            invariants.settle(box, fresh, fds=16, threads=8)
             invariants.judge(box)
 
 

@@ -52,17 +52,6 @@ void SayDetached(const Shell& shell, const std::string& id) {
   shell.Say(absl::StrCat("detached; job ", id, " goes on. See it: yoke logs -f ", id, "   stop it: yoke job cancel ", id));
 }
 
-absl::StatusOr<v1::CreateJobRequest> BuildRequest(const std::string& task, const SubmitOptions& options, std::string& project) {
-  YOKE_ASSIGN_OR_RETURN(SpecWords parsed, ParseSpecWords(task, options.words, ProcessPathContext()));
-  v1::CreateJobRequest request;
-  *request.mutable_spec() = std::move(parsed.spec);
-  request.set_display_name(options.name.empty() ? parsed.display_name : options.name);
-  request.set_priority(options.priority);
-  YOKE_RETURN_IF_ERROR(ApplyScheduling(options.scheduling, request));
-  project = parsed.project;
-  return request;
-}
-
 }  // namespace
 
 std::shared_ptr<SubmitOptions> AddSubmitOptions(CLI::App& command, const std::string& task) {
@@ -77,6 +66,17 @@ std::shared_ptr<SubmitOptions> AddSubmitOptions(CLI::App& command, const std::st
   command.add_flag("--no-check", options->no_check, "Submit without looking at data set and weights first");
   command.footer([task] { return absl::StrCat("\nKeys:\n", KeyTable(KeysOfEveryTask()), KeyTable(KeysOfTask(task))); });
   return options;
+}
+
+absl::StatusOr<v1::CreateJobRequest> BuildRequest(const std::string& task, const SubmitOptions& options, std::string& project) {
+  YOKE_ASSIGN_OR_RETURN(SpecWords parsed, ParseSpecWords(task, options.words, ProcessPathContext()));
+  v1::CreateJobRequest request;
+  *request.mutable_spec() = std::move(parsed.spec);
+  request.set_display_name(options.name.empty() ? parsed.display_name : options.name);
+  request.set_priority(options.priority);
+  YOKE_RETURN_IF_ERROR(ApplyScheduling(options.scheduling, request));
+  project = parsed.project;
+  return request;
 }
 
 int Submit(Shell& shell, const std::string& task, const SubmitOptions& options) {

@@ -265,7 +265,7 @@ std::string DeviceTable(const std::vector<v1::Device>& devices, bool wide, int w
                             Bytes(device.memory_total_bytes()));
     }
     std::vector<std::string> row = {
-        absl::StrCat(device.index()),
+        device.index() < 0 ? "-" : absl::StrCat(device.index()),
         device.kind() == v1::Device::GPU ? "GPU" : "CPU slot",
         device.kind() == v1::Device::GPU || device.threads() == 0 ? device.name() : absl::StrCat(device.name(), " (", device.threads(), device.threads() == 1 ? " thread)" : " threads)"),
         v1::Device::State_Name(device.state()),

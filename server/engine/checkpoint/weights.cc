@@ -25,6 +25,12 @@ absl::StatusOr<Weights> ReadChecked(const std::string& path) {
   weights.metadata = detector->metadata;
   for (const auto& [name, stored] : detector->state) {
     const at::Tensor tensor = CopyOf(stored);
+    if (tensor.is_floating_point() && !at::isfinite(tensor).all().item<bool>()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": ", name,
+                       " holds numbers that are not finite, so nothing can be computed with it; "
+                       "take weights of an earlier epoch"));
+    }
     weights.state[name] = tensor.is_floating_point() ? tensor.to(at::kFloat) : tensor;
   }
   return weights;

@@ -27,23 +27,31 @@ cv::Mat CmykToBgr(const cv::Mat& cmyk) {
   return bgr;
 }
 
+bool EndsAsJpeg(absl::Span<const uint8_t> bytes) {
+  return bytes.size() >= 2 && bytes[bytes.size() - 2] == 0xff && bytes[bytes.size() - 1] == 0xd9;
+}
+
 }  // namespace
 
 absl::StatusOr<cv::Mat> DecodeJpeg(absl::Span<const uint8_t> bytes) {
   const std::unique_ptr<void, int (*)(tjhandle)> handle(tjInitDecompress(), tjDestroy);
   if (handle == nullptr) return absl::ResourceExhaustedError("no memory for a JPEG decoder");
   int width = 0, height = 0, subsampling = 0, colorspace = 0;
-  if (tjDecompressHeader3(handle.get(), bytes.data(), bytes.size(), &width, &height, &subsampling, &colorspace) != 0 &&
+  if (tjDecompressHeader3(handle.get(), bytes.data(), bytes.size(), &width, &height, &subsampling,
+                          &colorspace) != 0 &&
       tjGetErrorCode(handle.get()) == TJERR_FATAL) {
     return absl::InvalidArgumentError(absl::StrCat("damaged JPEG: ", tjGetErrorStr2(handle.get())));
   }
   const bool cmyk = colorspace == TJCS_CMYK || colorspace == TJCS_YCCK;
   cv::Mat image(height, width, cmyk ? CV_8UC4 : CV_8UC3);
-  if (tjDecompress2(handle.get(), bytes.data(), bytes.size(), image.data, width, static_cast<int>(image.step), height,
-                    cmyk ? TJPF_CMYK : TJPF_BGR, 0) != 0) {
+  if (tjDecompress2(handle.get(), bytes.data(), bytes.size(), image.data, width,
+                    static_cast<int>(image.step), height, cmyk ? TJPF_CMYK : TJPF_BGR, 0) != 0) {
     // Warnings that change no pixel, such as stray bytes between segments, are common and harmless.
     const char* reason = tjGetErrorStr2(handle.get());
-    if (absl::StrContains(reason, "remature end")) return absl::InvalidArgumentError("truncated JPEG");
+    // Damage within a file that is all there leaves its mark on the picture, as with other
+    // programs.
+    if (absl::StrContains(reason, "remature end") && !EndsAsJpeg(bytes))
+      return absl::InvalidArgumentError("truncated JPEG");
     if (tjGetErrorCode(handle.get()) == TJERR_FATAL) {
       return absl::InvalidArgumentError(absl::StrCat("damaged JPEG: ", reason));
     }
@@ -63,10 +71,12 @@ absl::StatusOr<cv::Mat> DecodePng(absl::Span<const uint8_t> bytes) {
   cv::Mat image;
   if (error == 0) {
     image.create(static_cast<int>(header.height), static_cast<int>(header.width), CV_8UC3);
-    error = spng_decode_image(context.get(), image.data, image.total() * image.elemSize(), SPNG_FMT_RGB8, 0);
+    error = spng_decode_image(context.get(), image.data, image.total() * image.elemSize(),
+                              SPNG_FMT_RGB8, 0);
   }
   if (error == SPNG_EOF || error == SPNG_IO_EOF) return absl::InvalidArgumentError("truncated PNG");
-  if (error != 0) return absl::InvalidArgumentError(absl::StrCat("damaged PNG: ", spng_strerror(error)));
+  if (error != 0)
+    return absl::InvalidArgumentError(absl::StrCat("damaged PNG: ", spng_strerror(error)));
   cv::cvtColor(image, image, cv::COLOR_RGB2BGR);
   return image;
 }
@@ -77,8 +87,8 @@ absl::StatusOr<cv::Mat> DecodeWebp(absl::Span<const uint8_t> bytes) {
   if (status == VP8_STATUS_NOT_ENOUGH_DATA) return absl::InvalidArgumentError("truncated WebP");
   if (status != VP8_STATUS_OK) return absl::InvalidArgumentError("damaged WebP");
   cv::Mat image(features.height, features.width, CV_8UC3);
-  if (WebPDecodeBGRInto(bytes.data(), bytes.size(), image.data, image.total() * 3, static_cast<int>(image.step)) ==
-      nullptr) {
+  if (WebPDecodeBGRInto(bytes.data(), bytes.size(), image.data, image.total() * 3,
+                        static_cast<int>(image.step)) == nullptr) {
     return absl::InvalidArgumentError("damaged or truncated WebP");
   }
   return image;

@@ -4,16 +4,26 @@
 #include <vector>
 
 namespace yoke::engine {
+namespace {
+
+// Out of pinned memory a device fetches the bytes by itself while the host goes on.
+at::Tensor Sent(const at::Tensor& here, at::Device device) {
+  return device.is_cpu() ? here : here.pin_memory().to(device, /*non_blocking=*/true);
+}
+
+}  // namespace
 
 at::Tensor ImagesOf(const Batch& batch, at::Device device) {
   // from_blob takes no const pointer; nothing is written through it.
   auto* pixels = const_cast<uint8_t*>(batch.pixels.data());
   const at::Tensor bytes_BCHW =
       at::from_blob(pixels, {batch.count, 3, batch.height, batch.width}, at::kByte);
-  // `to` copies even when nothing but the type changes, so the result is free of `batch`. Out of
-  // pinned memory a device fetches the bytes by itself while the host goes on.
-  const at::Tensor source_BCHW = device.is_cpu() ? bytes_BCHW : bytes_BCHW.pin_memory();
-  return source_BCHW.to(device, /*non_blocking=*/true)
+  return ImagesFrom(bytes_BCHW, device);
+}
+
+at::Tensor ImagesFrom(const at::Tensor& bytes_BCHW, at::Device device) {
+  // `to` copies even when nothing but the type changes, so the result is free of the bytes.
+  return Sent(bytes_BCHW, device)
       .to(at::kFloat, /*non_blocking=*/false, /*copy=*/true, at::MemoryFormat::ChannelsLast)
       .div_(255);
 }
@@ -33,7 +43,7 @@ Targets TargetsOf(const Batch& batch, at::Device device) {
     const float values[] = {label.x, label.y, label.w, label.h};
     std::copy(values, values + 4, box + 4 * row);
   }
-  return {targets.class_BM.to(device), targets.boxes_xywh_BM4.to(device)};
+  return {Sent(targets.class_BM, device), Sent(targets.boxes_xywh_BM4, device)};
 }
 
 }  // namespace yoke::engine

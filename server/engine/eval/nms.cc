@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "ATen/Parallel.h"
 #include "server/engine/kernels/vector_loops.h"
 #include "server/engine/model/detection_model.h"
 
@@ -175,14 +176,43 @@ std::vector<Detection> Suppress(std::vector<Candidate> candidates, const NmsOpti
   return detections;
 }
 
+// Of predictions (B, 4 + K, A) on a device, by image those anchors (4 + K, n) that have a class
+// over `conf`, on the host: few of many.
+std::vector<at::Tensor> Promising(const at::Tensor& predictions, double conf) {
+  const int64_t rows = predictions.size(1);
+  const at::Tensor over_BA =
+      predictions.narrow(1, 4, rows - 4).amax(1).to(at::kFloat) > static_cast<float>(conf);
+  const at::Tensor index = over_BA.flatten().nonzero().flatten();
+  const at::Tensor found = predictions.transpose(1, 2)
+                               .reshape({-1, rows})
+                               .index_select(0, index)
+                               .to(at::kFloat)
+                               .to(at::kCPU);
+  const at::Tensor counts = over_BA.sum(1).to(at::kCPU);
+  std::vector<at::Tensor> images;
+  int64_t first = 0;
+  for (int64_t b = 0; b < counts.size(0); ++b) {
+    const int64_t count = counts.data_ptr<int64_t>()[b];
+    images.push_back(found.narrow(0, first, count).t().contiguous());
+    first += count;
+  }
+  return images;
+}
+
 }  // namespace
 
 std::vector<std::vector<Detection>> NonMaxSuppression(const at::Tensor& predictions,
                                                       const NmsOptions& options) {
-  const at::Tensor plain = predictions.detach().to(at::kCPU, at::kFloat).contiguous();
-  std::vector<std::vector<Detection>> all;
-  for (int64_t b = 0; b < plain.size(0); ++b)
-    all.push_back(Suppress(Collect(plain[b], options), options));
+  const std::vector<at::Tensor> images =
+      predictions.is_cpu() ? predictions.detach().to(at::kFloat).contiguous().unbind(0)
+                           : Promising(predictions.detach(), options.conf);
+  std::vector<std::vector<Detection>> all(images.size());
+  at::parallel_for(0, predictions.size(0), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) {
+      const auto i = static_cast<size_t>(b);
+      all[i] = Suppress(Collect(images[i], options), options);
+    }
+  });
   return all;
 }
 

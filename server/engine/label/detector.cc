@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "c10/core/InferenceMode.h"
 #include "common/base/status_macros.h"
+#include "server/engine/eval/batch_tensors.h"
 #include "server/engine/eval/inference_model.h"
 
 namespace yoke::engine {
@@ -39,16 +40,14 @@ absl::Status CheckClasses(const LabelConfig& config, size_t classes) {
 at::Tensor ImagesOf(absl::Span<const LabelInput> batch, at::Device device, at::ScalarType type) {
   const ImageSize shape = batch.front().fit.input;
   const at::Tensor bytes_BCHW =
-      at::empty({static_cast<int64_t>(batch.size()), 3, shape.height, shape.width}, at::kByte);
+      at::empty({static_cast<int64_t>(batch.size()), 3, shape.height, shape.width},
+                at::TensorOptions(at::kByte).pinned_memory(!device.is_cpu()));
   auto* pixels = bytes_BCHW.data_ptr<uint8_t>();
   for (const LabelInput& input : batch) {
     std::memcpy(pixels, input.rgb.data(), input.rgb.size());
     pixels += input.rgb.size();
   }
-  return bytes_BCHW.to(device)
-      .to(at::kFloat, /*non_blocking=*/false, /*copy=*/false, at::MemoryFormat::ChannelsLast)
-      .div_(255)
-      .to(type);
+  return ImagesFrom(bytes_BCHW, device).to(type);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ATen/Context.h"
 #include "server/engine/loss/box_iou.h"
 
 namespace yoke::engine {
@@ -76,6 +77,21 @@ at::Tensor InsideMask(double floor, const at::Tensor& points_A2, const at::Tenso
   return at::minimum(points - low.unsqueeze(2), high.unsqueeze(2) - points).amin(3) > kEps;
 }
 
+// While it lives, scatters to places that differ are done as such. Deterministic algorithms sort
+// the places first, for the case that they do not.
+class PlainScatter {
+ public:
+  PlainScatter() { context_.setDeterministicAlgorithms(false, warn_only_); }
+  ~PlainScatter() { context_.setDeterministicAlgorithms(deterministic_, warn_only_); }
+  PlainScatter(const PlainScatter&) = delete;
+  PlainScatter& operator=(const PlainScatter&) = delete;
+
+ private:
+  at::Context& context_ = at::globalContext();
+  const bool deterministic_ = context_.deterministicAlgorithms();
+  const bool warn_only_ = context_.deterministicAlgorithmsWarnOnly();
+};
+
 // Of some images. logits: before the sigmoid; boxes and points in px.
 Assignment AssignSome(const LossConfig& config, const at::Tensor& logits_BAK,
                       const at::Tensor& boxes_BA4, const at::Tensor& points_A2,
@@ -116,6 +132,7 @@ Assignment AssignSome(const LossConfig& config, const at::Tensor& logits_BAK,
 
 Assignment Assign(const LossConfig& config, const Predictions& p, const Targets& targets) {
   const at::NoGradGuard no_gradients;
+  const PlainScatter places_differ;
   const int64_t batch = p.logits_BAK.size(0), anchors = p.logits_BAK.size(1),
                 most = targets.class_BM.size(1);
   Assignment result;
@@ -144,16 +161,12 @@ Assignment Assign(const LossConfig& config, const Predictions& p, const Targets&
 }
 
 // Distribution focal loss (B, A): cross entropy with the two bins beside the target, mean of the
-// four sides.
+// four sides. A bin's share is what is left of 1 at its distance from the target; spelt without
+// gather, whose backward pass has to sort on devices.
 at::Tensor DistributionFocal(const at::Tensor& sides_BA4R, const at::Tensor& target_BA4) {
-  const at::Tensor t = target_BA4.clamp(0, kBins - 1 - 0.01);
-  const at::Tensor low = t.floor();
-  const at::Tensor share = t - low;  // of the upper bin
-  const at::Tensor log_p = sides_BA4R.log_softmax(3);
-  const at::Tensor index = low.to(at::kLong).unsqueeze(3);
-  const at::Tensor lower = log_p.gather(3, index).squeeze(3);
-  const at::Tensor upper = log_p.gather(3, index + 1).squeeze(3);
-  return -(lower * (1 - share) + upper * share).mean(2);
+  const at::Tensor t = target_BA4.clamp(0, kBins - 1 - 0.01).unsqueeze(3);
+  const at::Tensor share = (1 - (at::arange(kBins, t.options()) - t).abs()).clamp_min(0);
+  return -(sides_BA4R.log_softmax(3) * share).sum(3).mean(2);
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 #include <bit>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -28,14 +27,11 @@ namespace {
 
 constexpr int64_t kImagesProbedMax = 32;
 constexpr double kProbedShare = 0.5;  // of the budget: larger batches are not tried
-constexpr int kStride = 32;
 constexpr double kGib = 1 << 30;
 constexpr char kProbedWith[] = "AdamW";  // two moments: no optimiser keeps more
 
-// The largest side that a batch can have, px.
 int64_t LargestSide(const TrainConfig& config) {
-  const double side = config.imgsz * (1 + config.multi_scale);
-  return static_cast<int64_t>(std::ceil(side / kStride)) * kStride;
+  return formats::LargestSide(config.imgsz, config.multi_scale);
 }
 
 int TilesOf(const AugmentConfig& augment) {
@@ -130,20 +126,14 @@ std::string KeptAt(const TrainConfig& config, const ModelSpec& spec, const Split
   const Targets targets = DensestTargets(train, TilesOf(config.augment), 1);
   // Near enough: a figure of up to twice the objects.
   const auto objects = std::bit_ceil(static_cast<uint64_t>(targets.class_BM.size(1)));
-  std::string kind = device.str();
+  std::string name = device.str();
   if (!device.is_cpu()) {
     const auto total = c10::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).second;
-    kind = absl::StrCat(c10::DeviceTypeName(device.type(), /*lower_case=*/true), total >> 20);
+    name = absl::StrCat(c10::DeviceTypeName(device.type(), /*lower_case=*/true), total >> 20);
   }
-  return absl::StrFormat("%s/memory-%c-%d-%dpx-%s-%s-%dobjects.txt", config.cache_dir, spec.scale,
-                         spec.class_count, LargestSide(config), kind, config.amp, objects);
-}
-
-std::optional<StepMemory> Kept(const std::string& path) {
-  StepMemory memory;
-  std::ifstream file(path);
-  if (path.empty() || !(file >> memory.fixed >> memory.per_image)) return std::nullopt;
-  return memory.per_image >= 1 && memory.fixed >= 0 ? std::optional(memory) : std::nullopt;
+  const formats::StepMemoryKind kind = {spec.scale, spec.class_count, LargestSide(config),
+                                        name,       config.amp,       objects};
+  return absl::StrCat(config.cache_dir, "/", formats::StepMemoryFileName(kind));
 }
 
 }  // namespace
@@ -214,7 +204,7 @@ absl::StatusOr<int64_t> FindBatch(const TrainConfig& config, const ModelSpec& sp
   const double budget = kMemoryShare * free;
   const std::string path = KeptAt(config, spec, train, device);
   absl::StatusOr<StepMemory> memory;
-  const std::optional<StepMemory> kept = Kept(path);
+  const std::optional<StepMemory> kept = formats::ReadStepMemory(path);
   if (kept.has_value()) {
     memory = *kept;
   } else {
@@ -225,8 +215,7 @@ absl::StatusOr<int64_t> FindBatch(const TrainConfig& config, const ModelSpec& sp
       std::error_code none;
       std::filesystem::create_directories(config.cache_dir, none);
       // Found again or measured again; nothing else depends on it.
-      ReplaceFile(path, absl::StrFormat("%.0f %.0f\n", memory->fixed, memory->per_image))
-          .IgnoreError();
+      ReplaceFile(path, formats::StepMemoryText(*memory)).IgnoreError();
     }
   }
   // The largest number of "-images" is the smallest number of images; -0 says that there are none.
@@ -240,9 +229,8 @@ absl::StatusOr<int64_t> FindBatch(const TrainConfig& config, const ModelSpec& sp
       "batch: %d, found by batch=-1: %d image%s on each of %d device%s take about %.1f GB of the "
       "%.1f GB free here (%.0f MB + %.0f MB an image%s)",
       each * world, each, each == 1 ? "" : "s", world, world == 1 ? "" : "s",
-      (memory->fixed + memory->per_image * static_cast<double>(each)) / kGib, free / kGib,
-      memory->fixed / (1 << 20), memory->per_image / (1 << 20),
-      kept.has_value() ? ", measured before" : ""));
+      memory->Of(static_cast<double>(each)) / kGib, free / kGib, memory->fixed / (1 << 20),
+      memory->per_image / (1 << 20), kept.has_value() ? ", measured before" : ""));
   return each * world;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/formats/step_memory_file.h"
 #include "server/engine/config.h"
 #include "server/engine/data/dataset.h"
 #include "server/engine/distributed/group.h"
@@ -14,10 +15,7 @@
 
 namespace yoke::engine {
 
-// Memory of a training step: `fixed` whatever the batch, `per_image` for each image of a rank.
-struct StepMemory {
-  double fixed = 0, per_image = 0;  // bytes
-};
+using StepMemory = formats::StepMemory;
 
 // Share of the free memory that a batch may take; the rest is for loaders, validation and others.
 inline constexpr double kMemoryShare = 0.6;

@@ -70,6 +70,7 @@ absl::StatusOr<Precision> ResolveAmp(const std::string& amp, at::Device device,
     observer.OnLog(absl::StrCat("precision: ", PrecisionName(precision), ", as asked"));
     return precision;
   }
+  std::vector<at::ScalarType> types;  // by preference
   if (device.is_cpu()) {
     const double gain = BFloat16Gain();
     if (gain < kGainMin) {
@@ -78,21 +79,32 @@ absl::StatusOr<Precision> ResolveAmp(const std::string& amp, at::Device device,
           gain));
       return Precision();
     }
-    precision = at::kBFloat16;
+    types = {at::kBFloat16};
+  } else {
+    types = {*precision};
+    // Where the digits of bfloat16 are too few, those of float16 may do.
+    if (precision == at::kBFloat16) types.push_back(at::kHalf);
   }
-  const PassSample exact = sample(Precision()), reduced = sample(precision);
-  const double off = std::abs(reduced.loss - exact.loss) / std::max(std::abs(exact.loss), 1e-9);
-  const double cosine = at::cosine_similarity(exact.gradients, reduced.gradients, 0).item<double>();
-  const std::string measured =
-      absl::StrFormat("loss %.2f %% off, gradients' cosine %.3f", 100 * off, cosine);
-  if (std::isfinite(reduced.loss) && off <= kLossOff && cosine >= kCosineMin) {
-    observer.OnLog(absl::StrCat("precision: ", PrecisionName(precision),
-                                ", chosen by amp=auto (against fp32: ", measured, ")"));
-    return precision;
+  const PassSample exact = sample(Precision());
+  std::string refused;
+  for (const at::ScalarType type : types) {
+    const PassSample reduced = sample(type);
+    const double off = std::abs(reduced.loss - exact.loss) / std::max(std::abs(exact.loss), 1e-9);
+    const double cosine =
+        at::cosine_similarity(exact.gradients, reduced.gradients, 0).item<double>();
+    const std::string measured =
+        absl::StrFormat("loss %.2f %% off, gradients' cosine %.3f", 100 * off, cosine);
+    if (std::isfinite(reduced.loss) && off <= kLossOff && cosine >= kCosineMin) {
+      observer.OnLog(absl::StrCat("precision: ", PrecisionName(type),
+                                  ", chosen by amp=auto (against fp32: ", measured, refused, ")"));
+      return Precision(type);
+    }
+    absl::StrAppend(&refused, "; ", PrecisionName(type), ": ", measured);
   }
-  observer.OnWarning(absl::StrCat("amp=auto stays in fp32: ", PrecisionName(precision),
-                                  " does not agree with it on this model and data (", measured,
-                                  ")"));
+  observer.OnWarning(
+      absl::StrCat("amp=auto stays in fp32, reduced precision does not agree with it on this model "
+                   "and data: ",
+                   refused.substr(2)));
   return Precision();
 }
 

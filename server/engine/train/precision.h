@@ -21,10 +21,10 @@ struct PassSample {
   at::Tensor gradients;  // (N) float32
 };
 
-// `amp`: auto | off | bf16 | fp16. `auto` takes bfloat16 on GPUs that have it, float16 on others,
+// `amp`: auto | off | bf16 | fp16. `auto` takes bfloat16 on GPUs that have it, else float16,
 // bfloat16 on CPUs that convolve faster in it (which is measured); and only if a pass over the
-// user's own model and images agrees with float32: `sample(precision)` is called for both. Whatever
-// is decided is told `observer`. InvalidArgument: not one of the words.
+// user's own model and images agrees with float32: `sample(precision)` is called for each type
+// tried. Whatever is decided is told `observer`. InvalidArgument: not one of the words.
 absl::StatusOr<Precision> ResolveAmp(const std::string& amp, at::Device device,
                                      const std::function<PassSample(Precision)>& sample,
                                      Observer& observer);

@@ -18,7 +18,7 @@ RunRecord::RunRecord(TrainingSetup& setup, Observer& observer) : s_(setup) {
   options.run_dir = s_.config.run_dir;
   options.names = s_.data.names;
   options.train = &s_.data.train;
-  if (s_.config.val) options.val = &s_.data.val;
+  if (s_.val_loader != nullptr) options.val = &s_.data.val;
   options.epochs = s_.config.epochs;
   options.batches_per_epoch = s_.train_loader->batches_per_epoch();
   options.close_mosaic_from = CloseMosaicFrom(s_.config);

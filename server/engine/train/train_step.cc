@@ -56,7 +56,13 @@ TrainStep::TrainStep(TrainingSetup& setup, at::Device device, Group& group, Obse
       faults_(faults),
       drain_every_(device.is_cpu() ? 1 : kDrainEveryOnDevices),
       accumulated_(setup.progress.iteration - setup.progress.last_step > 1),
-      window_buffers_(setup.flat->buffers().clone()) {}
+      window_buffers_(setup.flat->buffers().clone()) {
+  if (setup.make_graph == nullptr) return;
+  graphed_ = std::make_unique<GraphedPass>(
+      setup.make_graph, [this](const at::Tensor& images_BCHW, const Targets& targets) {
+        return PassPart(images_BCHW, targets, /*exchanges=*/false);
+      });
+}
 
 TrainStep::Inputs TrainStep::Prepare(int epoch, int64_t position, const Batch& batch) {
   Inputs inputs{ImagesOf(batch, device_), TargetsOf(batch, device_)};
@@ -65,6 +71,32 @@ TrainStep::Inputs TrainStep::Prepare(int epoch, int64_t position, const Batch& b
   }
   clock_.Lap(Stage::kCopy);
   return inputs;
+}
+
+at::Tensor TrainStep::PassPart(const at::Tensor& images_BCHW, const Targets& targets,
+                               bool exchanges) {
+  HeadMaps maps;
+  {
+    const Autocast autocast(device_, s_.precision);
+    maps = s_.model->Forward(images_BCHW);
+  }
+  clock_.Lap(Stage::kForward);
+  const LossOutput loss = s_.loss->Compute(maps, targets);
+  clock_.Lap(Stage::kLoss);
+  if (exchanges) s_.exchange->Arm();
+  s_.scaler->Scaled(loss.total).backward();
+  return loss.items_3;
+}
+
+at::Tensor TrainStep::Graphed(const at::Tensor& images_BCHW, const Targets& targets) {
+  const at::Tensor items = graphed_->Run(images_BCHW, targets);
+  if (!graphed_->failure().empty()) {
+    observer_.OnWarning(absl::StrCat(
+        "cuda_graphs: the step cannot be recorded, so it is launched kernel by kernel: ",
+        graphed_->failure()));
+    graphed_.reset();
+  }
+  return items;
 }
 
 // A batch that does not fit is taken in parts of nearly equal size; the gradient is then that of
@@ -81,18 +113,11 @@ at::Tensor TrainStep::Pass(const Inputs& inputs, int64_t iteration, bool exchang
     const int64_t first = images * part / parts, count = images * (part + 1) / parts - first;
     const Targets targets = {inputs.targets.class_BM.narrow(0, first, count),
                              inputs.targets.boxes_xywh_BM4.narrow(0, first, count)};
-    HeadMaps maps;
-    {
-      const Autocast autocast(device_, s_.precision);
-      maps = s_.model->Forward(inputs.images_BCHW.narrow(0, first, count));
-    }
-    clock_.Lap(Stage::kForward);
-    const LossOutput loss = s_.loss->Compute(maps, targets);
-    clock_.Lap(Stage::kLoss);
-    if (exchanges && part + 1 == parts) s_.exchange->Arm();
-    s_.scaler->Scaled(loss.total).backward();
-    const at::Tensor share =
-        loss.items_3 * (static_cast<double>(count) / static_cast<double>(images));
+    const at::Tensor part_BCHW = inputs.images_BCHW.narrow(0, first, count);
+    const at::Tensor mean = graphed_ != nullptr && parts == 1
+                                ? Graphed(part_BCHW, targets)
+                                : PassPart(part_BCHW, targets, exchanges && part + 1 == parts);
+    const at::Tensor share = mean * (static_cast<double>(count) / static_cast<double>(images));
     items = items.defined() ? items + share : share;
     clock_.Lap(Stage::kBackward);
   }

@@ -74,6 +74,10 @@ class TrainStep {
   };
 
   Inputs Prepare(int epoch, int64_t position, const Batch& batch);
+  // Of images and targets that fit at once: adds to the gradients, returns the mean items.
+  at::Tensor PassPart(const at::Tensor& images_BCHW, const Targets& targets, bool exchanges);
+  // The same, recorded and replayed.
+  at::Tensor Graphed(const at::Tensor& images_BCHW, const Targets& targets);
   // Mean items over the batch. Throws on running out of memory.
   at::Tensor Pass(const Inputs& inputs, int64_t iteration, bool exchanges);
   void Step(const IterationRates& rates, Pending& pending);
@@ -87,6 +91,7 @@ class TrainStep {
   StageClock& clock_;
   StepFaults* const faults_;
   const size_t drain_every_;
+  std::unique_ptr<GraphedPass> graphed_;  // null: nothing is recorded
   std::vector<Pending> pending_;
   bool accumulated_ = false;   // gradients of earlier iterations wait for a step
   at::Tensor kept_gradients_;  // before this iteration, if accumulated_

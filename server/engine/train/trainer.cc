@@ -59,6 +59,10 @@ class Trainer {
   absl::Status FinishEpoch(int epoch);
   // `epoch`: 0-based, or RunRecord::kNoEpoch.
   absl::StatusOr<ValidationResult> ValidateModel(DetectionModel& model, int epoch);
+  // With val=False the last epoch alone is, if there are images for it.
+  bool Validates(int epoch) const {
+    return s_.val_loader != nullptr && (s_.config.val || epoch + 1 >= s_.config.epochs);
+  }
   absl::Status Finish();
   absl::Status FitToTime(int epoch);
   absl::Status SaveEpoch(int epoch, bool is_best);
@@ -162,7 +166,8 @@ absl::StatusOr<Trainer::End> Trainer::TrainEpoch(int epoch) {
   const double images = static_cast<double>(s_.train_loader->images_per_epoch() * world_) *
                         static_cast<double>(iterations) /
                         static_cast<double>(s_.train_loader->batches_per_epoch());
-  images_per_second_.push_back(images / SecondsSince(epoch_begin_));
+  // None, if only the validation was missing.
+  if (iterations > 0) images_per_second_.push_back(images / SecondsSince(epoch_begin_));
   return End::kNone;
 }
 
@@ -274,7 +279,7 @@ void Trainer::ReportStep(const FinishedIteration& iteration, const Batch& batch)
 }
 
 absl::StatusOr<ValidationResult> Trainer::ValidateModel(DetectionModel& model, int epoch) {
-  if (!s_.config.val) return ValidationResult();
+  if (!Validates(epoch)) return ValidationResult();
   observer_.OnPhase("val");
   ValConfig val;
   val.iou = s_.config.iou;
@@ -314,8 +319,11 @@ absl::Status Trainer::FinishEpoch(int epoch) {
   clock_.Lap(Stage::kReduce);
 
   YOKE_ASSIGN_OR_RETURN(ValidationResult validated, ValidateModel(s_.ema->model(), epoch));
-  stopped_ = validated.stopped;
   clock_.Lap(Stage::kVal);
+  stopped_ = validated.stopped;
+  // All of it is trained, which the state saved says; who resumes from there begins with this
+  // validation.
+  if (stopped_) return absl::OkStatus();
 
   EpochReport report;
   report.epoch = epoch + 1;
@@ -336,11 +344,10 @@ absl::Status Trainer::FinishEpoch(int epoch) {
     std::swap(report.lr[1], report.lr[2]);
   }
   report.seconds = seconds();
-  report.images_per_second = images_per_second_.back();
+  report.images_per_second = images_per_second_.empty() ? 0 : images_per_second_.back();
   report.stage_seconds = StageSeconds();
 
-  // An epoch whose validation was cut short has no fitness; its training still counts.
-  const bool is_best = !stopped_ && std::isfinite(report.metrics.fitness) &&
+  const bool is_best = Validates(epoch) && std::isfinite(report.metrics.fitness) &&
                        s_.early_stop.Record(epoch + 1, report.metrics.fitness);
   if (is_best) s_.progress.best_metrics = report.metrics;
   s_.progress.epochs_done = epoch + 1;

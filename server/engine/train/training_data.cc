@@ -29,14 +29,21 @@ absl::StatusOr<TrainingData> LoadTrainingData(const TrainConfig& config, Observe
   scan.seed = config.seed;
   scan.polygons = true;
   YOKE_ASSIGN_OR_RETURN(data.train, ScanSplit(data.yaml.train, scan));
-  if (!config.val) return data;
   if (data.yaml.val.empty()) {
+    if (!config.val) return data;
     return absl::InvalidArgumentError(absl::StrCat(
         data.yaml.yaml_path, ": no 'val:' in it; name the validation images, or give val=false"));
   }
   scan.fraction = 1;
   scan.polygons = false;
-  YOKE_ASSIGN_OR_RETURN(data.val, ScanSplit(data.yaml.val, scan));
+  absl::StatusOr<Split> val = ScanSplit(data.yaml.val, scan);
+  if (val.ok()) {
+    data.val = *std::move(val);
+  } else if (config.val) {
+    return val.status();
+  } else {
+    observer.OnWarning(absl::StrCat("no validation at the end: ", val.status().message()));
+  }
   return data;
 }
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
 #include "server/engine/checkpoint/weights.h"
+#include "server/engine/cuda/cuda_module.h"
 #include "server/engine/data/image_arena.h"
 #include "server/engine/eval/batch_tensors.h"
 #include "server/engine/eval/max_det.h"
@@ -24,8 +25,10 @@
 namespace yoke::engine {
 namespace {
 
+// Scale of the loss that the pass in float16 begins with.
+constexpr double kSampleScaleMax = 65536;
 // Images of the pass that compares precisions: enough to have objects, few enough to be quick.
-constexpr int64_t kSampleImages = 2;
+constexpr int64_t kSampleImagesOnCpu = 2, kSampleImagesOnDevice = 16;
 
 absl::Status NoModel(const std::string& model) {
   return absl::InvalidArgumentError(absl::StrCat(
@@ -113,9 +116,10 @@ void MakeLoaders(const Group& group, TrainingSetup& setup, Observer& observer) {
   options.cache = OpenCache(setup.config, setup.data.train, observer);
   setup.train_loader = MakeTrainLoader(setup.data.train, setup.config.augment, options,
                                        CloseMosaicFrom(setup.config));
-  if (!setup.config.val) return;
+  if (setup.data.val.samples.empty()) return;
   options.batch *= 2;  // no gradients to hold
-  options.cache = OpenCache(setup.config, setup.data.val, observer);
+  // Images that are looked at once are not kept.
+  options.cache = setup.config.val ? OpenCache(setup.config, setup.data.val, observer) : nullptr;
   setup.val_loader = MakeValLoader(setup.data.val, options, /*rect=*/true);
 }
 
@@ -200,7 +204,8 @@ absl::StatusOr<std::function<PassSample(Precision)>> MakeSampler(at::Device devi
   setup.train_loader->StartEpoch(0);
   YOKE_ASSIGN_OR_RETURN(std::unique_ptr<Batch> batch, setup.train_loader->Next());
   if (batch == nullptr) return absl::InternalError("a data set without a batch");
-  const int64_t count = std::min<int64_t>(batch->count, kSampleImages);
+  const int64_t count =
+      std::min<int64_t>(batch->count, device.is_cpu() ? kSampleImagesOnCpu : kSampleImagesOnDevice);
   const at::Tensor images = ImagesOf(*batch, device).narrow(0, 0, count);
   const Targets all = TargetsOf(*batch, device);
   const Targets targets{all.class_BM.narrow(0, 0, count), all.boxes_xywh_BM4.narrow(0, 0, count)};
@@ -214,12 +219,19 @@ absl::StatusOr<std::function<PassSample(Precision)>> MakeSampler(at::Device devi
       maps = setup.model->Forward(images);
     }
     const LossOutput loss = setup.loss->Compute(maps, targets);
-    // In float16 gradients this small need the scale that training gives them.
-    const GradScaler scaler(precision == at::kHalf, device);
-    scaler.Scaled(loss.total).backward();
+    PassSample sample{loss.total.item<double>(), {}};
+    // In float16 small gradients need a scale, and it must not be too large: training finds it,
+    // too.
+    double scale = precision == at::kHalf ? kSampleScaleMax : 1;
+    for (; !sample.gradients.defined(); scale /= 16) {
+      (loss.total * scale).backward({}, /*retain_graph=*/scale > 1);
+      const at::NoGradGuard no_gradients;
+      const at::Tensor gradients = setup.flat->gradients() / scale;
+      setup.flat->ZeroGradients();
+      const bool finite = at::isfinite(gradients).all().item<bool>();
+      if (finite || scale <= 1) sample.gradients = gradients;
+    }
     const at::NoGradGuard no_gradients;
-    PassSample sample{loss.total.item<double>(), setup.flat->gradients().clone()};
-    setup.flat->ZeroGradients();
     setup.flat->buffers().copy_(buffers);
     return sample;
   };
@@ -237,6 +249,18 @@ absl::Status DecidePrecision(at::Device device, TrainingSetup& setup, Group& gro
   YOKE_ASSIGN_OR_RETURN(const bool full, group.AnyTrue(!mine.has_value()));
   setup.precision = full ? Precision() : mine;
   setup.scaler = std::make_unique<GradScaler>(setup.precision == at::kHalf, device);
+  return absl::OkStatus();
+}
+
+absl::Status MakeGraphs(at::Device device, const Group& group, TrainingSetup& setup,
+                        Observer& observer) {
+  if (!setup.config.cuda_graphs) return absl::OkStatus();
+  if (!device.is_cuda() || group.world_size() > 1) {
+    observer.OnWarning("cuda_graphs=True has no effect here; it is for trainings on a single GPU");
+    return absl::OkStatus();
+  }
+  YOKE_ASSIGN_OR_RETURN(CudaModule * cuda, CudaModule::Load());
+  setup.make_graph = cuda->StepGraphs();
   return absl::OkStatus();
 }
 
@@ -312,6 +336,8 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
   if (writes) YOKE_RETURN_IF_ERROR(MakeRunFolder(config.run_dir));
   at::globalContext().setDeterministicCuDNN(config.deterministic);
   at::globalContext().setDeterministicAlgorithms(config.deterministic, /*warn_only=*/true);
+  // Else every new tensor is first filled with NaN: a tenth of a step, for none is read unwritten.
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
 
   TrainingSetup setup{.config = config,
                       .early_stop = EarlyStop(config.patience, config.recipe.best_on_tie),
@@ -360,6 +386,7 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
   YOKE_RETURN_IF_ERROR(group.Broadcast(values, 0));
   setup.ema->Restart();
   YOKE_RETURN_IF_ERROR(DecidePrecision(device, setup, group, observer));
+  YOKE_RETURN_IF_ERROR(MakeGraphs(device, group, setup, observer));
   if (state.has_value()) YOKE_RETURN_IF_ERROR(Resume(*state, writes, group, setup, observer));
   YOKE_RETURN_IF_ERROR(MakeExchanges(group, setup));
   return setup;

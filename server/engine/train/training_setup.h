@@ -12,6 +12,7 @@
 #include "server/engine/train/ema.h"
 #include "server/engine/train/flat_model.h"
 #include "server/engine/train/grad_scaler.h"
+#include "server/engine/train/graphed_pass.h"
 #include "server/engine/train/identity.h"
 #include "server/engine/train/optimizer.h"
 #include "server/engine/train/precision.h"
@@ -37,13 +38,14 @@ struct TrainingSetup {
   std::unique_ptr<FlatModel> flat;
   std::unique_ptr<Ema> ema;
   std::unique_ptr<Loader> train_loader;
-  std::unique_ptr<Loader> val_loader;  // null with val=false
+  std::unique_ptr<Loader> val_loader;  // null without images for it
   std::unique_ptr<DetectionLoss> loss;
   std::unique_ptr<Schedule> schedule;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<GradScaler> scaler;
   std::unique_ptr<StatisticsExchange> statistics;  // with synchronised BatchNorm
   std::unique_ptr<GradientExchange> exchange;
+  StepGraphFactory make_graph;  // null: passes are not recorded
   Precision precision;
   Identity identity;
   EarlyStop early_stop;

@@ -63,11 +63,11 @@ class Crowd {
 
   void Run() {
     std::string line;
-    std::vector<std::thread> threads;
     while (std::getline(std::cin, line)) {
       json command = json::parse(line, nullptr, false);
       if (!command.is_object()) continue;
-      threads.emplace_back([this, command = std::move(command)] {
+      ++running_;
+      std::thread([this, command = std::move(command)] {
         json answer;
         try {
           answer = Carry(command);
@@ -76,9 +76,10 @@ class Crowd {
         }
         answer["id"] = command.value("id", 0);
         Say(answer);
-      });
+        --running_;
+      }).detach();
     }
-    for (std::thread& thread : threads) thread.join();
+    while (running_ > 0) absl::SleepFor(absl::Milliseconds(10));
   }
 
  private:
@@ -211,6 +212,7 @@ class Crowd {
   const client::ServerAddress server_;
   const std::unique_ptr<client::Client> shared_;
   Mutex out_;
+  std::atomic<int> running_ = 0;
 };
 
 int Main(int argc, char** argv) {

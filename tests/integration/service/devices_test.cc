@@ -92,5 +92,40 @@ TEST_F(Devices, AWatcherSeesThemAtOnceAndWhenAJobTakesOne) {
   EXPECT_EQ(Reason(reader->Finish()), "SHUTTING_DOWN");
 }
 
+TEST_F(Devices, DrainedOnesAreShownAndGivenOutAgainAndNonsenseIsRefused) {
+  UseGpus();
+  Start();
+  const auto drain = [this](const std::string& device, const std::string& reason, v1::Device* drained) {
+    grpc::ClientContext context;
+    v1::DrainDeviceRequest request;
+    request.set_device(device);
+    request.set_reason(reason);
+    return devices_->DrainDevice(&context, request, drained);
+  };
+  const auto resume = [this](const std::string& device, v1::Device* resumed) {
+    grpc::ClientContext context;
+    v1::ResumeDeviceRequest request;
+    request.set_device(device);
+    return devices_->ResumeDevice(&context, request, resumed);
+  };
+  v1::Device device;
+  ASSERT_TRUE(drain("1", "fan is loud", &device).ok());
+  EXPECT_EQ(device.state(), v1::Device::DRAINED);
+  EXPECT_FALSE(device.failed());
+  EXPECT_EQ(List().devices(1).state(), v1::Device::DRAINED);
+  EXPECT_THAT(List().devices(1).message(), ::testing::StartsWith("fan is loud ("));
+  ASSERT_TRUE(drain(List().devices(1).uuid(), "", &device).ok());  // again: another reason
+  EXPECT_THAT(device.message(), ::testing::StartsWith("by "));
+  ASSERT_TRUE(resume("1", &device).ok());
+  EXPECT_EQ(device.state(), v1::Device::FREE);
+  ASSERT_TRUE(resume("1", &device).ok());
+  for (const char* wrong : {"", "9", "cpu:9", "GPU-", "0,1", "auto", "cpu"}) {
+    EXPECT_EQ(drain(wrong, "", &device).error_code(), grpc::StatusCode::INVALID_ARGUMENT) << wrong;
+    EXPECT_EQ(resume(wrong, &device).error_code(), grpc::StatusCode::INVALID_ARGUMENT) << wrong;
+  }
+  EXPECT_EQ(drain("0", std::string(201, 'x'), &device).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(List().devices(0).state(), v1::Device::FREE);
+}
+
 }  // namespace
 }  // namespace yoke::service

@@ -69,8 +69,8 @@ TEST_F(System, ChecksTheMachineAndAsksTheWorker) {
     names.push_back(item.name());
     EXPECT_NE(item.verdict(), v1::CheckSystemResponse::Item::FAILED) << item.ShortDebugString();
   }
-  EXPECT_THAT(names, testing::ElementsAre("yoked", "cpu", "memory", "disk", "driver", "worker",
-                                          "libtorch", "cuda"));
+  EXPECT_THAT(names, testing::ElementsAre("yoked", "containment", "cpu", "memory", "disk", "driver",
+                                          "worker", "libtorch", "cuda"));
 }
 
 TEST_F(System, OverTcpTheTokenIsWanted) {
@@ -119,7 +119,7 @@ TEST_F(System, EveryRpcAndStreamAsksWhoCalls) {
       }
     }
   }
-  EXPECT_EQ(asked, 20);
+  EXPECT_EQ(asked, 22);
 }
 
 TEST_F(System, IsHealthyWhileItServes) {

@@ -89,6 +89,22 @@ TEST_F(Outcome, SaysWhatTheWorkersExitCodesMean) {
   EXPECT_THAT(JudgeRanks({Code(0, 99)}, 0).message, Not(HasSubstr("(")));
 }
 
+TEST_F(Outcome, WantOfMemoryIsNamedWithThePeak) {
+  Ended eater = Signal(1, SIGKILL, false);
+  eater.out_of_memory = true;
+  eater.exit.max_rss_bytes = int64_t{300} << 20;
+  const auto record = JudgeRanks({Signal(0, SIGTERM, false), eater}, 1);
+  EXPECT_EQ(record.reason, "OUT_OF_MEMORY");
+  EXPECT_EQ(record.message,
+            "Rank 1 ran out of memory and was killed by signal 9 (SIGKILL); its resident memory was at most 300 MiB; the "
+            "other ranks were stopped.");
+  EXPECT_EQ(record.first_failure.peak_rss_bytes, int64_t{300} << 20);
+}
+
+TEST_F(Outcome, AWorkerThatCannotBeExecutedIsNoFailureOfTheRank) {
+  EXPECT_EQ(JudgeRanks({Code(0, 127)}, 0).reason, "SPAWN_FAILED");
+}
+
 TEST_F(Outcome, OneThatNeverStartedIsNamedAndNotListed) {
   Ended never = Code(1, 127);
   never.started = false;

@@ -8,6 +8,8 @@
 //   process 2 4711                process 4711 computes on GPU 2
 //   link 1 3                      NVLink joins GPU 1 and GPU 3
 //   lost 3                        every reading of GPU 3 answers GPU_IS_LOST
+//   xid 2 79                      GPU 2 reports error 79, once for each such line that is added
+//   order 3 0 1                   what it lists, and in which order of its own, e.g. all but GPU 2
 //   hang SECONDS                  each sample takes that long
 //   driver 550.54.14              version
 //   no_driver                     nvmlInit answers DRIVER_NOT_LOADED
@@ -35,6 +37,8 @@ constexpr int kSuccess = 0;
 constexpr int kInvalidArgument = 2;
 constexpr int kInsufficientSize = 7;
 constexpr int kDriverNotLoaded = 9;
+constexpr int kTimeout = 10;
+constexpr unsigned long long kXidEvent = 8;
 constexpr int kGpuIsLost = 15;
 
 struct Script {
@@ -46,6 +50,8 @@ struct Script {
   std::map<int, int> utilizations;
   std::multimap<int, unsigned> processes;
   std::set<int> lost;
+  std::vector<std::pair<int, unsigned>> xids;
+  std::vector<int> order;  // empty: as they are
   std::set<std::pair<int, int>> links;
   double hang_seconds = 0;
   std::string driver = "550.54.14";
@@ -54,6 +60,8 @@ struct Script {
 
 std::mutex mutex;
 Script script;
+size_t xids_told = 0;
+std::set<int> listened;  // GPUs whose events somebody wants
 
 // "@2 rest" -> 2; without "@": -1. Leaves the rest in `line`.
 int TakeIndex(std::istringstream& line) {
@@ -104,6 +112,13 @@ Script Read() {
       int index = 0;
       line >> index;
       read.lost.insert(index);
+    } else if (word == "xid") {
+      int index = 0;
+      unsigned xid = 0;
+      line >> index >> xid;
+      read.xids.emplace_back(index, xid);
+    } else if (word == "order") {
+      for (int index = 0; line >> index;) read.order.push_back(index);
     } else if (word == "hang") {
       line >> read.hang_seconds;
     } else if (word == "driver") {
@@ -188,13 +203,16 @@ int nvmlSystemGetDriverVersion(char* out, unsigned length) { return Copy(Current
 int nvmlDeviceGetCount_v2(unsigned* count) {
   const Script now = Reload();
   if (now.hang_seconds > 0) usleep(static_cast<useconds_t>(now.hang_seconds * 1e6));
-  *count = static_cast<unsigned>(now.count);
+  *count = now.order.empty() ? static_cast<unsigned>(now.count) : static_cast<unsigned>(now.order.size());
   return kSuccess;
 }
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void** device) {
-  if (static_cast<int>(index) >= Current().count) return kInvalidArgument;
-  *device = reinterpret_cast<void*>(static_cast<intptr_t>(index) + 1);
+  const Script now = Current();
+  const size_t count = now.order.empty() ? static_cast<size_t>(now.count) : now.order.size();
+  if (index >= count) return kInvalidArgument;
+  const int gpu = now.order.empty() ? static_cast<int>(index) : now.order[index];
+  *device = reinterpret_cast<void*>(static_cast<intptr_t>(gpu) + 1);
   return kSuccess;
 }
 
@@ -267,6 +285,36 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void* device, unsigned* count, FakeP
   unsigned i = 0;
   for (auto it = first; it != last; ++it) processes[i++] = {it->second, 1ull << 30, 0, 0};
   return kSuccess;
+}
+
+struct FakeEvent {
+  void* device;
+  unsigned long long type, data;
+  unsigned gpu_instance_id, compute_instance_id;
+};
+
+int nvmlEventSetCreate(void** set) {
+  *set = &listened;
+  return kSuccess;
+}
+
+int nvmlDeviceRegisterEvents(void* device, unsigned long long types, void*) {
+  std::lock_guard<std::mutex> lock(mutex);
+  if (types != kXidEvent) return kInvalidArgument;
+  listened.insert(IndexOf(device));
+  return kSuccess;
+}
+
+int nvmlEventSetWait_v2(void*, FakeEvent* event, unsigned) {
+  std::lock_guard<std::mutex> lock(mutex);
+  if (xids_told > script.xids.size()) xids_told = script.xids.size();
+  while (xids_told < script.xids.size()) {
+    const auto [gpu, xid] = script.xids[xids_told++];
+    if (listened.count(gpu) == 0) continue;
+    *event = {reinterpret_cast<void*>(static_cast<intptr_t>(gpu) + 1), kXidEvent, xid, 0, 0};
+    return kSuccess;
+  }
+  return kTimeout;
 }
 
 int nvmlDeviceGetP2PStatus(void* one, void* other, int capability, int* status) {

@@ -11,6 +11,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <memory>
+#include <new>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -161,6 +165,17 @@ class Worker {
   }
 
   absl::StatusOr<int> End() {
+    if (script_.eat > 0) {
+      try {
+        Eat();
+      } catch (const std::bad_alloc&) {
+        if (!script_.eat_caught) throw;
+        YOKE_RETURN_IF_ERROR(Event("error", {{"reason", "OUT_OF_MEMORY"}, {"message", "out of memory; lower batch"}}));
+        Witness(EndLine(ipc::kWorkerOutOfMemory));
+        return ipc::kWorkerOutOfMemory;
+      }
+    }
+    if (script_.fork_bomb) ForkBomb();
     if (!script_.error_reason.empty()) {
       YOKE_RETURN_IF_ERROR(Event("error", {{"reason", script_.error_reason},
                                            {"message", script_.error_message}}));
@@ -187,6 +202,35 @@ class Worker {
     if (script_.witness.empty()) return;
     const auto fd = os::Open(script_.witness, O_WRONLY | O_CREAT | O_APPEND);
     if (fd.ok()) os::WriteAll(fd->get(), line + "\n", script_.witness).IgnoreError();
+  }
+
+  void Eat() const {
+    const rlimit no_core = {0, 0};
+    setrlimit(RLIMIT_CORE, &no_core);
+    if (script_.eat_in.empty()) {
+      long pages = 0;
+      std::ifstream("/proc/self/statm") >> pages;
+      const rlim_t limit = static_cast<rlim_t>(pages) * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (static_cast<rlim_t>(script_.eat) << 20);
+      const rlimit memory = {limit, limit};
+      setrlimit(RLIMIT_AS, &memory);
+    } else {
+      std::ofstream(script_.eat_in + "/cgroup.procs") << getpid();
+    }
+    constexpr size_t kBite = 4 << 20;
+    for (std::vector<std::unique_ptr<char[]>> eaten;;) {
+      eaten.emplace_back(new char[kBite]);
+      std::memset(eaten.back().get(), 1, kBite);
+    }
+  }
+
+  // Returns in the process that began it, a second after no more could be forked.
+  static void ForkBomb() {
+    const pid_t first = getpid();
+    for (;;) {
+      if (fork() >= 0) continue;
+      if (getpid() == first) return SleepFor(1);
+      SleepFor(0.02);
+    }
   }
 
   // Forks twice, so that the stray is nobody's child, in a session of its own, its files closed.

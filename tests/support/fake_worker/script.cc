@@ -62,6 +62,10 @@ Script FromJson(const json& object, const ipc::AttemptSpec& spec, int rank) {
   script.phase = object.value("phase", script.phase);
   script.ignore_term = object.value("ignore_term", script.ignore_term);
   script.checked = object.value("checked", script.checked);
+  script.eat = object.value("eat", script.eat);
+  script.eat_in = object.value("eat_in", script.eat_in);
+  script.eat_caught = object.value("eat_caught", script.eat_caught);
+  script.fork_bomb = object.value("fork_bomb", script.fork_bomb);
   script.stray = object.value("stray", script.stray);
   script.lines = object.value("lines", script.lines);
   script.events = object.value("events", script.events) && rank != kPrepareRank;

@@ -13,6 +13,11 @@
 //   spin_at_step      computes at this step and never reports again (0: never); heeds SIGTERM
 //   phase             in which it does its steps ("train")
 //   ignore_term       ignores SIGTERM (false); else SIGTERM saves and ends with 11
+//   eat               allocates and writes memory at the end until no more is given: MiB that it may have beyond what it
+//                     has then (0: never). std::bad_alloc ends it, uncaught
+//   eat_in            joins this (version 1) memory cgroup first, whose limit then counts instead of the above ("")
+//   eat_caught        catches std::bad_alloc and ends as a worker does for want of memory (false)
+//   fork_bomb         forks at the end, each child too, for ever; ends itself a second after no more could be forked (false)
 //   stray             leaves a process in a session of its own: "marked" keeps the attempt's environment,
 //                     "bare" has an empty one (""); its pid goes to RUN_DIR/stray.pid
 //   lines             log lines written first, as they are ([])
@@ -53,6 +58,10 @@ struct Script {
   std::string phase = "train";
   bool ignore_term = false;
   bool checked = false;
+  int eat = 0;
+  std::string eat_in;
+  bool eat_caught = false;
+  bool fork_bomb = false;
   std::string stray;
   std::vector<std::string> lines;
   std::string error_reason;

@@ -82,6 +82,14 @@ TEST_F(WeightsFile, WhatHalfPrecisionCannotHoldStaysFinite) {
   EXPECT_EQ(ReadWeights(Path("w.pt"))->state.at("model.0.bn.running_var")[0].item<float>(), 65504);
 }
 
+TEST_F(WeightsFile, NumbersThatAreNotFiniteAreRefusedByName) {
+  Weights weights = Example();
+  weights.state.at("model.0.conv.weight")[0].fill_(std::nan(""));
+  ASSERT_TRUE(WriteWeights(Path("w.pt"), weights).ok());
+  EXPECT_THAT(std::string(ReadWeights(Path("w.pt")).status().message()),
+              HasSubstr("model.0.conv.weight holds numbers that are not finite"));
+}
+
 // The keys of a checkpoint and of what it holds, in the reference's order (8.4.190).
 TEST_F(WeightsFile, HasTheReferencesKeysInItsOrder) {
   TrainingRecord record;

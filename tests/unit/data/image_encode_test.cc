@@ -45,6 +45,20 @@ TEST(ImageEncode, TakesPartOfAPicture) {
   EXPECT_EQ(Decoded(EncodeJpeg(part, 90).value()).size(), part.size());
 }
 
+TEST(ImageDecode, AJpegDamagedWithinIsReadAndACutOneRefused) {
+  const cv::Mat image = Picture(320, 240);
+  const std::string bytes = EncodeJpeg(image, 90).value();
+  std::string hole = bytes, filled = bytes;
+  hole.replace(bytes.size() / 2, bytes.size() / 4, bytes.size() / 4, '\0');
+  filled.replace(bytes.size() / 2, bytes.size() / 2 - 2, bytes.size() / 2 - 2, '\xff');
+  EXPECT_EQ(Decoded(hole).size(), image.size());
+  EXPECT_EQ(Decoded(filled).size(), image.size());
+  const std::string cut = bytes.substr(0, bytes.size() / 2);
+  const auto refused =
+      DecodeImage(absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(cut.data()), cut.size()));
+  EXPECT_EQ(refused.status().message(), "truncated JPEG");
+}
+
 TEST(ImageEncode, RefusesWhatIsNoPicture) {
   for (const cv::Mat& image : {cv::Mat(), cv::Mat(4, 4, CV_8UC1), cv::Mat(1, 70'000, CV_8UC3)}) {
     EXPECT_TRUE(absl::IsInvalidArgument(EncodePng(image).status()));

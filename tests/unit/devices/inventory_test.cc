@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -15,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/devices/drains.h"
 
 namespace yoke::devices {
 namespace {
@@ -36,15 +38,17 @@ class InventoryTest : public ::testing::Test {
     ASSERT_EQ(rename(fresh.c_str(), script_.c_str()), 0);
   }
 
-  std::unique_ptr<DeviceInventory> Make() {
+  static InventoryOptions Options() {
     InventoryOptions options;
     const char* bin = std::getenv("YOKE_BIN_DIR");
-    options.nvml_library = absl::StrCat(bin == nullptr ? "build/dev-daemon/bin" : bin, "/../lib/fake/libnvidia-ml.so.1");
+    options.nvml_library = absl::StrCat(bin == nullptr ? "build/dev-daemon/bin" : bin,
+                                        "/../lib/fake/libnvidia-ml.so.1");
     options.cpu_slots = 2;
     options.sample_interval = absl::Milliseconds(20);
     options.driver_timeout = absl::Milliseconds(300);
-    return MakeInventory(options);
+    return options;
   }
+  static std::unique_ptr<DeviceInventory> Make() { return MakeInventory(Options()); }
 
   // Waits until `what` holds, at most 5 s.
   template <typename F>
@@ -97,7 +101,8 @@ TEST_F(InventoryTest, UtilizationMovesAndTheListenerHears) {
 }
 
 TEST_F(InventoryTest, ScriptNamesUuidsAndCount) {
-  Script("count 2\nname NVIDIA A100\nname @1 NVIDIA H100  # newer\nuuid @1 GPU-abc\nutilization 37\n");
+  Script(
+      "count 2\nname NVIDIA A100\nname @1 NVIDIA H100  # newer\nuuid @1 GPU-abc\nutilization 37\n");
   const auto devices = Make()->Devices();
   ASSERT_EQ(devices.size(), 4u);
   EXPECT_EQ(devices[0].name(), "NVIDIA A100");
@@ -119,8 +124,8 @@ TEST_F(InventoryTest, ForeignProcessMakesAGpuBusy) {
 }
 
 TEST_F(InventoryTest, ProcessOfAnAttemptIsNotForeign) {
-  // A child with the marker in its environment, as every process of an attempt has. It stops itself and does not
-  // exec again: in the midst of an exec a process shows no environment.
+  // A child with the marker in its environment, as every process of an attempt has. It stops itself
+  // and does not exec again: in the midst of an exec a process shows no environment.
   int out[2];
   ASSERT_EQ(pipe(out), 0);
   const char* const environment[] = {"YOKE_RUN_ID=x", "PATH=/bin:/usr/bin", nullptr};
@@ -133,23 +138,120 @@ TEST_F(InventoryTest, ProcessOfAnAttemptIsNotForeign) {
   char byte;
   ASSERT_EQ(read(out[0], &byte, 1), 1);
   Script(absl::StrCat("process 0 ", child, "\n"));
-  EXPECT_EQ(Make()->Devices()[0].state(), v1::Device::FREE);
+  const auto inventory = Make();
+  EXPECT_EQ(inventory->Devices()[0].state(), v1::Device::FREE);
   kill(child, SIGKILL);
+  // The driver lists it for a while after its end, and before it is buried.
+  siginfo_t ended;
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
+  EXPECT_EQ(Make()->Devices()[0].state(), v1::Device::FREE) << "a zombie";
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_EQ(inventory->Devices()[0].state(), v1::Device::FREE) << "known as ours";
+  EXPECT_EQ(Make()->Devices()[0].state(), v1::Device::BUSY_FOREIGN)
+      << "not known: of another namespace";
   close(out[0]);
   close(out[1]);
+}
+
+TEST_F(InventoryTest, AnAttemptOfAnotherDaemonIsForeign) {
+  const char* const environment[] = {"YOKE_RUN_ID=x", "YOKE_SPEC=/elsewhere/jobs/a/attempts/1/spec.json", nullptr};
+  const pid_t child = fork();
+  if (child == 0) {
+    execle("/bin/sleep", "sleep", "60", nullptr, environment);
+    _exit(1);
+  }
+  Script(absl::StrCat("process 0 ", child, "\n"));
+  InventoryOptions options = Options();
+  const auto state_with = [&](const std::string& state_dir) {
+    options.state_dir = state_dir;
+    return MakeInventory(options)->Devices()[0].state();
+  };
+  EXPECT_TRUE(Eventually([&] { return state_with("/elsewhere") == v1::Device::FREE; }));
+  EXPECT_EQ(state_with("/here"), v1::Device::BUSY_FOREIGN);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
 }
 
 TEST_F(InventoryTest, LostAndVanishedGpusStayListed) {
   Script("lost 3\n");
   auto inventory = Make();
-  EXPECT_EQ(inventory->Devices()[3].state(), v1::Device::LOST);
+  EXPECT_EQ(inventory->Devices()[3].state(), v1::Device::DRAINED);
   EXPECT_THAT(inventory->Devices()[3].message(), HasSubstr("GPU is lost"));
+  EXPECT_THAT(inventory->FaultOf(inventory->Devices()[3].uuid()), HasSubstr("GPU is lost"));
   EXPECT_EQ(inventory->Resolve("auto")->devices.size(), 3u);
   Script("count 2\n");
-  EXPECT_TRUE(Eventually([&] { return inventory->Devices()[2].state() == v1::Device::LOST; }));
+  EXPECT_TRUE(Eventually([&] { return inventory->Devices()[2].state() == v1::Device::DRAINED; }));
   EXPECT_EQ(inventory->Devices().size(), 6u);
+  EXPECT_EQ(inventory->Resume("2").status().code(), absl::StatusCode::kFailedPrecondition);
   Script("count 4\n");
-  EXPECT_TRUE(Eventually([&] { return inventory->Devices()[3].state() == v1::Device::FREE; }));
+  // Back, but nobody has said that they are repaired.
+  EXPECT_TRUE(Eventually([&] { return inventory->Resume("2").ok(); }));
+  EXPECT_EQ(inventory->Devices()[2].state(), v1::Device::FREE);
+  EXPECT_EQ(inventory->Devices()[3].state(), v1::Device::DRAINED);
+  EXPECT_THAT(inventory->Devices()[3].message(), HasSubstr("yoke device resume"));
+}
+
+TEST_F(InventoryTest, GpusAreKnownByTheirUuidsNotByTheDriversOrder) {
+  auto inventory = Make();
+  const auto before = inventory->Devices();
+  Script("order 3 1 0 2\nutilization @3 99\nutilization @0 1\n");
+  EXPECT_TRUE(Eventually([&] { return inventory->Devices()[3].utilization_percent() == 99; }));
+  const auto after = inventory->Devices();
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(after[i].uuid(), before[i].uuid());
+    EXPECT_EQ(after[i].state(), v1::Device::FREE);
+  }
+  EXPECT_EQ(after[0].utilization_percent(), 1);
+}
+
+TEST_F(InventoryTest, ErrorsOfTheHardwareDrainAndThoseOfProgramsDoNot) {
+  auto inventory = Make();
+  EXPECT_TRUE(Eventually([&] { return inventory->ReadingBeganMs() > 0; }));
+  absl::SleepFor(absl::Milliseconds(60));  // two readings: it listens
+  Script("xid 1 13\nxid 0 79\nxid 2 48\nxid 3 94\n");
+  EXPECT_TRUE(Eventually([&] { return inventory->Devices()[3].state() == v1::Device::DRAINED; }));
+  const auto devices = inventory->Devices();
+  EXPECT_THAT(devices[0].message(), HasSubstr("XID 79 (it has fallen off the bus)"));
+  EXPECT_TRUE(devices[0].failed());
+  EXPECT_EQ(devices[1].state(), v1::Device::FREE);
+  EXPECT_THAT(devices[2].message(), HasSubstr("XID 48"));
+  EXPECT_EQ(inventory->FaultOf(devices[1].uuid()), "");
+  EXPECT_EQ(inventory->Resolve("auto")->devices.size(), 1u);
+  EXPECT_THAT(std::string(inventory->Resolve("0").status().message()), HasSubstr("GPU 0 not available: XID 79"));
+}
+
+TEST_F(InventoryTest, DrainsSurviveARestartAndAGpuThatIsGoneIsStillShown) {
+  const std::string file = script_ + ".json";
+  std::unique_ptr<DeviceInventory> inventory;
+  const auto restart = [&](const std::string& script) {
+    inventory.reset();
+    Script(script);
+    InventoryOptions options = Options();
+    options.drains = *Drains::Open(file);
+    inventory = MakeInventory(options);
+  };
+  restart("");
+  const std::string uuid = inventory->Devices()[1].uuid();
+  ASSERT_TRUE(inventory->Drain("1", "fan is loud").ok());
+  ASSERT_TRUE(inventory->Drain("cpu:1", "").ok());
+  EXPECT_EQ(inventory->Drain("7", "").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(inventory->Drain("GPU-", "").status().code(), absl::StatusCode::kInvalidArgument);
+  restart("order 0 2 3\n");
+  EXPECT_EQ(inventory->Devices().size(), 5u);
+  EXPECT_EQ(inventory->Devices()[4].state(), v1::Device::DRAINED);
+  ASSERT_EQ(inventory->Absent().size(), 1u);
+  EXPECT_EQ(inventory->Absent()[0].uuid(), uuid);
+  EXPECT_EQ(inventory->Resume(uuid).status().code(), absl::StatusCode::kFailedPrecondition);
+  restart("");
+  EXPECT_THAT(inventory->Absent(), ::testing::IsEmpty());
+  EXPECT_EQ(inventory->Devices()[1].state(), v1::Device::DRAINED);
+  EXPECT_EQ(inventory->Devices()[1].message(), "fan is loud");
+  EXPECT_EQ(inventory->FaultOf(uuid), "");
+  EXPECT_EQ(inventory->Resolve("1")->devices.size(), 1u);  // it may be waited for
+  EXPECT_EQ(inventory->Resume(uuid)->state(), v1::Device::FREE);
+  std::ofstream(file) << "{\"drained\": [{}]}";
+  EXPECT_EQ(Drains::Open(file).status().code(), absl::StatusCode::kFailedPrecondition);
+  unlink(file.c_str());
 }
 
 TEST_F(InventoryTest, HangingDriverBlocksNobody) {
@@ -159,8 +261,10 @@ TEST_F(InventoryTest, HangingDriverBlocksNobody) {
   const absl::Time start = absl::Now();
   const auto devices = inventory->Devices();
   EXPECT_LT(absl::Now() - start, absl::Milliseconds(100));
-  EXPECT_EQ(devices[0].state(), v1::Device::LOST);
+  EXPECT_EQ(devices[0].state(), v1::Device::DRAINED);
+  EXPECT_TRUE(devices[0].failed());
   EXPECT_THAT(devices[0].message(), HasSubstr("has not answered"));
+  EXPECT_EQ(inventory->FaultOf(devices[0].uuid()), "");  // it may be well: what runs there goes on
   EXPECT_EQ(devices[4].state(), v1::Device::FREE);
   const absl::Time end = absl::Now();
   inventory.reset();

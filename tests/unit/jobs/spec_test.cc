@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
+#include "absl/strings/str_cat.h"
 #include "google/protobuf/util/json_util.h"
 
 namespace yoke::jobs {
@@ -41,7 +44,9 @@ TEST(Spec, RefusesWhatIsOutOfRangeUnknownOrMissing) {
   EXPECT_EQ(resolved.violations[0].field, "train.data");
   EXPECT_THAT(resolved.violations[0].description, HasSubstr("data= is missing"));
   EXPECT_EQ(resolved.violations[1].description, "epochs=0 is out of range; it takes 1 to 100000");
-  EXPECT_EQ(resolved.violations[2].description, "optimizer=Lion is not known; it takes auto, SGD, MuSGD, Adam, AdamW, Adamax, NAdam, RAdam, RMSProp");
+  EXPECT_EQ(resolved.violations[2].description,
+            "optimizer=Lion is not known; it takes auto, SGD, MuSGD, Adam, AdamW, Adamax, NAdam, "
+            "RAdam, RMSProp");
   EXPECT_EQ(resolved.violations[3].field, "train.lr0");
 }
 
@@ -69,13 +74,20 @@ std::string Contradiction(void (*set)(v1::TrainSpec&)) {
 }
 
 TEST(Spec, KeysThatContradictEachOtherAreRefused) {
-  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_val(false), t.set_patience(5); }), HasSubstr("needs a fitness to watch"));
-  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_rect(true), t.set_mosaic(1); }), HasSubstr("needs square batches"));
-  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_rect(true), t.set_multi_scale(0.5); }), HasSubstr("drop one"));
-  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_freeze(3), t.add_freeze_layers(5); }), HasSubstr("both given"));
-  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_mosaic_tiles(5); }), HasSubstr("it takes 4 or 9"));
+  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_val(false), t.set_patience(5); }),
+              HasSubstr("needs a fitness to watch"));
+  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_rect(true), t.set_mosaic(1); }),
+              HasSubstr("needs square batches"));
+  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_rect(true), t.set_multi_scale(0.5); }),
+              HasSubstr("drop one"));
+  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_freeze(3), t.add_freeze_layers(5); }),
+              HasSubstr("both given"));
+  EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_mosaic_tiles(5); }),
+              HasSubstr("it takes 4 or 9"));
   EXPECT_THAT(Contradiction([](v1::TrainSpec& t) { t.set_batch(0); }), HasSubstr("or -1"));
-  EXPECT_EQ(Contradiction([](v1::TrainSpec& t) { t.set_batch(-1), t.set_val(false), t.set_rect(true); }), "");
+  EXPECT_EQ(
+      Contradiction([](v1::TrainSpec& t) { t.set_batch(-1), t.set_val(false), t.set_rect(true); }),
+      "");
 }
 
 TEST(Spec, KeysThatDoNothingAreNamed) {
@@ -83,7 +95,8 @@ TEST(Spec, KeysThatDoNothingAreNamed) {
   asked.mutable_train()->set_time(1);
   asked.mutable_train()->set_epochs(10);
   asked.mutable_train()->set_copy_paste_mode("mixup");
-  EXPECT_THAT(Resolve(asked).warnings, ElementsAre(HasSubstr("not epochs=10"), HasSubstr("without copy_paste")));
+  EXPECT_THAT(Resolve(asked).warnings,
+              ElementsAre(HasSubstr("not epochs=10"), HasSubstr("without copy_paste")));
 }
 
 TEST(Spec, AnEnsembleHasAWeightForEachModel) {
@@ -117,7 +130,8 @@ TEST(Spec, RoundsTheImageSizeUpAndSaysSo) {
   asked.mutable_train()->set_imgsz(650);
   const ResolvedSpec resolved = Resolve(asked);
   EXPECT_EQ(resolved.spec.train().imgsz(), 672);
-  EXPECT_THAT(resolved.warnings, ElementsAre("imgsz=650 is not a multiple of 32; rounded up to 672"));
+  EXPECT_THAT(resolved.warnings,
+              ElementsAre("imgsz=650 is not a multiple of 32; rounded up to 672"));
 }
 
 TEST(Spec, TheRecommendedPresetFillsOnlyWhatIsNotSet) {
@@ -152,7 +166,8 @@ TEST(Spec, ABatchThatTheDevicesCannotShareNamesTheNearest) {
   ASSERT_EQ(CheckForWorldSize(spec, 4).size(), 1u);
   EXPECT_THAT(CheckForWorldSize(spec, 4)[0].description, HasSubstr("48 and 52"));
   spec.mutable_train()->set_batch(2);
-  EXPECT_THAT(CheckForWorldSize(spec, 4)[0].description, HasSubstr("smaller than the number of devices (4)"));
+  EXPECT_THAT(CheckForWorldSize(spec, 4)[0].description,
+              HasSubstr("smaller than the number of devices (4)"));
   spec.mutable_train()->set_batch(64);
   EXPECT_THAT(CheckForWorldSize(spec, 4), IsEmpty());
 }
@@ -161,24 +176,61 @@ TEST(Spec, TheBannerSaysDevicesBatchAndMethod) {
   v1::JobSpec spec = Resolve(Train()).spec;
   spec.mutable_train()->set_batch(64);
   EXPECT_THAT(Banner(spec, {"GPU 0: A", "GPU 1: A", "GPU 2: A", "GPU 3: A"}, true),
-              ElementsAre("GPUs: 4", "Devices: GPU 0: A, GPU 1: A, GPU 2: A, GPU 3: A", "Total batch: 64", "Batch per device: 16", "Method: DDP (NCCL)"));
+              ElementsAre("GPUs: 4", "Devices: GPU 0: A, GPU 1: A, GPU 2: A, GPU 3: A",
+                          "Total batch: 64", "Batch per device: 16", "Method: DDP (NCCL)"));
 }
 
 TEST(Spec, JsonHasProtoNamesAndEveryValueAndReadsBack) {
   const v1::JobSpec spec = Resolve(Train()).spec;
   const std::string json = SpecJson(spec);
-  for (const char* key : {"\"close_mosaic\"", "\"weight_decay\"", "\"cos_lr\":false", "\"degrees\":0"}) EXPECT_THAT(json, HasSubstr(key));
+  for (const char* key :
+       {"\"close_mosaic\"", "\"weight_decay\"", "\"cos_lr\":false", "\"degrees\":0"})
+    EXPECT_THAT(json, HasSubstr(key));
   v1::JobSpec back;
   ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(json, &back).ok());
   EXPECT_EQ(back.SerializeAsString(), spec.SerializeAsString());
 }
 
+std::optional<formats::StepMemory> Nothing(const formats::StepMemoryKind&) { return std::nullopt; }
+
 TEST(Spec, AdviceNamesABatchThatFits) {
   v1::JobSpec spec = Resolve(Train()).spec;
   spec.mutable_train()->set_model("/w/yolov8x.pt");
   spec.mutable_train()->set_batch(64);
-  EXPECT_THAT(Advice(spec, 4, int64_t{24} << 30), ElementsAre("YOLOv8x, batch 64 on 4 GPUs: about 12 GB each (estimate)"));
-  EXPECT_EQ(Advice(spec, 4, int64_t{8} << 30).size(), 2u);
+  EXPECT_THAT(Advice(spec, 4, {true, int64_t{24} << 30}, Nothing),
+              ElementsAre("YOLOv8x, batch 64 on 4 GPUs: about 12 GB each (estimate)"));
+  EXPECT_EQ(Advice(spec, 4, {true, int64_t{8} << 30}, Nothing).size(), 2u);
+}
+
+TEST(Spec, AdviceIsWhatWasMeasuredIfSomethingWas) {
+  std::map<std::string, formats::StepMemory> known;
+  const MeasuredMemory measured =
+      [&](const formats::StepMemoryKind& kind) -> std::optional<formats::StepMemory> {
+    const std::string asked =
+        absl::StrCat(std::string(1, kind.scale), " ", kind.side, " ", kind.device, " ", kind.amp);
+    return known.contains(asked) ? std::optional(known[asked]) : std::nullopt;
+  };
+  v1::JobSpec spec = Resolve(Train()).spec;
+  spec.mutable_train()->set_model("yolov8n.pt");
+  spec.mutable_train()->set_batch(64);
+  const RankMemory machine = {false, int64_t{16} << 30};
+  EXPECT_THAT(Advice(spec, 2, machine, measured), IsEmpty()) << "nothing is known of CPUs";
+  known["n 640 cpu auto"] = {1 << 30, 1 << 29};
+  EXPECT_THAT(
+      Advice(spec, 2, machine, measured),
+      ElementsAre("YOLOv8n, batch 64 on 2 CPU devices: about 17 GB each (as measured by batch=-1)",
+                  "that is more than the 16 GB of memory that a rank can have here; batch=60 "
+                  "should fit, or a smaller imgsz or model"));
+  spec.mutable_train()->set_batch(16);
+  EXPECT_THAT(
+      Advice(spec, 2, machine, measured),
+      ElementsAre(
+          "YOLOv8n, batch 16 on 2 CPU devices: about 5.0 GB each (as measured by batch=-1)"));
+  // CUDA takes half a GiB for itself.
+  known["n 640 cuda24564 auto"] = {1 << 30, 1 << 29};
+  EXPECT_THAT(
+      Advice(spec, 2, {true, int64_t{24564} << 20}, measured),
+      ElementsAre("YOLOv8n, batch 16 on 2 GPUs: about 5.5 GB each (as measured by batch=-1)"));
 }
 
 }  // namespace

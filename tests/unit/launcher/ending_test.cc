@@ -169,5 +169,65 @@ TEST(Ending, PreemptedAttemptsAreNoTriesOfAJobThatIsLost) {
   EXPECT_EQ(record.public_job.state(), Job::FAILED);
 }
 
+TEST(Ending, AFailureOnADeviceThatFailedIsTheDevicesAndIsTriedAgain) {
+  for (const auto reason : {JobReason::RANK_FAILED, JobReason::CUDA_UNAVAILABLE, JobReason::HANG}) {
+    Ending ending = FailedWith(reason);
+    ending.device_fault = "Device GPU-1 failed: XID 79";
+    jobs::JobRecord record;
+    record.public_job = Running(1);
+    ASSERT_TRUE(EndAttempt(ending, {}, kNow, record).ok());
+    EXPECT_EQ(record.public_job.state(), Job::QUEUED);
+    EXPECT_EQ(record.public_job.reason(), JobReason::WAITING_FOR_RETRY);
+    EXPECT_EQ(record.public_job.attempts(0).outcome(), Attempt::FAILED);
+    EXPECT_EQ(record.public_job.attempts(0).error().message(), "Device GPU-1 failed: XID 79. rank 0 ended with exit code 3.");
+  }
+  // Bad input is bad on any device.
+  Ending bad = FailedWith(JobReason::BAD_INPUT);
+  bad.device_fault = "Device GPU-1 failed: XID 79";
+  jobs::JobRecord record;
+  record.public_job = Running(1);
+  ASSERT_TRUE(EndAttempt(bad, {}, kNow, record).ok());
+  EXPECT_EQ(record.public_job.reason(), JobReason::BAD_INPUT);
+}
+
+TEST(Ending, AJobThatWasStoppedForItsDeviceWaitsAgainHoweverItsRanksEnded) {
+  Ending cancelled = CancelledBeforeStart();
+  for (Ending ending : {cancelled, FailedWith(JobReason::RANK_FAILED), LostEnding(true, false), LostEnding(false, false)}) {
+    ending.device_fault = "Device GPU-1 failed: XID 48";
+    jobs::JobRecord record;
+    record.public_job = Running(1);
+    ASSERT_TRUE(jobs::StopAttempt(record, {jobs::kStopDevice, 1, "", ""}).ok());
+    EXPECT_EQ(record.public_job.reason(), JobReason::DEVICE_LOST);
+    ASSERT_TRUE(EndAttempt(ending, {}, kNow, record).ok());
+    EXPECT_EQ(record.public_job.state(), Job::QUEUED) << ending.message;
+    EXPECT_FALSE(record.stop_requested);
+    EXPECT_FALSE(record.public_job.has_next_attempt_time());
+    EXPECT_EQ(record.public_job.attempts(0).outcome(), Attempt::PREEMPTED);
+    EXPECT_EQ(record.public_job.attempts(0).error().message(), "Device GPU-1 failed: XID 48; waits for another, or for this one.");
+  }
+  // A cancellation counts more.
+  jobs::JobRecord record;
+  record.public_job = Running(1);
+  ASSERT_TRUE(jobs::StopAttempt(record, {jobs::kStopDevice, 1, "", ""}).ok());
+  ASSERT_TRUE(jobs::IntendStop(record, {jobs::kStopCancel, 1, "", ""}, kNow).ok());
+  ASSERT_TRUE(EndAttempt(cancelled, {}, kNow, record).ok());
+  EXPECT_EQ(record.public_job.state(), Job::CANCELLED);
+}
+
+TEST(Ending, WantOfMemoryIsSaidByTheRankAndMeasuredByItsSupervisor) {
+  ipc::ExitRecord record;
+  record.outcome = "failed";
+  record.reason = "OUT_OF_MEMORY";
+  record.message = "Rank 0 ran out of memory and ended with exit code 13 (out of memory); its resident memory was at most 312 MiB.";
+  record.has_first_failure = true;
+  record.first_failure.exit_code = ipc::kWorkerOutOfMemory;
+  EXPECT_EQ(EndingOf(record, {}).reason, JobReason::OUT_OF_MEMORY);
+  EXPECT_EQ(EndingOf(record, {}).message, record.message);
+  Report report;
+  report.error_reason = "OUT_OF_MEMORY";
+  report.error_message = "out of memory; lower batch";
+  EXPECT_EQ(EndingOf(record, report).message, "out of memory; lower batch. " + record.message);
+}
+
 }  // namespace
 }  // namespace yoke::launcher

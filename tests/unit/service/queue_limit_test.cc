@@ -31,11 +31,11 @@ class QueueLimits : public testing::Test {
 TEST_F(QueueLimits, CountsWhatAnEarlierDaemonLeftAndWhatWasReserved) {
   Store();
   QueueLimit limit(*store_, 3);
-  EXPECT_TRUE(limit.Reserve("ann", "").ok());
+  EXPECT_TRUE(limit.Reserve("ann", {""}).ok());
   Store();
-  EXPECT_TRUE(limit.Reserve("ann", "").ok());
+  EXPECT_TRUE(limit.Reserve("ann", {""}).ok());
   Store();
-  const absl::Status full = limit.Reserve("ann", "");
+  const absl::Status full = limit.Reserve("ann", {""});
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(full), "QUEUE_FULL");
 }
@@ -43,7 +43,7 @@ TEST_F(QueueLimits, CountsWhatAnEarlierDaemonLeftAndWhatWasReserved) {
 TEST_F(QueueLimits, EndedJobsAndPlacesGivenBackMakeRoom) {
   const std::string id = Store();
   QueueLimit limit(*store_, 1);
-  EXPECT_FALSE(limit.Reserve("ann", "").ok());
+  EXPECT_FALSE(limit.Reserve("ann", {""}).ok());
   ASSERT_TRUE(store_
                   ->Update(id,
                            [](jobs::JobRecord& job, jobs::JobStore::LeaseChange&) {
@@ -51,17 +51,29 @@ TEST_F(QueueLimits, EndedJobsAndPlacesGivenBackMakeRoom) {
                              return absl::OkStatus();
                            })
                   .ok());
-  EXPECT_TRUE(limit.Reserve("ann", "").ok());
-  limit.GiveBack();
-  EXPECT_TRUE(limit.Reserve("ann", "").ok());
+  EXPECT_TRUE(limit.Reserve("ann", {""}).ok());
+  limit.GiveBack(1);
+  EXPECT_TRUE(limit.Reserve("ann", {""}).ok());
 }
 
 TEST_F(QueueLimits, ARepeatedRequestPassesAFullQueue) {
   Store("same");
   QueueLimit limit(*store_, 1);
-  EXPECT_TRUE(limit.Reserve("ann", "same").ok());
-  EXPECT_FALSE(limit.Reserve("ann", "other").ok());
-  EXPECT_FALSE(limit.Reserve("bob", "same").ok());
+  EXPECT_TRUE(limit.Reserve("ann", {"same"}).ok());
+  EXPECT_FALSE(limit.Reserve("ann", {"other"}).ok());
+  EXPECT_FALSE(limit.Reserve("bob", {"same"}).ok());
+}
+
+TEST_F(QueueLimits, ABatchGetsAllItsPlacesOrNone) {
+  Store("same");
+  QueueLimit limit(*store_, 3);
+  EXPECT_FALSE(limit.Reserve("ann", {"a", "b", "c"}).ok());
+  EXPECT_TRUE(limit.Reserve("ann", {"same", "b", "c"}).ok());
+  EXPECT_FALSE(limit.Reserve("ann", {"d"}).ok());
+  limit.GiveBack(1);  // "same" was there already
+  EXPECT_FALSE(limit.Reserve("ann", {"d"}).ok());
+  limit.GiveBack(1);
+  EXPECT_TRUE(limit.Reserve("ann", {"d"}).ok());
 }
 
 }  // namespace

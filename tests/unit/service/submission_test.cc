@@ -9,6 +9,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "gtest/gtest.h"
 #include "server/service/errors.h"
+#include "tests/support/temp_folder.h"
 
 namespace yoke::service {
 namespace {
@@ -36,7 +37,7 @@ class Submission : public testing::Test {
   }
   absl::StatusOr<jobs::JobRecord> Make(const v1::CreateJobRequest& request,
                                        const jobs::JobRecord* parent = nullptr) {
-    return MakeJobRecord(request, parent, *inventory_);
+    return MakeJobRecord(request, parent, *inventory_, cache_.path());
   }
   static google::rpc::BadRequest Violations(const absl::Status& status) {
     google::rpc::BadRequest bad;
@@ -46,6 +47,7 @@ class Submission : public testing::Test {
     return bad;
   }
 
+  TempFolder cache_;
   std::unique_ptr<devices::DeviceInventory> inventory_ =
       devices::MakeInventory({.nvml_library = "none", .cpu_slots = 4});
 };

@@ -108,6 +108,40 @@ TEST_F(Store, TheSameRequestGivesTheSameJobAndAnotherBodyIsRefused) {
   EXPECT_TRUE(store_->Create(again).ok());  // ids belong to their owner
 }
 
+TEST_F(Store, ABatchIsOneChangeOfTheWholeAndKeepsItsOrder) {
+  std::atomic<int> told = 0;
+  store_->SetListener([&] { ++told; });
+  std::vector<JobRecord> batch;
+  for (int i = 0; i < 300; ++i) batch.push_back(NewJob());
+  const std::vector<JobRecord> created = store_->CreateAll(batch).value();
+  store_->SetListener(nullptr);
+  EXPECT_EQ(told, 1);
+  ASSERT_EQ(created.size(), 300u);
+  for (size_t i = 0; i < created.size(); ++i) EXPECT_EQ(created[i].sequence, static_cast<int64_t>(i) + 1);
+  Open();
+  EXPECT_EQ(store_->ListOpen()->size(), 300u);
+}
+
+TEST_F(Store, ABatchWithARefusedJobLeavesNothingAndNamesIt) {
+  JobRecord known = NewJob();
+  known.request_id = "r1";
+  known.request_hash = "h1";
+  const std::string id = store_->Create(known)->id;
+  std::vector<JobRecord> batch = {NewJob(), NewJob(), known, NewJob()};
+  batch[2].id = jobs::NewJobId();
+  batch[2].request_hash = "h2";
+  const absl::Status refused = store_->CreateAll(batch).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused.GetPayload(jobs::kIndexPayload), absl::Cord("2"));
+  EXPECT_EQ(store_->ListOpen()->size(), 1u);
+  Open();  // nor does the journal have any of it
+  EXPECT_EQ(store_->ListOpen()->size(), 1u);
+  batch[2].request_hash = "h1";
+  const std::vector<JobRecord> created = store_->CreateAll(batch).value();
+  EXPECT_EQ(created[2].id, id);
+  EXPECT_EQ(store_->ListOpen()->size(), 4u);
+}
+
 TEST_F(Store, PagesAreNewestFirstAndFiltered) {
   for (int i = 0; i < 5; ++i) Add(i % 2 == 0 ? "ann" : "bob");
   const jobs::Page first = store_->List({}, 3, "").value();

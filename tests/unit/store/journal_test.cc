@@ -175,6 +175,28 @@ TEST_F(JournalFile, AGroupThatWasTornInItsMiddleIsCutAsAWhole) {
   EXPECT_FALSE(opened.journal->WantsRewrite());
 }
 
+TEST_F(JournalFile, ABatchCountsAsAWholeWhereverItWasTorn) {
+  Write(1, 2);
+  const size_t two = static_cast<size_t>(Size());
+  {
+    const Journal::Opened opened = Open();
+    opened.journal->Add(Record(3));
+    for (int i = 4; i <= 7; ++i) opened.journal->Add(Record(i), static_cast<size_t>(7 - i));
+    ASSERT_TRUE(opened.journal->Flush().ok());
+    opened.journal->Keep();
+  }
+  const std::string whole = Bytes();
+  const size_t three = whole.find("YJM1", two);
+  for (size_t size = two; size < whole.size(); size += 11) {
+    ASSERT_TRUE(os::AtomicWriteFile(path_, whole.substr(0, size)).ok());
+    ASSERT_EQ(Open().jobs.size(), size < three ? 2u : 3u) << size;
+    Write(9, 9);  // goes on behind what is whole
+    ASSERT_EQ(Open().jobs.size(), size < three ? 3u : 4u) << size;
+  }
+  ASSERT_TRUE(os::AtomicWriteFile(path_, whole).ok());
+  EXPECT_EQ(Open().jobs.size(), 7u);
+}
+
 TEST_F(JournalFile, ADamagedRecordLosesItselfOnlyAndTheFileWantsToBeWrittenAnew) {
   Write(1, 3);
   const std::string whole = Bytes();

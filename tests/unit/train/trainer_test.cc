@@ -95,30 +95,56 @@ TEST_F(TrainerTest, LeavesAWholeRunFolder) {
   }
 }
 
+TEST_F(TrainerTest, WithoutValidationTheLastEpochIsValidated) {
+  TrainConfig config = Config("unseen", 2);
+  config.val = false;
+  const absl::StatusOr<TrainResult> result = Train(config);
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(recorder_.epochs.size(), 2u);
+  EXPECT_EQ(recorder_.epochs[0].val_box_loss, 0);
+  EXPECT_GT(recorder_.epochs[1].val_box_loss, 0);
+  EXPECT_EQ(result->best_epoch, 2);
+
+  // Where there are no images for it, none is.
+  ASSERT_GT(std::filesystem::remove_all(folder_.path() + "/shapes/images/val"), 0u);
+  config.run_dir += "2";
+  const absl::StatusOr<TrainResult> none = Train(config);
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_EQ(recorder_.epochs.back().val_box_loss, 0);
+  EXPECT_EQ(none->best_epoch, 0);
+}
+
 TEST_F(TrainerTest, StopAndResumeEndsWhereAnUninterruptedRunDoes) {
   const absl::StatusOr<TrainResult> whole = Train(Config("whole", 3));
   ASSERT_TRUE(whole.ok()) << whole.status();
 
-  recorder_.steps.clear();
-  TrainConfig config = Config("parts", 3);
-  // Three iterations an epoch: this is in the middle of the second.
-  const absl::StatusOr<TrainResult> stopped = Train(config, StopAfter(recorder_.steps, 4));
-  ASSERT_TRUE(stopped.ok()) << stopped.status();
-  EXPECT_TRUE(stopped->stopped);
-  EXPECT_EQ(stopped->epochs, 1);
-  EXPECT_TRUE(std::filesystem::exists(config.run_dir + "/weights/last.pt"));
+  // Three iterations an epoch: in the middle of the second, and in its validation.
+  for (const size_t steps : {4, 6}) {
+    SCOPED_TRACE(steps);
+    recorder_.steps.clear();
+    recorder_.epochs.clear();
+    TrainConfig config = Config(absl::StrCat("parts", steps), 3);
+    const absl::StatusOr<TrainResult> stopped = Train(config, StopAfter(recorder_.steps, steps));
+    ASSERT_TRUE(stopped.ok()) << stopped.status();
+    EXPECT_TRUE(stopped->stopped);
+    EXPECT_EQ(stopped->epochs, 1);
+    EXPECT_EQ(recorder_.epochs.size(), 1u) << "an epoch that was not validated is not told of";
+    EXPECT_TRUE(std::filesystem::exists(config.run_dir + "/weights/last.pt"));
 
-  recorder_.epochs.clear();
-  config.resume = config.run_dir + "/weights/last.pt";
-  const absl::StatusOr<TrainResult> resumed = Train(config);
-  ASSERT_TRUE(resumed.ok()) << resumed.status();
-  ASSERT_EQ(recorder_.epochs.size(), 2u);
-  EXPECT_EQ(recorder_.epochs[0].epoch, 2);
-  EXPECT_EQ(resumed->epochs, 3);
-  EXPECT_EQ(resumed->weights_checksum, whole->weights_checksum);
-  const std::vector<std::string> rows =
-      absl::StrSplit(Slurp(config.run_dir + "/results.csv"), '\n', absl::SkipEmpty());
-  EXPECT_EQ(rows.size(), 4u);
+    recorder_.epochs.clear();
+    config.resume = config.run_dir + "/weights/last.pt";
+    const absl::StatusOr<TrainResult> resumed = Train(config);
+    ASSERT_TRUE(resumed.ok()) << resumed.status();
+    ASSERT_EQ(recorder_.epochs.size(), 2u);
+    EXPECT_EQ(recorder_.epochs[0].epoch, 2);
+    EXPECT_GT(recorder_.epochs[0].box_loss, 0);
+    EXPECT_GT(recorder_.epochs[0].val_box_loss, 0);
+    EXPECT_EQ(resumed->epochs, 3);
+    EXPECT_EQ(resumed->weights_checksum, whole->weights_checksum);
+    const std::vector<std::string> rows =
+        absl::StrSplit(Slurp(config.run_dir + "/results.csv"), '\n', absl::SkipEmpty());
+    EXPECT_EQ(rows.size(), 4u);
+  }
 }
 
 TEST_F(TrainerTest, StoppedInItsFirstEpochItKeepsWhatItLearnt) {

@@ -31,7 +31,7 @@ class Text {
         c.warmup_momentum, c.warmup_bias_lr, c.box, c.cls, c.dfl, c.nbs, c.close_mosaic, c.cos_lr,
         c.rect, c.multi_scale, c.single_cls, c.fraction, c.time_hours, c.seed, c.deterministic,
         c.amp, c.sync_bn, c.cache, c.save_period, c.val, c.iou, c.max_det, c.cls_pw, c.recipe_name,
-        c.on_bad_label, c.pretrained, c.cls_remap, c.plots);
+        c.on_bad_label, c.pretrained, c.cls_remap, c.plots, c.cuda_graphs);
     AddList(c.freeze_layers);
     const engine::RecipeConfig& r = c.recipe;
     Add(r.tal_floor, r.box_bias, r.fresh_var, r.warmup_floor, r.warmup_cap, r.lr_lag,
