@@ -79,7 +79,7 @@ class Gang {
         signals_(signals),
         stop_(stop),
         hang_watch_(spec, /*prepare=*/commands[0].rank < 0),
-        log_keeper_(LogsOf(commands), 0),
+        log_keeper_(LogsOf(commands), spec.log_bytes_max),
         cgroup_(spec.cgroup),
         oom_kills_before_(OomKills(spec.cgroup)),
         pids_(commands.size(), 0) {
