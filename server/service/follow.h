@@ -61,7 +61,11 @@ class Following final : public grpc::ServerWriteReactor<Frame>, public streams::
     frame_.Clear();
     const absl::StatusOr<streams::Pull> pull = source_->Next(frame_);
     if (!pull.ok()) return End(pull.status());
-    if (*pull == streams::Pull::kFrame) return Send();
+    if (*pull == streams::Pull::kFrame) {
+      streams::Wait wait = Send();
+      wait.found = true;
+      return wait;
+    }
     if (os::BootMilliseconds() >= bookmark_due_ms_) {
       *frame_.mutable_bookmark()->mutable_time() = ToProto(absl::Now());
       frame_.set_resume_token(source_->ResumeToken());

@@ -4,12 +4,19 @@
 
 #include "absl/strings/match.h"
 #include "common/os/clock.h"
+#include "spdlog/spdlog.h"
 
 namespace yoke::streams {
 namespace {
 
 constexpr int kRunners = 2;
 constexpr int64_t kSweepMs = 250;
+// With the sweep's, a second.
+constexpr int64_t kLookMs = 750;
+// Within it a change is told of that a reader came before.
+constexpr int64_t kTellMs = 1000;
+// Nothing here waits for anybody: a turn that takes longer is worth a word.
+constexpr int64_t kSlowTurnMs = 1000;
 // What is written within this time is read together.
 constexpr int64_t kCoalesceMs = 10;
 constexpr int64_t kLetPassMs = 100;
@@ -61,7 +68,13 @@ void Pump::JobsChanged() {
   if (tailers_ > 0) folders_.Interrupt();
 }
 
+void Pump::Tell(Entry& entry) {
+  entry.found_ms = 0;
+  Enqueue(entry);
+}
+
 void Pump::Enqueue(Entry& entry) {
+  entry.looked_at = false;
   if (entry.state == State::kRunning) entry.state = State::kRunningAgain;
   if (entry.state != State::kParked) return;
   entry.state = State::kQueued;
@@ -78,9 +91,13 @@ void Pump::Run() {
     queue_.pop_front();
     Entry& entry = entries_.at(key);  // stays where it is until it is erased, by this thread
     entry.state = State::kRunning;
+    const int64_t began = os::BootMilliseconds();
+    entry.turn_ms = began;
     const std::shared_ptr<Tailer> tailer = entry.tailer;
     mutex_.Unlock();
     Wait wait = tailer->TakeTurn();
+    if (const int64_t took = os::BootMilliseconds() - began; took > kSlowTurnMs)
+      spdlog::warn("a reader of {} took {} ms for one turn; others waited", wait.job, took);
     mutex_.Lock();
     Settle(key, entry, std::move(wait));
   }
@@ -94,6 +111,8 @@ void Pump::Settle(const Tailer* key, Entry& entry, Wait wait) {
     tailers_ = entries_.size();
     return;
   }
+  const bool due = entry.wait.due_ms <= os::BootMilliseconds();
+  if (std::exchange(entry.looked_at, false) && wait.found && !due) entry.found_ms = entry.turn_ms;
   bool again = wait.kind == Wait::Kind::kTurn ||
                std::exchange(entry.state, State::kParked) == State::kRunningAgain;
   if (wait.kind == Wait::Kind::kPark &&
@@ -148,7 +167,7 @@ void Pump::WakeJobs() {
       job_sequence_ = newest;
       for (auto& [key, entry] : entries_) {
         entry.tailer->JobChanged();
-        Enqueue(entry);
+        Tell(entry);
       }
       return;
     }
@@ -159,7 +178,7 @@ void Pump::WakeJobs() {
       for (const Tailer* key : found->second) {
         Entry& entry = entries_.at(key);
         entry.tailer->JobChanged();
-        Enqueue(entry);
+        Tell(entry);
       }
     }
   }
@@ -172,7 +191,7 @@ void Pump::WakeFolders(const std::vector<FolderChange>& changes) {
     if (found == by_folder_.end()) continue;
     for (const Tailer* key : found->second) {
       Entry& entry = entries_.at(key);
-      if (change.name.empty() || absl::EndsWith(change.name, entry.wait.suffix)) Enqueue(entry);
+      if (change.name.empty() || absl::EndsWith(change.name, entry.wait.suffix)) Tell(entry);
     }
   }
 }
@@ -181,7 +200,29 @@ void Pump::WakeDue(int64_t now_ms) {
   MutexLock lock(mutex_);
   for (auto& [key, entry] : entries_) {
     if (entry.wait.due_ms <= now_ms) Enqueue(entry);
+    LookAt(entry, now_ms);
   }
+}
+
+void Pump::LookAt(Entry& entry, int64_t now_ms) {
+  if (entry.found_ms > 0 && now_ms - entry.found_ms > kTellMs) {
+    entry.found_ms = 0;
+    ++late_finds_;
+    spdlog::warn("a reader of {} was not told that files in {} grew, and found it by looking",
+                 entry.wait.job, entry.wait.folder);
+    WatchAnew(entry.wait.folder);
+  }
+  if (entry.state != State::kParked || now_ms - entry.turn_ms < kLookMs) return;
+  Enqueue(entry);
+  entry.looked_at = true;
+}
+
+void Pump::WatchAnew(const std::string& folder) {
+  const auto found = by_folder_.find(folder);
+  if (found == by_folder_.end()) return;
+  folders_.Remove(folder);
+  folders_.Add(folder);
+  for (const Tailer* key : found->second) Tell(entries_.at(key));
 }
 
 void Pump::LetPass() {
