@@ -17,8 +17,10 @@ BAR = "".join(f"\r{percent}% of 1000 images" for percent in range(101))
 
 
 def box(script, *flags, **options):
-    return harness.Box("--worker-path", str(harness.BIN / "fake_worker"), "--nvml", "none", *flags,
-                       env={"YOKE_FAKE_WORKER": json.dumps({"events": False, **script})}, **options)
+    made = harness.Box("--worker-path", str(harness.BIN / "fake_worker"), "--nvml", "none", *flags, **options)
+    made.env["YOKE_FAKE_WORKER"] = str(made.dir / "fake.json")
+    (made.dir / "fake.json").write_text(json.dumps({"events": False, **script}))
+    return made
 
 
 def train(daemon, device="0"):
@@ -31,6 +33,102 @@ def log_of(daemon, job, rank=0):
 
 def follow(daemon, *words):
     return subprocess.Popen([daemon.bin / "yoke", "logs", "-f", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=daemon.env)
+
+def append(log, numbers):
+    with open(log, "ab", buffering=0) as file:
+        for number in numbers:
+            file.write(f"{number} {'x' * 1000}\n".encode())
+
+
+class Frames:
+    """A follower of a job of one rank: the numbers its lines begin with, and the gaps."""
+
+    def __init__(self, daemon, job, *words):
+        self.process = subprocess.Popen([daemon.bin / "yoke", "logs", "-f", job, "-o", "jsonl", *words], stdout=subprocess.PIPE, text=True, env=daemon.env)
+        self.numbers, self.gaps = [], []
+        self.thread = threading.Thread(target=self.read)
+        self.thread.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            frame = json.loads(line)
+            if "gap" in frame:
+                self.gaps.append(frame["gap"])
+            if "chunk" in frame and not frame["chunk"].get("unfinished"):
+                words = [shown.split(b" ")[0] for shown in base64.b64decode(frame["chunk"]["data"]).splitlines()]
+                self.numbers += [int(word) for word in words if word.isdigit()]
+
+    def until(self, holds, seconds=30):
+        deadline = time.monotonic() + seconds
+        while not holds(self.numbers):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not in {seconds} s: {len(self.numbers)} lines, {self.numbers[-3:]} are the last; gaps {self.gaps}")
+            time.sleep(0.01)
+        return self.numbers
+
+    def end(self):
+        self.process.kill()
+        self.thread.join()
+        self.process.communicate()
+
+
+class Follower:
+    """Reads lines "NUMBER MOMENT": which numbers, and how late the latest came."""
+
+    def __init__(self, daemon, job, *words):
+        self.process = follow(daemon, job, "--tail", "0", *words)
+        self.numbers, self.latest = [], 0
+        self.thread = threading.Thread(target=self.read)
+        self.thread.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            number, moment = line.split()
+            self.latest = max(self.latest, time.monotonic() - float(moment))
+            self.numbers.append(int(number))
+
+    def end(self):
+        self.process.kill()
+        self.thread.join()
+        self.process.communicate()
+        return self.numbers
+
+
+class Told(unittest.TestCase):
+    """Lines come when they are written: nobody is found by the look once a second."""
+
+    def test_followers_that_come_and_go_beside_others_that_stay(self):
+        with box(SLEEPY, "--hang-seconds", "0") as daemon:
+            job = train(daemon)
+            daemon.until(job, lambda found: found["state"] == "RUNNING" and log_of(daemon, job).exists())
+            stay = [Follower(daemon, job) for _ in range(3)] + [Follower(daemon, job, "--grep", "^[0-9]*[02468] ")]
+            time.sleep(1.5)
+            passing, latest, number = [], 0, 0
+            with open(log_of(daemon, job), "ab", buffering=0) as log:
+                # 2,000 lines a second, then one a second, and again.
+                for lines, rate in ((6000, 2000), (5, 1), (4000, 2000), (6, 2)):
+                    began = time.monotonic()
+                    for line in range(lines):
+                        log.write(f"{number} {time.monotonic():.6f}\n".encode())
+                        number += 1
+                        time.sleep(max(0, began + (line + 1) / rate - time.monotonic()))
+                        if number % 400 == 0 or rate < 10:
+                            passing.append(Follower(daemon, job))
+                        while len(passing) > 3:
+                            old = passing.pop(0)
+                            seen = old.end()
+                            latest = max(latest, old.latest)
+                            self.assertEqual(seen, list(range(seen[0], seen[0] + len(seen))) if seen else [])
+            time.sleep(3)  # by then what was found by looking is told of
+            latest = max([latest, *(one.latest for one in stay + passing)])
+            for one in stay[:3]:
+                self.assertEqual(one.end(), list(range(number)))
+            self.assertEqual(stay[3].end(), list(range(0, number, 2)))
+            for one in passing:
+                one.end()
+            print(f"{number} lines; the latest came after {1000 * latest:.0f} ms")
+            self.assertLess(latest, 0.7 * harness.SLOWDOWN)
+            self.assertNotIn("was not told", (daemon.dir / "yoked.log").read_text())
 
 
 class Filters(unittest.TestCase):
@@ -111,6 +209,54 @@ class ProgressBars(unittest.TestCase):
             self.assertGreater(len(chunks) - len(whole), 1)
             text = "".join(base64.b64decode(chunk["data"]).decode() for chunk in whole)
             self.assertEqual(text.splitlines()[0], "2999 of 3000")
+
+
+class Cap(unittest.TestCase):
+    def test_the_oldest_part_of_a_long_log_is_given_up_and_the_job_goes_on(self):
+        line = "x" * 1000
+        with box({"run_for": 4, "lines_per_second": 5, "lines": [f"{number} {line}" for number in range(4000)]}, "--log-megabytes-max", "1") as daemon:
+            job = train(daemon)
+            daemon.wait(job)
+            log = log_of(daemon, job)
+            self.assertGreater(log.stat().st_size, 4_000_000)
+            self.assertLess(log.stat().st_blocks * 512, 1_200_000)
+            read = daemon.yoke("logs", job)
+            self.assertRegex(read.stderr, r"bytes 0 to [0-9]+ of rank 0 are no longer kept")
+            lines = read.stdout.splitlines()
+            self.assertEqual(lines[-1], "rank 0 epoch 3 step 20")
+            self.assertGreater(len(lines), 600)
+            self.assertEqual([int(kept.split()[0]) for kept in lines[1:-20]], list(range(4000 - len(lines[1:-20]), 4000)))
+
+    def test_readers_that_are_behind_hear_of_the_gap_and_get_the_rest_once(self):
+        with box(SLEEPY, "--log-megabytes-max", "1", "--hang-seconds", "0") as daemon:
+            job = train(daemon)
+            daemon.until(job, lambda found: found["state"] == "RUNNING" and log_of(daemon, job).exists())
+            log = log_of(daemon, job)
+            readers = [Frames(daemon, job) for _ in range(2)]
+            append(log, range(10))
+            for reader in readers:
+                reader.until(lambda numbers: len(numbers) == 10)
+            os.kill(readers[0].process.pid, signal.SIGSTOP)
+            daemon.kill()
+            begin = log.stat().st_size
+            append(log, range(10, 6000))
+            deadline = time.monotonic() + 20
+            while log.stat().st_blocks * 512 > 1_200_000:
+                self.assertLess(time.monotonic(), deadline, "nothing is given up")
+                time.sleep(0.1)
+            daemon.start()
+            os.kill(readers[0].process.pid, signal.SIGCONT)
+            append(log, range(6000, 6010))
+            for reader in readers:
+                numbers = reader.until(lambda numbers: numbers and numbers[-1] == 6009)
+                self.assertEqual(numbers[:10], list(range(10)))
+                # The line that was cut in the middle has no number.
+                self.assertEqual(numbers[10:], list(range(6010 - len(numbers[10:]), 6010)))
+                self.assertGreater(len(numbers), 600)
+                self.assertLess(len(numbers), 3000)
+                self.assertEqual([int(gap["from"]) for gap in reader.gaps], [begin])
+                self.assertGreater(int(reader.gaps[0]["to"]), begin + 3_000_000)
+                reader.end()
 
 
 class Deaths(unittest.TestCase):

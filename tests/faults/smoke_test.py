@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import resource
-import signal
 import subprocess
 import time
 import unittest
@@ -231,61 +230,6 @@ class Disk(unittest.TestCase):
                 if call != "open":
                     self.assertGreater(failed, 0)
 
-
-class Readers(unittest.TestCase):
-    def test_one_that_never_reads_and_one_that_is_frozen_hold_up_nothing(self):
-        with FaultBox() as box:
-            name = box.run("flood", "cpu:0")
-            box.until(name, lambda job: job["state"] == "RUNNING")
-            before = box.usage()
-            stalled = [box.crowd.ask("stall", name=name, seconds=3) for _ in range(20)]
-            frozen = crowd.Crowd(harness.BIN / "yoke-crowd", f"unix://{box.socket}")
-            for number in range(10):
-                place = box.dir / f"frozen{number}"
-                place.mkdir()
-                frozen.ask("logs", name=name, folder=str(place))
-            time.sleep(0.5)
-            os.kill(frozen.process.pid, signal.SIGSTOP)
-            place = box.dir / "reader"
-            place.mkdir()
-            reading = box.crowd.ask("logs", name=name, folder=str(place))
-            began = time.monotonic()
-            box.wait(name)
-            reading.result(30)
-            self.assertLess(time.monotonic() - began, 15)
-            grown = box.usage()[2] - before[2]
-            self.assertLess(grown, 30 * 0.25 + 16, "MiB for 30 followers")
-            for future in stalled:
-                future.result(30)
-            os.kill(frozen.process.pid, signal.SIGCONT)
-            frozen.end()
-            box.drain()
-            invariants.judge(box)
-            print(f"30 followers that do not read cost {grown:.1f} MiB")
-
-    @unittest.skipUnless(LONG, "takes a minute; with YOKE_TEST_TIER=long")
-    def test_a_client_that_does_not_answer_any_more_is_let_go_of_within_a_minute(self):
-        with FaultBox() as box:
-            name = box.run("ever", "cpu:0")
-            box.until(name, lambda job: job["state"] == "RUNNING")
-            fresh = box.usage()
-            frozen = crowd.Crowd(harness.BIN / "yoke-crowd", f"unix://{box.socket}")
-            for number in range(10):
-                place = box.dir / f"frozen{number}"
-                place.mkdir()
-                frozen.ask("logs", name=name, folder=str(place))
-            time.sleep(1)
-            self.assertGreater(box.usage()[0], fresh[0] + 10)
-            os.kill(frozen.process.pid, signal.SIGSTOP)
-            began = time.monotonic()
-            invariants.settle(box, fresh, fds=4, threads=4, seconds=60)
-            print(f"10 connections of a frozen client were closed after {time.monotonic() - began:.0f} s")
-            os.kill(frozen.process.pid, signal.SIGCONT)
-            time.sleep(1)
-            self.assertGreater((box.dir / "frozen0" / "1.0.log").stat().st_size, 0)
-            frozen.end()
-            box.drain()
-            invariants.judge(box)
 
 
 if __name__ == "__main__":

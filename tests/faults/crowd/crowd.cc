@@ -169,7 +169,7 @@ class Crowd {
             absl::StrCat(frame.chunk().attempt(), ".", frame.chunk().rank(), ".log");
         auto [found, fresh] = files.try_emplace(file);
         if (fresh) found->second.open(folder / file, std::ios::binary | std::ios::app);
-        found->second << frame.chunk().data();
+        found->second << frame.chunk().data() << std::flush;
         bytes += static_cast<int64_t>(frame.chunk().data().size());
         return client::Next::kContinue;
       });
