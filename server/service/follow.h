@@ -23,6 +23,10 @@
 
 namespace yoke::service {
 
+// A client that takes nothing for so long is cut off: it goes on by its token. Keepalive does not
+// find all of them, as a ping cannot be sent behind bytes that a full socket does not take.
+inline constexpr absl::Duration kTakesNothingMax = absl::Seconds(45);
+
 // The call ends with OK after End; ShuttingDown(); an error of the source; nobody hears how once
 // the client went away.
 template <typename Frame>
@@ -95,9 +99,11 @@ class Following final : public grpc::ServerWriteReactor<Frame>, public streams::
   Following(Shared& shared, streams::Pump& pump, grpc::CallbackServerContext& context, Open open)
       : shared_(shared), pump_(pump), context_(context), open_(std::move(open)) {}
 
-  // The client takes its time. A daemon that stops does not wait for it.
+  // The client takes its time, but not for ever; a daemon that stops does not wait for it at all.
   streams::Wait WhileWriting() {
-    if (shared_.stopping()) context_.TryCancel();
+    const int64_t since_ms = os::BootMilliseconds() - write_begun_ms_;
+    if (shared_.stopping() || since_ms > absl::ToInt64Milliseconds(kTakesNothingMax))
+      context_.TryCancel();
     streams::Wait wait = waiting_;
     wait.due_ms = streams::kNever;
     return wait;
@@ -112,6 +118,7 @@ class Following final : public grpc::ServerWriteReactor<Frame>, public streams::
       return {.kind = streams::Wait::Kind::kGone};
     }
     writing_ = true;
+    write_begun_ms_ = os::BootMilliseconds();
     this->StartWrite(&frame_);
     YOKE_FAILPOINT("stream.write.after");
     return WhileWriting();
@@ -137,7 +144,7 @@ class Following final : public grpc::ServerWriteReactor<Frame>, public streams::
   Source source_;
   Frame frame_;
   streams::Wait waiting_;
-  int64_t bookmark_due_ms_ = NextBookmark();
+  int64_t bookmark_due_ms_ = NextBookmark(), write_begun_ms_ = 0;
 };
 
 }  // namespace yoke::service

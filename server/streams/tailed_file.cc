@@ -46,13 +46,14 @@ absl::StatusOr<std::string> TailedFile::Read(int64_t offset, size_t limit) {
 absl::StatusOr<Piece> TailedFile::ReadPiece(int64_t offset, size_t limit) {
   Piece piece;
   piece.gap_to = offset;
-  YOKE_ASSIGN_OR_RETURN(piece.bytes, Read(offset, limit));
-  if (piece.bytes.empty()) {
-    if (limit == 0) return piece;
-    YOKE_ASSIGN_OR_RETURN(const int64_t size, Size());
-    piece.gap_to = std::min(size, offset);
+  if (limit == 0) return piece;
+  YOKE_ASSIGN_OR_RETURN(const int64_t size, Size());
+  if (size <= offset) {
+    piece.gap_to = size;
     return piece;
   }
+  YOKE_ASSIGN_OR_RETURN(piece.bytes, Read(offset, std::min(limit, static_cast<size_t>(size - offset))));
+  if (piece.bytes.empty()) return piece;  // cut off meanwhile
   if (piece.bytes.find('\0') == std::string::npos) return piece;
   const off_t data = lseek(fd_.get(), offset, SEEK_DATA);
   if (data < 0 && errno == ENXIO) {

@@ -119,7 +119,7 @@ TEST_F(System, EveryRpcAndStreamAsksWhoCalls) {
       }
     }
   }
-  EXPECT_EQ(asked, 22);
+  EXPECT_EQ(asked, 23);
 }
 
 TEST_F(System, IsHealthyWhileItServes) {
