@@ -8,10 +8,10 @@
 #include <memory>
 
 #include "absl/status/status.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "client/lib/call_error.h"
 #include "client/lib/client.h"
+#include "common/os/clock.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/completion_queue.h"
 #include "grpcpp/support/async_stream.h"
@@ -45,13 +45,13 @@ absl::Status ReadStream(grpc::ClientAsyncReader<Response>& reader, grpc::Complet
   Response frame;
   // Waits for the outstanding operation; cuts the call when it takes too long or the user interrupts.
   auto wait = [&]() -> bool {
-    const absl::Time deadline = absl::Now() + host.silence;
+    const int64_t deadline = os::BootMilliseconds() + absl::ToInt64Milliseconds(host.silence);
     while (true) {
       void* tag = nullptr;
       bool ok = false;
       const auto slice = std::chrono::system_clock::now() + std::chrono::milliseconds(100);
       if (queue.AsyncNext(&tag, &ok, slice) == grpc::CompletionQueue::GOT_EVENT) return ok;
-      if (host.interrupted() || absl::Now() > deadline) context.TryCancel();
+      if (host.interrupted() || os::BootMilliseconds() > deadline) context.TryCancel();
     }
   };
   bool open = wait();  // StartCall
@@ -72,7 +72,7 @@ absl::Status ReadStream(grpc::ClientAsyncReader<Response>& reader, grpc::Complet
 }
 
 // `open` starts the call for a request; `classify` says what a frame is and puts its token into the request.
-// `ends_by_itself`: a stream that closes with OK has said all. Unavailable once `patience` is over.
+// REQUIRES: the server was there. Unavailable once it was away for `patience`, be it before the first frame.
 template <typename Request, typename Response>
 absl::Status Resume(
     Request request, const StreamHost& host,
@@ -80,9 +80,9 @@ absl::Status Resume(
                                                                           grpc::CompletionQueue*)>& open,
     const std::function<FrameKind(Request&, const Response&)>& classify,
     const std::function<Next(const Response&)>& on_frame) {
-  absl::Time last_heard = absl::Now();
+  int64_t last_heard = os::BootMilliseconds();
   absl::Duration delay = absl::ZeroDuration();
-  bool ever_heard = false, noticed = false;
+  bool noticed = false;
   while (true) {
     bool progress = false, finished = false;
     absl::Status status;
@@ -104,15 +104,14 @@ absl::Status Resume(
     if (finished) return absl::OkStatus();
     if (host.interrupted()) return absl::CancelledError("interrupted");
     if (progress) {
-      ever_heard = true;
-      last_heard = absl::Now();
+      last_heard = os::BootMilliseconds();
       delay = absl::ZeroDuration();
     }
     // A cut stream ends with Unavailable, with Cancelled (the server's doing: ours is handled above), or,
     // when the server stops in good order, with OK and no End.
     const bool cut = status.ok() || absl::IsUnavailable(status) || absl::IsCancelled(status) || absl::IsUnknown(status);
-    if (!cut || (!ever_heard && absl::IsUnavailable(status))) return status;
-    if (absl::Now() - last_heard > host.patience) {
+    if (!cut) return status;
+    if (os::BootMilliseconds() - last_heard > absl::ToInt64Milliseconds(host.patience)) {
       return absl::UnavailableError("the server went away and did not come back; the job goes on without it");
     }
     if (!noticed && !status.ok() && !progress) {

@@ -72,6 +72,7 @@ json ToJson(const AttemptSpec& spec) {
           {"hang_seconds", spec.hang_seconds},
           {"cgroup", spec.cgroup},
           {"processes_max", spec.processes_max},
+          {"log_bytes_max", spec.log_bytes_max},
           {"ranks", std::move(ranks)},
           {"device_words", spec.device_words},
           {"user_set", spec.user_set},
@@ -128,6 +129,7 @@ absl::StatusOr<AttemptSpec> AttemptSpecFromJson(const json& object) {
   reader.ReadIfPresent("hang_seconds", spec.hang_seconds);
   reader.ReadIfPresent("cgroup", spec.cgroup);
   reader.ReadIfPresent("processes_max", spec.processes_max);
+  reader.ReadIfPresent("log_bytes_max", spec.log_bytes_max);
   ReadList(reader, "ranks", RankSpecFromJson, spec.ranks);
   reader.ReadIfPresent("device_words", spec.device_words);
   reader.ReadIfPresent("user_set", spec.user_set);

@@ -7,6 +7,7 @@
 //   jobs/JOB/attempts/N/stop.json        daemon -> shim: StopRequest
 //   jobs/JOB/attempts/N/prepare.log      output of the prepare phase
 //   jobs/JOB/attempts/N/rankK.log        stdout and stderr of rank K, O_APPEND
+//   jobs/JOB/attempts/N/rankK.log.times  shim: when the log was how long (log_times.h)
 //   jobs/JOB/attempts/N/rankK.events.jsonl  events of rank K, one object a line
 //   jobs/JOB/attempts/N/progress         made by the shim, a slot a rank (progress.h): what it does now
 //   jobs/JOB/attempts/N/hang/            shim: what the ranks did when they made no progress any more
@@ -69,6 +70,7 @@ struct AttemptSpec {
   double hang_seconds = 120;  // a training step without progress for longer is a hang; 0: never
   std::string cgroup;        // control group of the ranks and of all they start; empty: none
   int64_t processes_max = 0;  // of the attempt, by the ranks' own limit; 0: none, or the group has one
+  int64_t log_bytes_max = 0;  // of each rank's log, older bytes are given up; 0: no limit
   std::vector<RankSpec> ranks;
   std::vector<std::string> device_words;  // for the banner: "GPU 0: NVIDIA …", "CPU slot 0"
   std::vector<std::string> user_set;      // spec keys the user gave, by proto field name

@@ -87,6 +87,7 @@ const std::vector<ConfigKey>& ConfigKeys() {
       Text("containment", "auto: a control group for each attempt where this daemon may make some; subreaper: none", &Config::containment),
       Number("processes_max", "processes and threads that one attempt may have", &Config::processes_max, 16, 4'000'000),
       Number("prepare_timeout_seconds", "time a check of data and weights may take", &Config::prepare_timeout_seconds, 1, 86400),
+      Number("log_megabytes_max", "size of a rank's log, beyond which its oldest part is given up; 0: no limit", &Config::log_megabytes_max, 0, 1'000'000),
       Number("hang_seconds", "training step without progress that counts as a hang; first steps, saving and validation get 5 times that; 0: never",
              &Config::hang_seconds, 0, 86400),
   };

@@ -33,6 +33,7 @@ struct Config {
   int prepare_timeout_seconds = 120;
   std::string containment = "auto";  // "auto": control groups where we may; "subreaper": never
   int processes_max = 4096;        // of one attempt
+  int log_megabytes_max = 1024;    // of each rank's log; 0: no limit
   int hang_seconds = 120;          // without progress of a training step; other phases get more; 0: never
 };
 

@@ -132,6 +132,7 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   launching.hang_seconds = config.hang_seconds;
   launching.processes_max = config.processes_max;
   launching.use_cgroups = config.containment == "auto";
+  launching.log_bytes_max = int64_t{config.log_megabytes_max} << 20;
   YOKE_ASSIGN_OR_RETURN(launching.worker_path, ProgramPath(config.worker_path, "yoke-worker"));
   YOKE_ASSIGN_OR_RETURN(launching.shim_path, ProgramPath(config.shim_path, "yoke-shim"));
   DeskOptions scheduling;

@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -25,6 +24,7 @@
 #include "server/daemon/config.h"
 #include "server/daemon/core.h"
 #include "server/daemon/heartbeat.h"
+#include "server/daemon/listener.h"
 #include "server/daemon/socket.h"
 #include "server/service/authorizer.h"
 #include "server/service/services.h"
@@ -32,6 +32,8 @@
 
 namespace yoke::daemon {
 namespace {
+
+constexpr std::chrono::milliseconds kConnectionsPatience(100);
 
 // As the command line's: 1 error, 2 usage, 6 precondition.
 int ExitCode(const absl::Status& status) {
@@ -71,14 +73,6 @@ absl::StatusOr<Config> LoadConfig(const std::string& file, const std::map<std::s
 // When memory runs out a rank shall go, not the queue. Granted only where the daemon may ask for it.
 constexpr int kOomScore = -900;
 
-// What everybody else is kept from: the socket is made 0600.
-std::unique_ptr<grpc::Server> StartPrivately(grpc::ServerBuilder& builder) {
-  const mode_t before = umask(0177);
-  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  umask(before);
-  return server;
-}
-
 // SIGTERM and SIGINT wait for WaitForStop in every thread made from now on. Programs we start get an empty mask.
 sigset_t BlockStopSignals() {
   sigset_t signals;
@@ -90,8 +84,7 @@ sigset_t BlockStopSignals() {
   return signals;
 }
 
-// Each follower, job and reader of the database holds descriptors, and gRPC never listens again once it had none for a
-// new connection: as many as this user may have.
+// Each follower, job and reader of the database holds descriptors: as many as this user may have.
 void AllowDescriptors() {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -131,16 +124,16 @@ absl::Status Serve(const Config& config) {
   grpc::ServerBuilder builder;
   service::ConfigureServer(builder);
   services->RegisterOn(builder);
-  builder.AddListeningPort(absl::StrCat("unix:", config.socket), grpc::InsecureServerCredentials());
-  int port = 0;
-  if (!config.listen.empty()) builder.AddListeningPort(config.listen, grpc::InsecureServerCredentials(), &port);
+  Listener listener;
+  YOKE_RETURN_IF_ERROR(listener.ListenOnSocket(config.socket));
+  if (!config.listen.empty()) YOKE_RETURN_IF_ERROR(listener.ListenOnPort(config.listen).status());
+  auto acceptor = builder.experimental().AddExternalConnectionAcceptor(grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+                                                                       grpc::InsecureServerCredentials());
   YOKE_FAILPOINT("daemon.serve.before");
-  const std::unique_ptr<grpc::Server> server = StartPrivately(builder);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr) return absl::InternalError("the server of gRPC cannot be started");
+  listener.Start(std::move(acceptor));
   YOKE_FAILPOINT("daemon.serve.after");
-  if (server == nullptr || (!config.listen.empty() && port == 0)) {
-    return absl::UnavailableError(absl::StrCat("cannot serve on ", config.socket, config.listen.empty() ? "" : " and ", config.listen,
-                                               ": the address is taken or not allowed"));
-  }
   YOKE_RETURN_IF_ERROR(core->Begin([&services] { services->JobsChanged(); }, [&services] { services->DevicesChanged(); }));
   spdlog::info("yoked {} serves on {}{}; state in {}", YOKE_VERSION, config.socket,
                config.listen.empty() ? "" : absl::StrCat(" and ", config.listen), config.state);
@@ -154,8 +147,10 @@ absl::Status Serve(const Config& config) {
   heartbeat.reset();
   NotifyServiceManager("STOPPING=1");
   YOKE_FAILPOINT("daemon.stop.before");
+  listener.Stop();
   services->Shutdown();
-  server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  // What is left are connections of clients that are not listening.
+  server->Shutdown(std::chrono::system_clock::now() + kConnectionsPatience);
   YOKE_FAILPOINT("daemon.stop.after");
   core->End();  // before the services, which it calls, are gone
   return absl::OkStatus();

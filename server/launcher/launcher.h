@@ -27,6 +27,7 @@ struct LauncherOptions {
   double hang_seconds = 120;
   int processes_max = 4096;  // of an attempt, threads included
   bool use_cgroups = true;   // where this machine lets us
+  int64_t log_bytes_max = 0;
 };
 
 struct StartOrder {

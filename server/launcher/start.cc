@@ -126,6 +126,7 @@ absl::StatusOr<ipc::AttemptSpec> MakeAttemptSpec(const LauncherOptions& options,
   YOKE_ASSIGN_OR_RETURN(spec.resume_from, ResumeFrom(jobs_root, store, job));
   spec.grace_seconds = options.grace_seconds;
   spec.hang_seconds = options.hang_seconds;
+  spec.log_bytes_max = options.log_bytes_max;
   spec.ranks = layout.ranks;
   spec.device_words = layout.device_words;
   spec.user_set = job.user_set;

@@ -38,55 +38,82 @@ absl::Status CheckLogsRequest(const v1::TailLogsRequest& request) {
   }
   if (request.has_tail_lines() && request.tail_lines() < 0)
     return InvalidField("tail_lines", "tail_lines cannot be negative", "TAIL_LINES_INVALID");
+  if (request.has_until() && request.follow()) {
+    return InvalidField("until",
+                        "until cannot be combined with follow: what is still to come is later",
+                        "UNTIL_INVALID");
+  }
+  if (!v1::TailLogsRequest::Level_IsValid(request.min_level()))
+    return InvalidField("min_level", "min_level takes INFO, WARNING or ERROR", "LEVEL_INVALID");
   return absl::OkStatus();
+}
+
+streams::LogLevel ToLevel(v1::TailLogsRequest::Level level) {
+  if (level == v1::TailLogsRequest::ERROR) return streams::LogLevel::kError;
+  return level == v1::TailLogsRequest::WARNING ? streams::LogLevel::kWarning
+                                               : streams::LogLevel::kInfo;
+}
+
+absl::Time ToTime(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+absl::StatusOr<streams::SourceOptions> LogsOptions(const std::string& job_id,
+                                                   const v1::TailLogsRequest& request) {
+  YOKE_RETURN_IF_ERROR(CheckLogsRequest(request));
+  streams::SourceOptions options = OptionsFor(job_id, request);
+  if (request.has_rank()) options.rank = request.rank();
+  if (request.has_tail_lines()) options.tail_lines = request.tail_lines();
+  options.choice = {ToLevel(request.min_level()), request.pattern()};
+  options.lines = request.lines() || !options.choice.all();
+  if (request.has_since()) options.since = ToTime(request.since());
+  if (request.has_until()) options.until = ToTime(request.until());
+  if (const auto filter = streams::LineFilter::Make(options.choice); !filter.ok()) {
+    return AsFieldError(filter.status(), "pattern", "PATTERN_INVALID");
+  }
+  return options;
 }
 
 }  // namespace
 
-grpc::Status StreamService::TailLogs(grpc::ServerContext* context,
-                                     const v1::TailLogsRequest* request,
-                                     grpc::ServerWriter<v1::TailLogsResponse>* writer) {
-  return ToGrpc(Logs(*context, *request, *writer));
+grpc::ServerWriteReactor<v1::TailLogsResponse>* StreamService::TailLogs(
+    grpc::CallbackServerContext* context, const v1::TailLogsRequest* asked) {
+  using Logs = Following<v1::TailLogsResponse>;
+  return Logs::Begin(
+      shared_, pump_, *context,
+      [this, request = *asked](
+          const grpc::ServerContextBase& caller_context) -> absl::StatusOr<Logs::Source> {
+        YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(caller_context, kTailLogs));
+        YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord job,
+                              shared_.FindJob(kTailLogs, caller, request.name()));
+        YOKE_ASSIGN_OR_RETURN(const streams::SourceOptions options, LogsOptions(job.id, request));
+        auto source = streams::OpenLogs(shared_.store(), AttemptDirs(shared_, job.id), options);
+        if (!source.ok())
+          return AsFieldError(source.status(), "resume_token", "RESUME_TOKEN_INVALID");
+        return source;
+      });
 }
 
-absl::Status StreamService::Logs(const grpc::ServerContext& context,
-                                 const v1::TailLogsRequest& request,
-                                 grpc::ServerWriter<v1::TailLogsResponse>& writer) {
-  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kTailLogs));
-  YOKE_RETURN_IF_ERROR(CheckLogsRequest(request));
-  const Follower follower(shared_);
-  YOKE_RETURN_IF_ERROR(follower.status());
-  YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord job,
-                        shared_.FindJob(kTailLogs, caller, request.name()));
-  streams::SourceOptions options = OptionsFor(job.id, request);
-  if (request.has_rank()) options.rank = request.rank();
-  if (request.has_tail_lines()) options.tail_lines = request.tail_lines();
-  const auto source = streams::OpenLogs(shared_.store(), AttemptDirs(shared_, job.id), options);
-  if (!source.ok()) return AsFieldError(source.status(), "resume_token", "RESUME_TOKEN_INVALID");
-  return Follow(shared_, context, **source, writer);
-}
-
-grpc::Status StreamService::TailMetrics(grpc::ServerContext* context,
-                                        const v1::TailMetricsRequest* request,
-                                        grpc::ServerWriter<v1::TailMetricsResponse>* writer) {
-  return ToGrpc(Metrics(*context, *request, *writer));
-}
-
-absl::Status StreamService::Metrics(const grpc::ServerContext& context,
-                                    const v1::TailMetricsRequest& request,
-                                    grpc::ServerWriter<v1::TailMetricsResponse>& writer) {
-  YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kTailMetrics));
-  if (request.types_size() > kTypesMax)
-    return InvalidField("types", absl::StrCat("at most ", kTypesMax, " types"), "TYPES_INVALID");
-  const Follower follower(shared_);
-  YOKE_RETURN_IF_ERROR(follower.status());
-  YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord job,
-                        shared_.FindJob(kTailMetrics, caller, request.name()));
-  streams::SourceOptions options = OptionsFor(job.id, request);
-  options.event_types.assign(request.types().begin(), request.types().end());
-  const auto source = streams::OpenEvents(shared_.store(), AttemptDirs(shared_, job.id), options);
-  if (!source.ok()) return AsFieldError(source.status(), "resume_token", "RESUME_TOKEN_INVALID");
-  return Follow(shared_, context, **source, writer);
+grpc::ServerWriteReactor<v1::TailMetricsResponse>* StreamService::TailMetrics(
+    grpc::CallbackServerContext* context, const v1::TailMetricsRequest* asked) {
+  using Metrics = Following<v1::TailMetricsResponse>;
+  return Metrics::Begin(
+      shared_, pump_, *context,
+      [this, request = *asked](
+          const grpc::ServerContextBase& caller_context) -> absl::StatusOr<Metrics::Source> {
+        YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(caller_context, kTailMetrics));
+        if (request.types_size() > kTypesMax)
+          return InvalidField("types", absl::StrCat("at most ", kTypesMax, " types"),
+                              "TYPES_INVALID");
+        YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord job,
+                              shared_.FindJob(kTailMetrics, caller, request.name()));
+        streams::SourceOptions options = OptionsFor(job.id, request);
+        options.event_types.assign(request.types().begin(), request.types().end());
+        auto source = streams::OpenEvents(shared_.store(), AttemptDirs(shared_, job.id), options);
+        if (!source.ok())
+          return AsFieldError(source.status(), "resume_token", "RESUME_TOKEN_INVALID");
+        return source;
+      });
 }
 
 }  // namespace yoke::service

@@ -2,27 +2,24 @@
 #pragma once
 
 #include "server/service/shared.h"
+#include "server/streams/pump.h"
 #include "yoke/v1/stream.grpc.pb.h"
 
 namespace yoke::service {
 
-// Thread-safe. `shared` must outlive it.
-class StreamService final : public v1::StreamService::Service {
+// Thread-safe. `shared` and `pump` must outlive it and its calls.
+class StreamService final : public v1::StreamService::CallbackService {
  public:
-  explicit StreamService(Shared& shared) : shared_(shared) {}
+  StreamService(Shared& shared, streams::Pump& pump) : shared_(shared), pump_(pump) {}
 
-  grpc::Status TailLogs(grpc::ServerContext* context, const v1::TailLogsRequest* request,
-                        grpc::ServerWriter<v1::TailLogsResponse>* writer) override;
-  grpc::Status TailMetrics(grpc::ServerContext* context, const v1::TailMetricsRequest* request,
-                           grpc::ServerWriter<v1::TailMetricsResponse>* writer) override;
+  grpc::ServerWriteReactor<v1::TailLogsResponse>* TailLogs(
+      grpc::CallbackServerContext* context, const v1::TailLogsRequest* request) override;
+  grpc::ServerWriteReactor<v1::TailMetricsResponse>* TailMetrics(
+      grpc::CallbackServerContext* context, const v1::TailMetricsRequest* request) override;
 
  private:
-  absl::Status Logs(const grpc::ServerContext& context, const v1::TailLogsRequest& request,
-                    grpc::ServerWriter<v1::TailLogsResponse>& writer);
-  absl::Status Metrics(const grpc::ServerContext& context, const v1::TailMetricsRequest& request,
-                       grpc::ServerWriter<v1::TailMetricsResponse>& writer);
-
   Shared& shared_;
+  streams::Pump& pump_;
 };
 
 }  // namespace yoke::service

@@ -18,6 +18,7 @@
 #include "common/os/file.h"
 #include "server/shim/exec_rank.h"
 #include "server/shim/hang_watch.h"
+#include "server/shim/log_keeper.h"
 #include "server/shim/oom.h"
 
 namespace yoke::shim {
@@ -63,6 +64,12 @@ int CauseRank(const os::ExitStatus& exit) {
   return 2;
 }
 
+std::vector<std::string> LogsOf(const std::vector<Command>& commands) {
+  std::vector<std::string> logs;
+  for (const Command& command : commands) logs.push_back(command.log);
+  return logs;
+}
+
 class Gang {
  public:
   Gang(const ipc::AttemptSpec& spec, const std::vector<Command>& commands, Signals& signals,
@@ -72,6 +79,7 @@ class Gang {
         signals_(signals),
         stop_(stop),
         hang_watch_(spec, /*prepare=*/commands[0].rank < 0),
+        log_keeper_(LogsOf(commands), spec.log_bytes_max),
         cgroup_(spec.cgroup),
         oom_kills_before_(OomKills(spec.cgroup)),
         pids_(commands.size(), 0) {
@@ -83,6 +91,7 @@ class Gang {
   }
 
   PhaseResult Run(const std::function<void()>& meanwhile) {
+    log_keeper_.Look();
     StartAll();
     if (meanwhile) meanwhile();
     while (Running()) {
@@ -92,6 +101,7 @@ class Gang {
       stop_.Look(signals_.Wait(static_cast<int>(std::min(left, tick))));
       Reap();
       WatchForHang();
+      log_keeper_.Look();
     }
     return std::move(result_);
   }
@@ -190,6 +200,7 @@ class Gang {
   Signals& signals_;
   Stop& stop_;
   HangWatch hang_watch_;
+  LogKeeper log_keeper_;
   const std::string cgroup_;
   const int64_t oom_kills_before_;
   std::vector<pid_t> pids_;  // 0: has ended, or never started

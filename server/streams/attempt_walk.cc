@@ -1,5 +1,7 @@
 #include "server/streams/attempt_walk.h"
 
+#include <algorithm>
+
 #include "common/base/status_macros.h"
 #include "server/jobs/state_machine.h"
 
@@ -13,11 +15,9 @@ absl::StatusOr<AttemptWalk> AttemptWalk::Make(jobs::JobStore& store, const std::
 }
 
 absl::StatusOr<bool> AttemptWalk::Refresh() {
-  const int64_t sequence = store_->last_event_sequence();
-  if (sequence == sequence_) return false;
+  if (!changed_->exchange(false)) return false;
   YOKE_ASSIGN_OR_RETURN(jobs::JobRecord record, store_->Get(job_id_));
   job_ = std::move(record.public_job);
-  sequence_ = sequence;
   return true;
 }
 

@@ -1,6 +1,8 @@
 // Leads a reader through a job's attempts, oldest first, and knows when nothing more can come.
 #pragma once
 
+#include <atomic>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -11,7 +13,7 @@
 
 namespace yoke::streams {
 
-// Not thread-safe.
+// Not thread-safe, but for JobChanged.
 class AttemptWalk {
  public:
   // NotFound: no such job.
@@ -30,6 +32,12 @@ class AttemptWalk {
   // REQUIRES: since the last call every file of position.attempt was read to its end (or there is no attempt).
   absl::StatusOr<Step> AtEnd(Position& position, bool follow);
 
+  // Whether `attempt` had ended when the job was read last: then its files are whole.
+  bool AttemptDone(int attempt) const;
+
+  // The job is read again at the next end. From any thread.
+  void JobChanged() { *changed_ = true; }
+
   const std::string& job_id() const { return job_id_; }
   const v1::Job& job() const { return job_; }
   // Ranks of the position's attempt; 0 if there is none.
@@ -38,14 +46,13 @@ class AttemptWalk {
 
  private:
   AttemptWalk(jobs::JobStore& store, std::string job_id) : store_(&store), job_id_(std::move(job_id)) {}
-  // Reads the job again if anything changed in the store; true if it did.
+  // Reads the job again if it changed; true if it did.
   absl::StatusOr<bool> Refresh();
-  bool AttemptDone(int attempt) const;
 
   jobs::JobStore* store_;
   std::string job_id_;
   v1::Job job_;
-  int64_t sequence_ = -1;  // of the store, before job_ was read
+  std::unique_ptr<std::atomic<bool>> changed_ = std::make_unique<std::atomic<bool>>(true);
 };
 
 }  // namespace yoke::streams

@@ -13,7 +13,6 @@
 #include "server/streams/attempt_walk.h"
 #include "server/streams/stream_reader.h"
 #include "server/streams/tailed_file.h"
-#include "server/streams/waiting.h"
 
 namespace yoke::streams {
 namespace {
@@ -24,6 +23,8 @@ using AttemptDir = std::function<std::string(int attempt)>;
 constexpr size_t kBlockBytes = 64 * 1024;
 // A longer line is no event: it would not fit into a message.
 constexpr size_t kLineBytesMax = 2 * 1024 * 1024;
+// Looked at in one turn for one that is wanted.
+constexpr int kSkippedMax = 500;
 
 // InvalidArgument if the line is not an event.
 absl::StatusOr<v1::Event> ToEvent(std::string_view line, int attempt) {
@@ -45,18 +46,12 @@ class EventSource : public FrameSource<Frame> {
   EventSource(AttemptWalk walk, AttemptDir attempt_dir, const SourceOptions& options, Position position)
       : walk_(std::move(walk)), attempt_dir_(std::move(attempt_dir)), options_(options), position_(std::move(position)) {}
 
-  absl::StatusOr<std::optional<Frame>> Next(absl::Duration wait) override {
-    return NextWithin(wait, [this] { return TryNext(); });
-  }
-
-  std::string ResumeToken() const override { return EncodeToken(StreamKind::kEvents, walk_.job_id(), position_); }
-
- private:
-  absl::StatusOr<std::optional<Frame>> TryNext() {
+  absl::StatusOr<Pull> Next(Frame& frame) override {
+    skipped_ = 0;
     while (true) {
       walk_.Begin(position_);
-      YOKE_ASSIGN_OR_RETURN(std::optional<Frame> frame, ReadOne());
-      if (frame.has_value()) return frame;
+      YOKE_ASSIGN_OR_RETURN(const Pull pull, ReadOne(frame));
+      if (pull != Pull::kNothing) return pull;
       YOKE_ASSIGN_OR_RETURN(const AttemptWalk::Step step, walk_.AtEnd(position_, options_.follow));
       switch (step) {
         case AttemptWalk::Step::kRead: break;
@@ -64,47 +59,63 @@ class EventSource : public FrameSource<Frame> {
           files_.clear();
           turn_ = 0;
           break;
-        case AttemptWalk::Step::kWait: return std::nullopt;
-        case AttemptWalk::Step::kEnd: {
-          Frame end;
-          *end.mutable_end() = walk_.EndFrame();
-          end.set_resume_token(ResumeToken());
-          return end;
-        }
+        case AttemptWalk::Step::kWait: return Pull::kNothing;
+        case AttemptWalk::Step::kEnd:
+          *frame.mutable_end() = walk_.EndFrame();
+          frame.set_resume_token(ResumeToken());
+          return Pull::kFrame;
       }
     }
   }
 
+  std::string ResumeToken() const override { return EncodeToken(StreamKind::kEvents, walk_.job_id(), position_); }
+
+  Wait Waiting() const override {
+    Wait wait;
+    wait.job = walk_.job().name();
+    wait.suffix = ".jsonl";
+    if (position_.attempt > 0) wait.folder = attempt_dir_(position_.attempt);
+    return wait;
+  }
+
+  void JobChanged() override { walk_.JobChanged(); }
+
+ private:
   // The next wanted event: of the block at hand, else of the next rank that has a whole line.
-  absl::StatusOr<std::optional<Frame>> ReadOne() {
+  absl::StatusOr<Pull> ReadOne(Frame& frame) {
     const int world_size = walk_.WorldSize(position_);
     for (int tried = 0; tried <= world_size && world_size > 0; ++tried) {
-      if (std::optional<Frame> frame = TakeFromBlock()) return frame;
+      const Pull pull = TakeFromBlock(frame);
+      if (pull != Pull::kNothing) return pull;
       if (tried == world_size) break;
       turn_ = (turn_ + 1) % world_size;
       YOKE_RETURN_IF_ERROR(LoadBlock(turn_));
       if (block_.find('\n') != std::string::npos) tried = -1;
     }
-    return std::nullopt;
+    return Pull::kNothing;
   }
 
-  std::optional<Frame> TakeFromBlock() {
-    while (true) {
+  Pull TakeFromBlock(Frame& frame) {
+    while (skipped_ < kSkippedMax) {
       const size_t newline = block_.find('\n', taken_);
-      if (newline == std::string::npos) break;
+      if (newline == std::string::npos) {
+        block_.clear();
+        taken_ = 0;
+        return Pull::kNothing;
+      }
       const std::string_view line(block_.data() + taken_, newline - taken_);
-      const absl::StatusOr<v1::Event> event = ToEvent(line, position_.attempt);
+      absl::StatusOr<v1::Event> event = ToEvent(line, position_.attempt);
       position_.offsets[turn_] += static_cast<int64_t>(newline + 1 - taken_);
       taken_ = newline + 1;
-      if (!event.ok() || !Wanted(event->type())) continue;
-      Frame frame;
-      *frame.mutable_event() = *event;
+      if (!event.ok() || !Wanted(event->type())) {
+        ++skipped_;
+        continue;
+      }
+      *frame.mutable_event() = *std::move(event);
       frame.set_resume_token(ResumeToken());
-      return frame;
+      return Pull::kFrame;
     }
-    block_.clear();
-    taken_ = 0;
-    return std::nullopt;
+    return Pull::kMore;
   }
 
   // What follows the rank's position: a block, or more if its first line is longer. Without any newline the
@@ -140,6 +151,7 @@ class EventSource : public FrameSource<Frame> {
   SourceOptions options_;
   Position position_;
   std::map<int, TailedFile> files_;  // of position_.attempt
+  int skipped_ = 0;                  // in this turn
   int turn_ = 0;                     // the rank block_ is of
   std::string block_;
   size_t taken_ = 0;  // bytes of block_ that were turned into events

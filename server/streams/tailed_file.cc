@@ -15,6 +15,7 @@ namespace yoke::streams {
 namespace {
 
 constexpr int64_t kBlockBytes = 64 * 1024;
+constexpr int64_t kTailBytesMax = int64_t{256} << 20;
 
 }  // namespace
 
@@ -42,6 +43,33 @@ absl::StatusOr<std::string> TailedFile::Read(int64_t offset, size_t limit) {
   return bytes;
 }
 
+absl::StatusOr<Piece> TailedFile::ReadPiece(int64_t offset, size_t limit) {
+  Piece piece;
+  piece.gap_to = offset;
+  if (limit == 0) return piece;
+  YOKE_ASSIGN_OR_RETURN(const int64_t size, Size());
+  if (size <= offset) {
+    piece.gap_to = size;
+    return piece;
+  }
+  YOKE_ASSIGN_OR_RETURN(piece.bytes, Read(offset, std::min(limit, static_cast<size_t>(size - offset))));
+  if (piece.bytes.empty()) return piece;  // cut off meanwhile
+  if (piece.bytes.find('\0') == std::string::npos) return piece;
+  const off_t data = lseek(fd_.get(), offset, SEEK_DATA);
+  if (data < 0 && errno == ENXIO) {
+    YOKE_ASSIGN_OR_RETURN(piece.gap_to, Size());
+  } else if (data > offset) {
+    piece.gap_to = data;
+  }
+  if (piece.gap_to != offset) {
+    piece.bytes.clear();
+    return piece;
+  }
+  const off_t hole = lseek(fd_.get(), offset, SEEK_HOLE);
+  if (hole > offset && static_cast<size_t>(hole - offset) < piece.bytes.size()) piece.bytes.resize(static_cast<size_t>(hole - offset));
+  return piece;
+}
+
 absl::StatusOr<int64_t> TailedFile::Size() {
   YOKE_RETURN_IF_ERROR(OpenIfThere());
   if (!fd_.valid()) return 0;
@@ -53,9 +81,10 @@ absl::StatusOr<int64_t> TailedFile::Size() {
 absl::StatusOr<int64_t> TailedFile::TailOffset(int64_t lines) {
   YOKE_ASSIGN_OR_RETURN(const int64_t size, Size());
   if (lines <= 0) return size;
+  const int64_t first = std::max<int64_t>(0, size - kTailBytesMax);
   int64_t found = 0;
-  for (int64_t end = size; end > 0;) {
-    const int64_t begin = std::max<int64_t>(0, end - kBlockBytes);
+  for (int64_t end = size; end > first;) {
+    const int64_t begin = std::max(first, end - kBlockBytes);
     YOKE_ASSIGN_OR_RETURN(const std::string block, Read(begin, static_cast<size_t>(end - begin)));
     for (size_t i = block.size(); i-- > 0;) {
       // The newline that ends the file ends its last line; it does not begin another.
@@ -64,7 +93,7 @@ absl::StatusOr<int64_t> TailedFile::TailOffset(int64_t lines) {
     }
     end = begin;
   }
-  return 0;
+  return first;
 }
 
 }  // namespace yoke::streams

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import resource
-import signal
 import subprocess
 import time
 import unittest
@@ -133,6 +132,9 @@ class Daemon(unittest.TestCase):
                 future.exception(60)  # refused or served: never silent
             for other in extra:
                 other.end()
+            others = crowd.Crowd(harness.BIN / "yoke-crowd", f"unix://{box.socket}")
+            self.assertEqual(others.call("get", name=name)["job"]["name"], name)
+            others.end()
             later = box.run("short", "cpu:2")
             box.drain()
             self.assertIsNone(box.daemon.poll())
@@ -142,9 +144,6 @@ class Daemon(unittest.TestCase):
             for job in box.persist("list")["jobs"]:
                 if job["state"] == "FAILED":
                     self.assertEqual(job["reason"], "SPAWN_FAILED", job)
-            # gRPC 1.51 never listens again after an accept that found no descriptor: new connections need a new daemon.
-            box.terminate()
-            box.start()
             invariants.judge(box)
 
     def test_a_check_of_data_dies_with_the_daemon_at_the_latest_when_it_is_back(self):
@@ -231,37 +230,6 @@ class Disk(unittest.TestCase):
                 if call != "open":
                     self.assertGreater(failed, 0)
 
-
-class Readers(unittest.TestCase):
-    def test_one_that_never_reads_and_one_that_is_frozen_hold_up_nothing(self):
-        with FaultBox() as box:
-            name = box.run("flood", "cpu:0")
-            box.until(name, lambda job: job["state"] == "RUNNING")
-            before = box.usage()
-            stalled = [box.crowd.ask("stall", name=name, seconds=3) for _ in range(20)]
-            frozen = crowd.Crowd(harness.BIN / "yoke-crowd", f"unix://{box.socket}")
-            for number in range(10):
-                place = box.dir / f"frozen{number}"
-                place.mkdir()
-                frozen.ask("logs", name=name, folder=str(place))
-            time.sleep(0.5)
-            os.kill(frozen.process.pid, signal.SIGSTOP)
-            place = box.dir / "reader"
-            place.mkdir()
-            reading = box.crowd.ask("logs", name=name, folder=str(place))
-            began = time.monotonic()
-            box.wait(name)
-            reading.result(30)
-            self.assertLess(time.monotonic() - began, 15)
-            grown = box.usage()[2] - before[2]
-            self.assertLess(grown, 30 * 0.75 + 16, "MiB for 30 followers")
-            for future in stalled:
-                future.result(30)
-            os.kill(frozen.process.pid, signal.SIGCONT)
-            frozen.end()
-            box.drain()
-            invariants.judge(box)
-            print(f"30 followers that do not read cost {grown:.1f} MiB")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ absl::StatusOr<v1::Job> FollowJob(Shell& shell, client::Client& client, const st
   v1::TailLogsRequest request;
   request.set_name(id);
   request.set_follow(true);
+  request.set_lines(true);
   LogLines lines([&](int, int rank, const std::string& line) {
     if (const auto seen = said.find(line); rank <= 0 && seen != said.end()) {
       said.erase(seen);

@@ -3,6 +3,10 @@
 namespace yoke::cli {
 
 void LogLines::Add(const v1::TailLogsResponse::Chunk& chunk) {
+  if (chunk.unfinished()) {
+    if (on_unfinished_) on_unfinished_(chunk.attempt(), chunk.rank(), chunk.data());
+    return;
+  }
   std::string& open = open_[{chunk.attempt(), chunk.rank()}];
   const std::string& data = chunk.data();
   size_t begin = 0;

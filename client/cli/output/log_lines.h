@@ -13,14 +13,15 @@ namespace yoke::cli {
 
 class LogLines {
  public:
-  // `on_line` gets each line without its newline.
-  explicit LogLines(std::function<void(int attempt, int rank, const std::string& line)> on_line) : on_line_(std::move(on_line)) {}
+  using OnLine = std::function<void(int attempt, int rank, const std::string& line)>;
+  // `on_line` gets each line without its newline; `on_unfinished` how one looks that goes on, and will be told again.
+  explicit LogLines(OnLine on_line, OnLine on_unfinished = nullptr) : on_line_(std::move(on_line)), on_unfinished_(std::move(on_unfinished)) {}
   void Add(const v1::TailLogsResponse::Chunk& chunk);
   // What was not ended by a newline.
   void Flush();
 
  private:
-  std::function<void(int, int, const std::string&)> on_line_;
+  OnLine on_line_, on_unfinished_;
   std::map<std::pair<int, int>, std::string> open_;
 };
 

@@ -141,8 +141,8 @@ class Crowd {
         absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message()));
   }
 
-  // The library goes on with a stream that had begun; one that a dying daemon never began is begun
-  // again.
+  // The library goes on with a stream once it was connected; while no daemon is there to connect to, it
+  // is asked again.
   static absl::Status Persist(const std::function<absl::Status(bool& begun)>& read) {
     const absl::Time deadline = absl::Now() + absl::Seconds(60);
     while (true) {
@@ -169,7 +169,7 @@ class Crowd {
             absl::StrCat(frame.chunk().attempt(), ".", frame.chunk().rank(), ".log");
         auto [found, fresh] = files.try_emplace(file);
         if (fresh) found->second.open(folder / file, std::ios::binary | std::ios::app);
-        found->second << frame.chunk().data();
+        found->second << frame.chunk().data() << std::flush;
         bytes += static_cast<int64_t>(frame.chunk().data().size());
         return client::Next::kContinue;
       });

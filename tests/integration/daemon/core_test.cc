@@ -17,6 +17,7 @@
 #include "server/jobs/ids.h"
 #include "server/jobs/spec.h"
 #include "server/jobs/state_machine.h"
+#include "tests/support/signal_one.h"
 
 namespace yoke::daemon {
 namespace {
@@ -194,7 +195,7 @@ TEST_F(DaemonCore, AKilledRankFailsTheJobWithItsRankAndSignal) {
   Open();
   const std::string id = Submit("0,1");
   const Job running = WaitForState(id, Job::RUNNING);
-  kill(PidOfRank(running, 1), SIGKILL);
+  SignalOne(PidOfRank(running, 1), SIGKILL);
   const Job job = WaitForEnd(id);
   EXPECT_EQ(job.state(), Job::FAILED);
   EXPECT_EQ(job.reason(), JobReason::RANK_FAILED);
@@ -301,7 +302,7 @@ TEST_F(DaemonCore, AKilledShimIsLostItsRanksAreSweptAndTheDeviceIsFree) {
   const std::string id = Submit("0,1");
   const Job running = WaitFor(id, [](const Job& job) { return job.state() == Job::RUNNING && job.attempts(0).shim_pid() > 0; });
   PidOfRank(running, 1);
-  kill(static_cast<pid_t>(running.attempts(0).shim_pid()), SIGKILL);
+  SignalOne(static_cast<pid_t>(running.attempts(0).shim_pid()), SIGKILL);
   const Job job = WaitForEnd(id);
   EXPECT_EQ(job.state(), Job::FAILED);
   EXPECT_EQ(job.reason(), JobReason::LOST);
@@ -315,7 +316,7 @@ TEST_F(DaemonCore, ALostAttemptIsTriedAgainAfterAVisibleWaitAndContinues) {
   Open();
   const std::string id = Submit("0");
   const Job running = WaitFor(id, [](const Job& job) { return job.state() == Job::RUNNING && job.attempts(0).shim_pid() > 0; });
-  kill(static_cast<pid_t>(running.attempts(0).shim_pid()), SIGKILL);
+  SignalOne(static_cast<pid_t>(running.attempts(0).shim_pid()), SIGKILL);
   const Job waiting = WaitFor(id, [](const Job& job) { return job.reason() == JobReason::WAITING_FOR_RETRY; });
   EXPECT_EQ(waiting.state(), Job::QUEUED);
   EXPECT_EQ(waiting.message().find("tries again in 1 s (attempt 2 of 3)"), 0u) << waiting.message();
@@ -338,7 +339,7 @@ TEST_F(DaemonCore, ARebootIsToldByTheBootIdAndTheJobGoesOn) {
   const std::string id = Submit("0");
   const Job running = WaitFor(id, [](const Job& job) { return job.state() == Job::RUNNING && job.attempts(0).shim_pid() > 0; });
   core_.reset();
-  kill(static_cast<pid_t>(running.attempts(0).shim_pid()), SIGKILL);
+  SignalOne(static_cast<pid_t>(running.attempts(0).shim_pid()), SIGKILL);
   while (!Processes(running).empty()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   const std::string started = config_.state + "/jobs/" + id + "/attempts/1/started";
   auto record = ipc::StartRecordFromJson(ipc::ReadJsonFile(started).value()).value();

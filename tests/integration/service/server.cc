@@ -82,7 +82,7 @@ void ApiTest::Start(const std::string& token) {
 void ApiTest::Stop() {
   if (server_ != nullptr) {
     services_->Shutdown();
-    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
   }
   if (core_ != nullptr) core_->End();
   server_.reset();

@@ -1,11 +1,16 @@
 // TailLogs and TailMetrics: every byte and event once, End last.
+#include <atomic>
 #include <climits>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <list>
 #include <map>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "tests/integration/service/server.h"
@@ -202,6 +207,93 @@ TEST_F(Streams, AReaderThatDoesNotReadHoldsUpNeitherTheJobNorTheEnd) {
   EXPECT_TRUE(ended);
   EXPECT_EQ(bytes, Files(id, 1).at(0));
   EXPECT_TRUE(sleeper->Finish().ok());
+}
+
+TEST_F(Streams, AFilteredStreamThatIsCutAnywhereGivesEveryWantedLineOnce) {
+  Script(R"({"run_for": 1, "lines_per_second": 100})");
+  Start();
+  const std::string id = Submit("0,1");
+  v1::TailLogsRequest request = Request(id, true);
+  request.set_pattern("step \\d*5$");
+  std::map<int, std::string> all, expected;
+  int connections = 0;
+  for (bool ended = false; !ended && connections < 200; ++connections) {
+    const Logs logs = Read(request, 2);
+    for (const auto& [rank, bytes] : logs.bytes) all[rank] += bytes;
+    if (!logs.tokens.empty()) request.set_resume_token(logs.tokens.back());
+    ended = logs.ended;
+  }
+  for (const auto& [rank, bytes] : Files(id, 2)) {
+    for (const absl::string_view line : absl::StrSplit(bytes, '\n')) {
+      if (absl::EndsWith(line, "5")) absl::StrAppend(&expected[rank], line, "\n");
+    }
+  }
+  EXPECT_GT(connections, 2);
+  EXPECT_EQ(all, expected);
+}
+
+TEST_F(Streams, WhatCannotBeChosenByIsRefusedByItsField) {
+  Start();
+  const std::string id = Submit("0");
+  v1::TailLogsRequest request = Request(id, false);
+  request.set_pattern("(");
+  Logs refused = Read(request);
+  EXPECT_EQ(refused.status.error_code(), grpc::INVALID_ARGUMENT);
+  EXPECT_EQ(Reason(refused.status), "PATTERN_INVALID");
+  EXPECT_EQ(Fields(refused.status), std::vector<std::string>({"pattern"}));
+  request = Request(id, true);
+  request.mutable_until()->set_seconds(1);
+  EXPECT_EQ(Fields(Read(request).status), std::vector<std::string>({"until"}));
+  request = Request(id, true);
+  request.set_min_level(static_cast<v1::TailLogsRequest::Level>(9));
+  EXPECT_EQ(Fields(Read(request).status), std::vector<std::string>({"min_level"}));
+}
+
+TEST_F(Streams, AThousandFollowersHaveNoThreadAndAllHearTheEnd) {
+  Script(R"({"run_for": 3, "lines_per_second": 1, "lines": ["begun"]})");
+  Start();
+  const std::string id = Submit("0");
+  WaitForState(id, v1::Job::RUNNING);
+  const auto threads = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {}); };
+  struct Reader : grpc::ClientReadReactor<v1::TailLogsResponse> {
+    void OnReadDone(bool ok) override {
+      if (!ok) return;
+      ended = ended || frame.has_end();
+      bytes += frame.chunk().data();
+      StartRead(&frame);
+    }
+    void OnDone(const grpc::Status&) override { ++*done; }
+    grpc::ClientContext context;
+    v1::TailLogsResponse frame;
+    std::string bytes;
+    bool ended = false;
+    std::atomic<int>* done = nullptr;
+  };
+  std::atomic<int> done = 0;
+  std::vector<std::unique_ptr<v1::StreamService::Stub>> stubs;
+  const v1::TailLogsRequest request = Request(id, true);
+  const auto follow = [&](std::list<Reader>& readers) {
+    if (readers.size() % 100 == 0) stubs.push_back(v1::StreamService::NewStub(Connect()));
+    Reader& reader = readers.emplace_back();
+    reader.done = &done;
+    stubs.back()->async()->TailLogs(&reader.context, &request, &reader);
+    reader.StartRead(&reader.frame);
+    reader.StartCall();
+  };
+  std::list<Reader> readers;
+  for (int i = 0; i < 10; ++i) follow(readers);
+  absl::SleepFor(absl::Milliseconds(300));
+  const auto before = threads();
+  while (readers.size() < 1000) follow(readers);
+  EXPECT_EQ(WaitForEnd(id).state(), v1::Job::SUCCEEDED);
+  EXPECT_LT(threads(), before + 30);
+  for (int i = 0; i < 1000 && done < 1000; ++i) absl::SleepFor(absl::Milliseconds(20));
+  ASSERT_EQ(done, 1000);
+  const std::string file = Files(id, 1).at(0);
+  for (const Reader& reader : readers) {
+    EXPECT_TRUE(reader.ended);
+    EXPECT_EQ(reader.bytes, file);
+  }
 }
 
 TEST_F(Streams, EventsComeOnceInOrderAndByType) {

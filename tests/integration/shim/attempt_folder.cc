@@ -11,6 +11,7 @@
 #include "common/os/file.h"
 #include "gtest/gtest.h"
 #include "tests/integration/shim/until.h"
+#include "tests/support/signal_one.h"
 
 namespace yoke {
 namespace {
@@ -44,7 +45,7 @@ AttemptFolder::AttemptFolder(int ranks, const nlohmann::json& script) {
 
 AttemptFolder::~AttemptFolder() {
   for (const pid_t pid : os::FindProcessesWithEnv("YOKE_RUN_ID=" + spec.run_id)) {
-    kill(pid, SIGKILL);
+    SignalOne(pid, SIGKILL);
   }
   std::error_code ignored;
   std::filesystem::remove_all(root_, ignored);
@@ -76,7 +77,7 @@ ipc::ExitRecord AttemptFolder::Run() {
 void AttemptFolder::AskToStop(pid_t shim, const std::string& reason, double grace_seconds) {
   const ipc::StopRequest request = {reason, grace_seconds};
   EXPECT_TRUE(ipc::WriteJsonFile(spec.attempt_dir + "/stop.json", ipc::ToJson(request)).ok());
-  kill(shim, SIGTERM);
+  SignalOne(shim, SIGTERM);
 }
 
 ipc::ExitRecord AttemptFolder::ReadExit() const {

@@ -9,6 +9,7 @@
 #include "gtest/gtest.h"
 #include "tests/integration/shim/attempt_folder.h"
 #include "tests/integration/shim/until.h"
+#include "tests/support/signal_one.h"
 
 namespace yoke {
 namespace {
@@ -58,7 +59,7 @@ TEST_P(StoppedRank, IsNamedInTime) {
     ASSERT_TRUE(WaitForSteps(attempt, ranks));
     usleep(static_cast<useconds_t>(rand() % 30'000));  // anywhere in a step
     const int victim = round % ranks;
-    kill(attempt.PidOfRank(victim), SIGSTOP);
+    SignalOne(attempt.PidOfRank(victim), SIGSTOP);
     const int64_t stopped = os::BootMilliseconds();
     ASSERT_TRUE(Until(kLimitSeconds + 2, [&] { return attempt.Has("hang/slots.json"); }))
         << "round " << round;
@@ -95,7 +96,7 @@ TEST(Hang, LeavesEvidence) {
   const pid_t shim = attempt.Start();
   ASSERT_TRUE(WaitForSteps(attempt, 2));
   const pid_t victim = attempt.PidOfRank(1);
-  kill(victim, SIGSTOP);
+  SignalOne(victim, SIGSTOP);
   ASSERT_EQ(AttemptFolder::Wait(shim), 0);
   const json slots = ReadSlots(attempt);
   ASSERT_TRUE(slots.is_object());
@@ -116,7 +117,7 @@ TEST(Hang, WakesAStoppedRankSoThatItCanSave) {
   attempt.spec.grace_seconds = 5;
   const pid_t shim = attempt.Start();
   ASSERT_TRUE(WaitForSteps(attempt, 2));
-  kill(attempt.PidOfRank(0), SIGSTOP);
+  SignalOne(attempt.PidOfRank(0), SIGSTOP);
   ASSERT_EQ(AttemptFolder::Wait(shim), 0);
   const ipc::ExitRecord record = attempt.ReadExit();
   EXPECT_EQ(record.reason, "HANG");
@@ -163,9 +164,9 @@ TEST(Hang, IsNotSuspectedAfterTheSupervisorItselfWasStopped) {
   attempt.spec.hang_seconds = 1;
   const pid_t shim = attempt.Start();
   ASSERT_TRUE(WaitForSteps(attempt, 2));
-  kill(shim, SIGSTOP);
+  SignalOne(shim, SIGSTOP);
   usleep(1'500'000);
-  kill(shim, SIGCONT);
+  SignalOne(shim, SIGCONT);
   ASSERT_EQ(AttemptFolder::Wait(shim), 0);
   EXPECT_EQ(attempt.ReadExit().outcome, "succeeded");
 }
@@ -185,7 +186,7 @@ TEST(Hang, FindsAStoppedPreparation) {
   attempt.spec.hang_seconds = kLimitSeconds;
   const pid_t shim = attempt.Start();
   ASSERT_TRUE(Until(5, [&] { return !attempt.ReadText("prepare.log").empty(); }));
-  for (const pid_t pid : attempt.Processes()) kill(pid, SIGSTOP);
+  for (const pid_t pid : attempt.Processes()) SignalOne(pid, SIGSTOP);
   ASSERT_EQ(AttemptFolder::Wait(shim), 0);
   const ipc::ExitRecord record = attempt.ReadExit();
   EXPECT_EQ(record.reason, "HANG");

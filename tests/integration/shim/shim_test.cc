@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "tests/integration/shim/attempt_folder.h"
 #include "tests/integration/shim/until.h"
+#include "tests/support/signal_one.h"
 
 namespace yoke {
 namespace {
@@ -137,7 +138,7 @@ TEST(Shim, NamesTheSignalOfAKilledRank) {
   AttemptFolder attempt(2, {{"run_for", kLong}, {"lines", {"about to be killed"}}});
   const pid_t shim = attempt.Start();
   ASSERT_TRUE(attempt.WaitForLogs(2));
-  kill(attempt.PidOfRank(1), SIGKILL);
+  SignalOne(attempt.PidOfRank(1), SIGKILL);
   const Timer timer;
   ASSERT_EQ(AttemptFolder::Wait(shim), 0);
   EXPECT_LT(timer.seconds(), 2);
@@ -253,7 +254,7 @@ TEST(Shim, KillsAStoppedProcessToo) {
   AttemptFolder attempt(1, {{"run_for", kLong}});
   const pid_t shim = attempt.Start();
   ASSERT_TRUE(attempt.WaitForLogs(1));
-  kill(attempt.PidOfRank(0), SIGSTOP);
+  SignalOne(attempt.PidOfRank(0), SIGSTOP);
   attempt.AskToStop(shim, "cancel", 0.3);
   ASSERT_EQ(AttemptFolder::Wait(shim), 0);
   EXPECT_EQ(attempt.ReadExit().ranks[0].signal, SIGKILL);
@@ -294,7 +295,7 @@ TEST(Shim, TakesItsRanksAlongWhenItIsKilled) {
   AttemptFolder attempt(2, {{"run_for", kLong}, {"ignore_term", true}});
   const pid_t shim = attempt.Start();
   ASSERT_TRUE(attempt.WaitForLogs(2));
-  kill(shim, SIGKILL);
+  SignalOne(shim, SIGKILL);
   EXPECT_EQ(AttemptFolder::Wait(shim), -1);
   EXPECT_TRUE(Until(1, [&] { return attempt.Processes().empty(); }));
   EXPECT_FALSE(attempt.Has("exit.json"));
