@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "opencv2/core/utility.hpp"
+#include "server/engine/data/opencv_threads.h"
 
 namespace yoke::engine {
 namespace {
@@ -20,7 +20,7 @@ constexpr int kNice = 5;
 
 BatchPipeline::BatchPipeline(std::unique_ptr<BatchSource> source, int threads, int ring)
     : source_(std::move(source)), ring_(static_cast<size_t>(std::max(ring, 1))) {
-  cv::setNumThreads(1);
+  UseOneOpenCvThread();
   for (int i = 0; i < std::clamp(threads, 1, kThreadsMax); ++i)
     threads_.emplace_back([this] { Run(); });
 }

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "opencv2/core/utility.hpp"
+#include "server/engine/data/opencv_threads.h"
 #include "server/engine/label/label_files.h"
 
 namespace yoke::engine {
@@ -26,7 +26,7 @@ ImageReader::ImageReader(const std::vector<LabelItem>& items, const ReaderOption
       options_(options),
       count_(ShareOf(items.size(), options.rank, options.world_size)),
       ring_(static_cast<size_t>(std::max(options.ahead, 1))) {
-  cv::setNumThreads(1);
+  UseOneOpenCvThread();
   for (int i = 0; i < std::clamp(options.threads, 1, kThreadsMax); ++i) {
     threads_.emplace_back([this] { Run(); });
   }
