@@ -119,7 +119,7 @@ void Settle(JobRecord& record, absl::Time now) {
   if (array.running() > 0 && !job.has_start_time()) *job.mutable_start_time() = ToTimestamp(now);
   const bool none_open = array.queued() + array.running() == 0;
   if (none_open && (record.stop_requested || array.made() == array.count())) {
-    if (record.stop_requested) {
+    if (record.stop_requested && array.succeeded() < array.count()) {
       Move(job, Job::CANCELLED, JobReason::CANCELLED_BY_USER,
            absl::StrCat("Cancelled; ", array.succeeded(), " of ", array.count(),
                         " tasks had succeeded."));

@@ -207,6 +207,7 @@ class SqliteJobStore : public jobs::JobStore {
   // Before the store is used: jobs that the journal does not have come into it, and the open ones into memory.
   absl::Status Begin(const std::vector<JobRecord>& journalled, bool damaged) {
     YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> open, ListOpen());
+    YOKE_ASSIGN_OR_RETURN(log_fd_, os::Open(LogPath(), O_RDONLY));  // later a failure would refuse what is stored
     for (const JobRecord& job : open) view_.Stage(job);
     view_.Keep();
     std::set<std::string> known;
@@ -292,17 +293,12 @@ class SqliteJobStore : public jobs::JobStore {
     return kept.ok() ? log : kept;
   }
 
+  std::string LogPath() const { return options_.path + "-wal"; }
   // What SQLite has appended to its log; the connection itself syncs only when it folds the log into the database.
   absl::Status SyncLog() {
-    const std::string path = options_.path + "-wal";
-    if (!log_fd_.valid()) {
-      YOKE_ASSIGN_OR_RETURN(log_fd_, os::Open(path, O_RDONLY));
-    }
-    absl::Status status;
-    if (fdatasync(log_fd_.get()) != 0) {
-      status = os::ErrnoStatus(errno, absl::StrCat("cannot sync ", path));
-      log_unsure_ = true;
-    }
+    if (fdatasync(log_fd_.get()) == 0) return absl::OkStatus();
+    const absl::Status status = os::ErrnoStatus(errno, absl::StrCat("cannot sync ", LogPath()));
+    log_unsure_ = true;
     return status;
   }
 

@@ -251,6 +251,16 @@ TEST_F(Array, ACancelledOneMakesNoMoreAndEndsWithItsLastTask) {
   EXPECT_EQ(State(), Job::CANCELLED);
 }
 
+TEST_F(Array, OneThatWasAskedToStopAndSucceedsNevertheless) {
+  ASSERT_TRUE(Make(4).ok());
+  for (size_t i = 0; i < 4; ++i) Move(i, Job::RUNNING);
+  ASSERT_TRUE(Change([](ArrayWithTasks& change) {
+                return StopArray({kStopCancel, 5, "", ""}, absl::Now(), change);
+              }).ok());
+  for (size_t i = 0; i < 4; ++i) Move(i, Job::SUCCEEDED);
+  EXPECT_EQ(State(), Job::SUCCEEDED);
+}
+
 TEST_F(Array, HoldAndReleaseReachWaitingTasksAndTheOnesToCome) {
   ASSERT_TRUE(Change(HoldArray).ok());
   EXPECT_EQ(State(), Job::HELD);
