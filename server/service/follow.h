@@ -24,7 +24,8 @@
 namespace yoke::service {
 
 // A client that takes nothing for so long is cut off: it goes on by its token. Keepalive does not
-// find all of them, as a ping cannot be sent behind bytes that a full socket does not take.
+// find all of them, as a ping cannot be sent behind bytes that a full socket does not take. Nor can
+// the end of the call: until the client moves, a frame and the connection are kept for it.
 inline constexpr absl::Duration kTakesNothingMax = absl::Seconds(45);
 
 // The call ends with OK after End; ShuttingDown(); an error of the source; nobody hears how once
@@ -102,8 +103,12 @@ class Following final : public grpc::ServerWriteReactor<Frame>, public streams::
   // The client takes its time, but not for ever; a daemon that stops does not wait for it at all.
   streams::Wait WhileWriting() {
     const int64_t since_ms = os::BootMilliseconds() - write_begun_ms_;
-    if (shared_.stopping() || since_ms > absl::ToInt64Milliseconds(kTakesNothingMax))
+    if (shared_.stopping() || since_ms > absl::ToInt64Milliseconds(kTakesNothingMax)) {
       context_.TryCancel();
+      gone_ = true;
+      source_.reset();
+      waiting_ = {};
+    }
     streams::Wait wait = waiting_;
     wait.due_ms = streams::kNever;
     return wait;
