@@ -104,7 +104,9 @@ void Writer::SyncLoop() {
       dirty_ = false;
       group.swap(unsynced_);
     }
-    const absl::Status synced = hooks_.sync();
+    absl::Status synced = hooks_.sync();
+    // What was asked is written, and only its safety is not certain: nobody may hear that it was refused.
+    if (!synced.ok()) synced = absl::UnavailableError(synced.message());
     YOKE_FAILPOINT("store.answer.before");
     MutexLock lock(mutex_);
     for (Request* request : group) {

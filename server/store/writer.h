@@ -26,7 +26,7 @@ struct CommitHooks {
   std::function<bool()> full;
   // After that, however it went, and before the callers return.
   std::function<void()> written;
-  // On a thread of its own: makes durable all that was committed until now. An error is every waiting caller's.
+  // On a thread of its own: makes durable all that was committed until now. After an error every waiting caller gets Unavailable.
   std::function<absl::Status()> sync;
 };
 
@@ -40,6 +40,7 @@ class Writer {
 
   // Runs `work` on the writer's thread in a transaction and waits for its commit, or until that is durable. An error of `work`
   // undoes what it wrote, and nothing else. `work` may be called twice: what was written the first time is undone then.
+  // Unavailable: it was written, and nobody knows whether it is safe.
   absl::Status Run(const Work& work, jobs::Until until = jobs::Until::kDurable);
   // The same for each of these, with one commit.
   std::vector<absl::Status> RunEach(const std::vector<Work>& works, jobs::Until until);
