@@ -42,7 +42,7 @@ Number ReadNumber(std::string_view bytes) {
   return number;
 }
 
-std::string Serialise(const jobs::JobRecord& job, size_t batch_left) {
+std::string Serialise(const jobs::JobRecord& job, size_t batch_left, int64_t synced) {
   storage::v1::StoredJob stored;
   stored.set_id(job.id);
   stored.set_sequence(job.sequence);
@@ -55,6 +55,7 @@ std::string Serialise(const jobs::JobRecord& job, size_t batch_left) {
   stored.set_stop_grace_seconds(job.stop_grace_seconds);
   stored.set_uid(job.uid);
   stored.set_batch_left(static_cast<int32_t>(batch_left));
+  stored.set_synced(synced);
   return stored.SerializeAsString();
 }
 
@@ -75,8 +76,9 @@ bool Parse(std::string_view bytes, jobs::JobRecord& job) {
   return true;
 }
 
-std::string Frame(const jobs::JobRecord& job, int64_t sequence, bool first, size_t batch_left = 0) {
-  const std::string payload = Serialise(job, batch_left);
+std::string Frame(const jobs::JobRecord& job, int64_t sequence, bool first, size_t batch_left,
+                  int64_t synced) {
+  const std::string payload = Serialise(job, batch_left, synced);
   std::string frame(first ? kFirst : kMore);
   AppendNumber(frame, static_cast<uint32_t>(payload.size()));
   AppendNumber(frame, static_cast<uint64_t>(sequence));
@@ -99,8 +101,18 @@ size_t FrameSize(std::string_view bytes) {
 struct FoundFrame {
   size_t at = 0;
   size_t size = 0;
+  int64_t sequence = 0;
   bool first = false;
 };
+
+// Empty if it cannot be read.
+storage::v1::StoredJob ReadFrame(std::string_view all, const FoundFrame& frame) {
+  const std::string_view bytes =
+      all.substr(frame.at + kFrameHeaderBytes, frame.size - kFrameHeaderBytes);
+  storage::v1::StoredJob stored;
+  if (!stored.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) stored.Clear();
+  return stored;
+}
 
 // All whole frames, wherever they are.
 std::vector<FoundFrame> FindFrames(std::string_view bytes) {
@@ -109,7 +121,9 @@ std::vector<FoundFrame> FindFrames(std::string_view bytes) {
        at < bytes.size();) {
     const size_t size = FrameSize(bytes.substr(at));
     if (size > 0) {
-      frames.push_back({at, size, bytes.substr(at, kMarkerBytes) == kFirst});
+      frames.push_back({at, size,
+                        static_cast<int64_t>(ReadNumber<uint64_t>(bytes.substr(at + 8))),
+                        bytes.substr(at, kMarkerBytes) == kFirst});
       at += size;
     } else {
       at = std::min(bytes.find(kMarkerStart, at + 1), bytes.size());
@@ -118,37 +132,42 @@ std::vector<FoundFrame> FindFrames(std::string_view bytes) {
   return frames;
 }
 
-// Takes out the frames behind a gap that no later group follows: a crash tore the last group, which
-// nobody was told of.
-void DropTornGroup(size_t begin, std::vector<FoundFrame>& frames) {
-  size_t whole = 0;  // frames up to here are not of a torn group
+// What is behind this frame number was not certainly on the disk yet, and nobody was told of it. The
+// last frame knows best.
+int64_t SyncedUpTo(std::string_view all, const std::vector<FoundFrame>& frames) {
+  return frames.empty() ? 0 : ReadFrame(all, frames.back()).synced();
+}
+
+// Takes out, of what was not synced, the frames behind a gap in their group.
+void DropTornGroups(size_t begin, int64_t synced, std::vector<FoundFrame>& frames) {
   size_t expected = begin;
+  int64_t before = 0;  // the frame that stands before
   bool torn = false;
-  for (size_t i = 0; i < frames.size(); ++i) {
-    torn = (torn || frames[i].at != expected) && !frames[i].first;
-    if (!torn) whole = i + 1;
-    expected = frames[i].at + frames[i].size;
+  std::erase_if(frames, [&](const FoundFrame& frame) {
+    const bool gap = frame.at != expected && before >= synced;
+    torn = (torn || gap) && !frame.first;
+    expected = frame.at + frame.size;
+    before = frame.sequence;
+    return torn;
+  });
+}
+
+// Takes out, of what was not synced, batches of which a part is missing.
+void DropTornBatches(std::string_view all, int64_t synced, std::vector<FoundFrame>& frames) {
+  std::vector<FoundFrame> whole;
+  for (size_t i = 0; i < frames.size();) {
+    const int64_t left = frames[i].sequence > synced ? ReadFrame(all, frames[i]).batch_left() : 0;
+    size_t end = i + 1;  // behind what is there of the batch
+    while (static_cast<int64_t>(end - i) <= left && end < frames.size() &&
+           frames[end].at == frames[end - 1].at + frames[end - 1].size &&
+           ReadFrame(all, frames[end]).batch_left() == left - static_cast<int64_t>(end - i))
+      ++end;
+    if (static_cast<int64_t>(end - i) > left)
+      whole.insert(whole.end(), frames.begin() + static_cast<std::ptrdiff_t>(i),
+                   frames.begin() + static_cast<std::ptrdiff_t>(end));
+    i = end;
   }
-  frames.resize(whole);
-}
-
-// How many of the frame's batch follow it; -1 if nobody can tell.
-int64_t BatchLeft(std::string_view all, const FoundFrame& frame) {
-  storage::v1::StoredJob stored;
-  const std::string_view bytes =
-      all.substr(frame.at + kFrameHeaderBytes, frame.size - kFrameHeaderBytes);
-  return stored.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ? stored.batch_left()
-                                                                              : -1;
-}
-
-// Takes out a batch at the end of the file whose own end is missing.
-void DropTornBatch(std::string_view all, std::vector<FoundFrame>& frames) {
-  if (frames.empty()) return;
-  int64_t left = BatchLeft(all, frames.back());
-  if (left <= 0) return;
-  do {
-    frames.pop_back();
-  } while (!frames.empty() && BatchLeft(all, frames.back()) == ++left);
+  frames = std::move(whole);
 }
 
 }  // namespace
@@ -167,19 +186,22 @@ absl::StatusOr<Journal::Opened> Journal::Open(const std::string& path, int64_t r
   const std::string_view all = *bytes;
   size_t good_end = all.substr(0, kFileHeader.size()) == kFileHeader ? kFileHeader.size() : 0;
   std::vector<FoundFrame> frames = FindFrames(all);
-  DropTornGroup(good_end, frames);
-  DropTornBatch(all, frames);
+  const int64_t synced = SyncedUpTo(all, frames);
+  DropTornGroups(good_end, synced, frames);
+  DropTornBatches(all, synced, frames);
   std::map<std::string, size_t> place;
+  int64_t before = 0;  // the frame that stands before
   for (const FoundFrame& frame : frames) {
-    opened.bytes_skipped += static_cast<int64_t>(frame.at - good_end);
+    (before >= synced ? opened.bytes_cut : opened.bytes_skipped) +=
+        static_cast<int64_t>(frame.at - good_end);
+    before = frame.sequence;
     good_end = frame.at + frame.size;
     jobs::JobRecord job;
     if (!Parse(all.substr(frame.at + kFrameHeaderBytes, frame.size - kFrameHeaderBytes), job)) {
       opened.bytes_skipped += static_cast<int64_t>(frame.size);
       continue;
     }
-    journal.next_sequence_ =
-        static_cast<int64_t>(ReadNumber<uint64_t>(all.substr(frame.at + 8))) + 1;
+    journal.next_sequence_ = frame.sequence + 1;
     journal.Count(
         {job.id, jobs::IsTerminal(job.public_job.state()), static_cast<int64_t>(frame.size)});
     const auto [known, fresh] = place.emplace(job.id, opened.jobs.size());
@@ -189,10 +211,16 @@ absl::StatusOr<Journal::Opened> Journal::Open(const std::string& path, int64_t r
       opened.jobs[known->second] = std::move(job);
     }
   }
-  opened.bytes_cut = static_cast<int64_t>(all.size() - good_end);
+  // What is missing between frames would hide those behind it from an older reader, and a file
+  // without its header is none of ours.
+  journal.broken_ = opened.bytes_cut + opened.bytes_skipped > 0 || good_end < kFileHeader.size();
+  const int64_t torn_end = static_cast<int64_t>(all.size() - good_end);
+  opened.bytes_cut += torn_end;
   journal.size_ = journal.kept_ = static_cast<int64_t>(good_end);
+  journal.synced_ = synced;
+  journal.flushed_ = journal.next_sequence_ - 1;
   YOKE_ASSIGN_OR_RETURN(os::UniqueFd fd, os::Open(path, O_RDWR | O_APPEND));
-  if (opened.bytes_cut > 0) {
+  if (torn_end > 0) {
     if (ftruncate(fd.get(), journal.size_) != 0)
       return os::ErrnoStatus(errno, absl::StrCat("cannot cut the torn end of ", path));
     YOKE_RETURN_IF_ERROR(os::SyncFile(fd.get(), path));
@@ -201,14 +229,11 @@ absl::StatusOr<Journal::Opened> Journal::Open(const std::string& path, int64_t r
     MutexLock lock(journal.mutex_);
     journal.fd_ = std::make_shared<os::UniqueFd>(std::move(fd));
   }
-  // What was skipped would hide frames behind it from an older reader, and a file without its
-  // header is none of ours.
-  journal.broken_ = opened.bytes_skipped > 0 || good_end < kFileHeader.size();
   return opened;
 }
 
 void Journal::Add(const jobs::JobRecord& job, size_t batch_left) {
-  const std::string frame = Frame(job, next_sequence_++, pending_.empty(), batch_left);
+  const std::string frame = Frame(job, next_sequence_++, pending_.empty(), batch_left, synced_);
   added_.push_back(
       {job.id, jobs::IsTerminal(job.public_job.state()), static_cast<int64_t>(frame.size())});
   pending_ += frame;
@@ -223,11 +248,13 @@ absl::Status Journal::Flush() {
   const absl::Status status = os::WriteAll(File()->get(), pending_, path_);
   size_ += static_cast<int64_t>(pending_.size());
   pending_.clear();
+  if (status.ok()) flushed_ = next_sequence_ - 1;
   if (!status.ok()) Undo();
   return status;
 }
 
 absl::Status Journal::Sync() {
+  const int64_t flushed = flushed_;
   const std::shared_ptr<os::UniqueFd> file = File();
   YOKE_FAILPOINT("journal.sync.before");
   absl::Status status;
@@ -235,6 +262,8 @@ absl::Status Journal::Sync() {
     status = os::ErrnoStatus(errno, absl::StrCat("cannot sync ", path_));
     // Pages may have been dropped without being written: asking again would not tell.
     broken_ = true;
+  } else {
+    synced_ = flushed;
   }
   YOKE_FAILPOINT("journal.sync.after");
   return status;
@@ -267,8 +296,10 @@ bool Journal::WantsRewrite() const {
 absl::Status Journal::Rewrite(const std::vector<jobs::JobRecord>& jobs) {
   std::string bytes(kFileHeader);
   std::vector<Written> frames;
+  // It becomes the journal once all of it is on the disk.
+  const int64_t synced = next_sequence_ + static_cast<int64_t>(jobs.size()) - 1;
   for (const jobs::JobRecord& job : jobs) {
-    const std::string frame = Frame(job, next_sequence_++, frames.empty());
+    const std::string frame = Frame(job, next_sequence_++, frames.empty(), 0, synced);
     frames.push_back(
         {job.id, jobs::IsTerminal(job.public_job.state()), static_cast<int64_t>(frame.size())});
     bytes += frame;

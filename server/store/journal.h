@@ -10,9 +10,10 @@
 //
 // File: 8 bytes "YOKEJRN1", then frames {marker, length, sequence, CRC-32C, StoredJob}; numbers are
 // little-endian, the CRC covers all but itself. The marker "YJF1" begins what was written and
-// synced together, "YJM1" continues it. A frame that fails its check is skipped; a torn last group
-// is cut: nobody was told of it. Jobs that were accepted together say how many of them follow: of a
-// batch whose end is missing none is taken.
+// synced together, "YJM1" continues it. A frame that fails its check is skipped. Each says up to which
+// number frames were on the disk when it was added: what is missing behind the last such number a
+// crash tore, and nobody was told of it, nor of the rest of its group. Jobs that were accepted together
+// say how many of them follow: of a batch that was torn none is taken.
 #pragma once
 
 #include <atomic>
@@ -39,8 +40,8 @@ class Journal {
     std::unique_ptr<Journal> journal;
     std::vector<jobs::JobRecord> jobs;  // by their first appearance
     bool created = false;               // there was none
-    int64_t bytes_cut = 0;              // at the end: a write that a crash tore
-    int64_t bytes_skipped = 0;          // before the end: damage
+    int64_t bytes_cut = 0;              // writes that a crash tore
+    int64_t bytes_skipped = 0;          // damage
   };
   // Makes the file if there is none. What cannot be read is skipped, never an error.
   // A file of up to `rewrite_min` bytes is left as it is, whatever it holds.
@@ -87,6 +88,7 @@ class Journal {
   int64_t size_ = 0;  // of whole frames
   int64_t kept_ = 0;  // of those that the database has too
   int64_t next_sequence_ = 1;
+  std::atomic<int64_t> flushed_ = 0, synced_ = 0;  // the last frames that are so
   std::atomic<bool> broken_ = false;  // what the file holds is not certain: only Rewrite helps
   int64_t rewrite_above_ = 0;  // no earlier try after one that failed
   std::string pending_;

@@ -178,7 +178,9 @@ def groups(box):
     """The control groups of this box's attempts."""
     folder = cgroup_folder()
     ids = {json.loads(spec.read_text())["run_id"] for spec in box.state.glob("jobs/*/attempts/*/spec.json")}
-    return [group for group in (folder.glob("yoke-*/*") if folder else ()) if group.name in ids]
+    # Of each attempt by its name: other daemons make and remove theirs meanwhile.
+    found = (daemon / id for daemon in (folder.glob("yoke-*") if folder else ()) for id in ids)
+    return [group for group in found if group.exists()]
 
 
 def judge(box, streams=True):

@@ -9,6 +9,7 @@
 #include <functional>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/ipc/attempt_files.h"
 #include "common/os/file.h"
@@ -161,7 +162,10 @@ TEST_F(DaemonCore, JobsOnDisjointDevicesRunAtOnceAndAThirdWaitsAndSaysWhy) {
   WaitForState(a, Job::RUNNING);
   WaitForState(b, Job::RUNNING);
   EXPECT_EQ(Show(a).state(), Job::RUNNING);
-  const Job waiting = WaitFor(c, [](const Job& job) { return job.reason() == JobReason::WAITING_FOR_DEVICES; });
+  // What it says follows the starts a moment later.
+  const Job waiting = WaitFor(c, [&](const Job& job) {
+    return job.reason() == JobReason::WAITING_FOR_DEVICES && absl::StrContains(job.message(), "held by jobs/" + b);
+  });
   EXPECT_EQ(waiting.state(), Job::QUEUED);
   EXPECT_EQ(waiting.message(), absl::StrCat("waits for CPU slot 0, held by jobs/", a, " (train); CPU slot 1, held by jobs/", b, " (train)"));
   EXPECT_EQ(WaitForEnd(c).state(), Job::SUCCEEDED);

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/crc32c.h"
 #include "common/os/file.h"
@@ -44,6 +46,7 @@ class JournalFile : public testing::Test {
       opened.journal->Add(Record(i));
       ASSERT_TRUE(opened.journal->Flush().ok());
       opened.journal->Keep();
+      ASSERT_TRUE(opened.journal->Sync().ok());
     }
   }
   int64_t Size() {
@@ -195,6 +198,39 @@ TEST_F(JournalFile, ABatchCountsAsAWholeWhereverItWasTorn) {
   }
   ASSERT_TRUE(os::AtomicWriteFile(path_, whole).ok());
   EXPECT_EQ(Open().jobs.size(), 7u);
+}
+
+// Two groups were written before a power cut and neither was synced: the disk may have the later one alone.
+TEST_F(JournalFile, WhatWasTornBeforeALaterGroupIsNoDamageAndItsBatchDoesNotCount) {
+  for (const bool synced : {false, true}) {
+    std::filesystem::remove(path_);
+    Write(1, 2);
+    {
+      const Journal::Opened opened = Open();
+      for (int i = 3; i <= 6; ++i) opened.journal->Add(Record(i), static_cast<size_t>(6 - i));
+      ASSERT_TRUE(opened.journal->Flush().ok());
+      opened.journal->Keep();
+      if (synced) {
+        ASSERT_TRUE(opened.journal->Sync().ok());
+      }
+      opened.journal->Add(Record(7));
+      ASSERT_TRUE(opened.journal->Flush().ok());
+      opened.journal->Keep();
+    }
+    const std::string whole = Bytes();
+    for (const int lost : {3, 4, 6}) {
+      std::string torn = whole;
+      const size_t at = torn.find(absl::StrCat("request", lost)) - 100;
+      std::fill_n(torn.begin() + static_cast<std::ptrdiff_t>(at), 50, '\0');
+      ASSERT_TRUE(os::AtomicWriteFile(path_, torn).ok());
+      const Journal::Opened opened = Open();
+      EXPECT_EQ(opened.jobs.size(), synced ? 6u : 3u) << lost;
+      EXPECT_EQ(opened.jobs.back().id, "job7");
+      EXPECT_EQ(opened.bytes_skipped > 0, synced);
+      EXPECT_EQ(opened.bytes_cut > 0, !synced);
+      EXPECT_TRUE(opened.journal->WantsRewrite());
+    }
+  }
 }
 
 TEST_F(JournalFile, ADamagedRecordLosesItselfOnlyAndTheFileWantsToBeWrittenAnew) {
