@@ -25,10 +25,14 @@ struct SpawnOptions {
   std::string cwd;                // empty: the caller's
   bool new_session = false;       // setsid
   bool new_group = false;         // a process group of its own; a new session has one anyway
+  std::string cgroup;  // folder of the control group that it is born in; empty: the caller's
 };
 
 // Starts a program with empty signal mask, default dispositions and no descriptor beyond 0 to 2.
-// NotFound or PermissionDenied "cannot start PROGRAM: …" if it cannot be executed.
+// NotFound or PermissionDenied "cannot start PROGRAM: …" if it cannot be executed. Unimplemented if
+// nothing can be born in `cgroup`: no such folder, or a kernel or a sandbox that does not let us.
+// (To move there afterwards costs each process some 10 ms, in which the kernel waits for all of its
+// processors.)
 absl::StatusOr<pid_t> Spawn(const SpawnOptions& options);
 
 // This process' environment as SpawnOptions takes it.

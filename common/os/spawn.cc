@@ -1,8 +1,13 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
+#include <linux/close_range.h>
+#include <linux/sched.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <csignal>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -57,18 +62,22 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-}  // namespace
+// What becomes descriptors 0 to 2.
+struct Standard {
+  UniqueFd input, output, errors;
+};
 
-absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
-  if (options.argv.empty()) return absl::InvalidArgumentError("no program to start");
-  YOKE_ASSIGN_OR_RETURN(UniqueFd input, SourceFor(options.stdin_fd, O_RDONLY));
-  YOKE_ASSIGN_OR_RETURN(UniqueFd output, SourceFor(options.stdout_fd, O_WRONLY));
-  YOKE_ASSIGN_OR_RETURN(UniqueFd errors, SourceFor(options.stderr_fd, O_WRONLY));
+struct Program {
+  std::vector<char*> argv, env;
+};
 
+// Returns an errno, or 0 and the child's pid.
+int SpawnHere(const SpawnOptions& options, const Standard& standard, const Program& program,
+              pid_t* pid) {
   Plan plan;
-  posix_spawn_file_actions_adddup2(plan.actions(), input.get(), 0);
-  posix_spawn_file_actions_adddup2(plan.actions(), output.get(), 1);
-  posix_spawn_file_actions_adddup2(plan.actions(), errors.get(), 2);
+  posix_spawn_file_actions_adddup2(plan.actions(), standard.input.get(), 0);
+  posix_spawn_file_actions_adddup2(plan.actions(), standard.output.get(), 1);
+  posix_spawn_file_actions_adddup2(plan.actions(), standard.errors.get(), 2);
   posix_spawn_file_actions_addclosefrom_np(plan.actions(), 3);
   if (!options.cwd.empty()) {
     posix_spawn_file_actions_addchdir_np(plan.actions(), options.cwd.c_str());
@@ -88,13 +97,89 @@ absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
   posix_spawnattr_setsigmask(plan.attributes(), &none);
   posix_spawnattr_setsigdefault(plan.attributes(), &all);
 
-  std::vector<char*> argv = Pointers(options.argv);
-  std::vector<char*> env = Pointers(options.env);
+  return posix_spawn(pid, program.argv[0], plan.actions(), plan.attributes(), program.argv.data(),
+                     program.env.data());
+}
+
+// In the child, which has a copy of one thread: system calls only. Returns if one of them failed.
+void BecomeProgram(const SpawnOptions& options, const Standard& standard, const Program& program) {
+  struct sigaction plain = {};
+  plain.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < NSIG; ++signal) sigaction(signal, &plain, nullptr);
+  if (options.new_session ? setsid() < 0 : options.new_group && setpgid(0, 0) != 0) return;
+  if (dup2(standard.input.get(), 0) < 0 || dup2(standard.output.get(), 1) < 0 ||
+      dup2(standard.errors.get(), 2) < 0)
+    return;
+  if (!options.cwd.empty() && chdir(options.cwd.c_str()) != 0) return;
+  if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0) return;
+  sigset_t none;
+  sigemptyset(&none);
+  if (pthread_sigmask(SIG_SETMASK, &none, nullptr) != 0) return;
+  execve(program.argv[0], program.argv.data(), program.env.data());
+}
+
+// The same, born in options.cgroup, which posix_spawn cannot do.
+absl::StatusOr<int> SpawnInCgroup(const SpawnOptions& options, const Standard& standard,
+                                  const Program& program, pid_t* pid) {
+  const auto cannot = [&](absl::string_view why) {
+    return absl::UnimplementedError(
+        absl::StrCat("cannot start a process in ", options.cgroup, ": ", why));
+  };
+  const absl::StatusOr<UniqueFd> cgroup = Open(options.cgroup, O_RDONLY | O_DIRECTORY);
+  if (!cgroup.ok()) return cannot(cgroup.status().message());
+  int ends[2];  // the child's errno; closed by a successful exec
+  if (pipe2(ends, O_CLOEXEC) != 0) return errno;
+  const UniqueFd heard(ends[0]);
+  UniqueFd told(ends[1]);
+
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  clone_args how = {};
+  how.flags = CLONE_INTO_CGROUP | CLONE_VFORK;
+  how.exit_signal = SIGCHLD;
+  how.cgroup = static_cast<uint64_t>(cgroup->get());
+  const long cloned = syscall(SYS_clone3, &how, sizeof how);
+  if (cloned == 0) {
+    BecomeProgram(options, standard, program);
+    const int failure = errno;
+    _exit(write(told.get(), &failure, sizeof failure) == sizeof failure ? 127 : 126);
+  }
+  const int refusal = cloned < 0 ? errno : 0;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (refusal == EAGAIN || refusal == ENOMEM) return refusal;
+  if (refusal != 0) return cannot(strerror(refusal));
+
+  told.Reset();
+  int failure = 0;
+  ssize_t got = 0;
+  do {
+    got = read(heard.get(), &failure, sizeof failure);
+  } while (got < 0 && errno == EINTR);
+  if (got != sizeof failure) {
+    *pid = static_cast<pid_t>(cloned);
+    return 0;
+  }
+  Wait(static_cast<pid_t>(cloned)).IgnoreError();
+  return failure;
+}
+
+}  // namespace
+
+absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
+  if (options.argv.empty()) return absl::InvalidArgumentError("no program to start");
+  Standard standard;
+  YOKE_ASSIGN_OR_RETURN(standard.input, SourceFor(options.stdin_fd, O_RDONLY));
+  YOKE_ASSIGN_OR_RETURN(standard.output, SourceFor(options.stdout_fd, O_WRONLY));
+  YOKE_ASSIGN_OR_RETURN(standard.errors, SourceFor(options.stderr_fd, O_WRONLY));
+  const Program program = {Pointers(options.argv), Pointers(options.env)};
   pid_t pid = 0;
-  if (const int error = YOKE_FAILPOINT_ERROR("spawn.before"))
-    return ErrnoStatus(error, absl::StrCat("cannot start ", options.argv[0]));
-  const int error = posix_spawn(&pid, options.argv[0].c_str(), plan.actions(), plan.attributes(),
-                                argv.data(), env.data());
+  int error = YOKE_FAILPOINT_ERROR("spawn.before");
+  if (error == 0 && options.cgroup.empty()) {
+    error = SpawnHere(options, standard, program, &pid);
+  } else if (error == 0) {
+    YOKE_ASSIGN_OR_RETURN(error, SpawnInCgroup(options, standard, program, &pid));
+  }
   if (error != 0) return ErrnoStatus(error, absl::StrCat("cannot start ", options.argv[0]));
   YOKE_FAILPOINT("spawn.after");
   return pid;

@@ -20,7 +20,6 @@ std::vector<std::string> CommonEnv(const ipc::AttemptSpec& spec, std::vector<std
                                    const std::vector<std::string>& devices, int threads) {
   os::SetEnv(env, ipc::kRunIdVariable, spec.run_id);
   os::SetEnv(env, ipc::kSpecVariable, absl::StrCat(spec.attempt_dir, "/spec.json"));
-  if (!spec.cgroup.empty()) os::SetEnv(env, kCgroupVariable, spec.cgroup);
   // The kernel counts those of the user, not of the attempt.
   if (spec.processes_max > 0) {
     os::SetEnv(env, kProcessesVariable, absl::StrCat(os::CountThreadsOfUser() + spec.processes_max));
@@ -51,6 +50,7 @@ Command PrepareCommand(const ipc::AttemptSpec& spec, const std::vector<std::stri
   command.argv = {spec.worker, "--prepare", "--spec", absl::StrCat(spec.attempt_dir, "/spec.json")};
   command.env = CommonEnv(spec, base_env, devices, threads);
   command.cwd = spec.attempt_dir;
+  command.cgroup = spec.cgroup;
   command.log = absl::StrCat(spec.attempt_dir, "/prepare.log");
   return command;
 }
@@ -68,6 +68,7 @@ std::vector<Command> RankCommands(const ipc::AttemptSpec& spec,
     os::SetEnv(command.env, "LOCAL_RANK", absl::StrCat(rank));
     os::SetEnv(command.env, "WORLD_SIZE", absl::StrCat(spec.ranks.size()));
     command.cwd = spec.attempt_dir;
+    command.cgroup = spec.cgroup;
     command.log = absl::StrCat(spec.attempt_dir, "/", ipc::RankLogName(rank));
     commands.push_back(std::move(command));
   }

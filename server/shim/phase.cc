@@ -41,6 +41,12 @@ absl::StatusOr<pid_t> StartOnce(const Command& command) {
   options.stdout_fd = log.get();
   options.stderr_fd = log.get();
   options.new_group = true;
+  options.cgroup = command.cgroup;
+  absl::StatusOr<pid_t> pid = os::Spawn(options);
+  if (!absl::IsUnimplemented(pid.status())) return pid;
+  // It moves there by itself before it becomes the rank.
+  options.cgroup.clear();
+  os::SetEnv(options.env, kCgroupVariable, command.cgroup);
   return os::Spawn(options);
 }
 

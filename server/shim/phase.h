@@ -19,7 +19,8 @@ struct Command {
   std::vector<std::string> argv;
   std::vector<std::string> env;
   std::string cwd;
-  std::string log;  // stdout and stderr are appended here
+  std::string cgroup;  // what it starts in; empty: the shim's
+  std::string log;     // stdout and stderr are appended here
 };
 
 struct Ended {

@@ -1,6 +1,7 @@
 // Control groups, where this machine lets us make some.
 #include "common/os/cgroup.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -8,6 +9,8 @@
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/os/file.h"
+#include "common/os/process.h"
 #include "gtest/gtest.h"
 #include "tests/support/temp_folder.h"
 
@@ -51,6 +54,50 @@ class Cgroup : public ::testing::Test {
 
   std::string folder_;
 };
+
+TEST_F(Cgroup, ProcessesAreBornInIt) {
+  SpawnOptions options;
+  options.argv = {"/bin/sh", "-c",
+                  "grep -E 'SigBlk|SigIgn' /proc/self/status; pwd; ls /proc/$$/fd; sleep 60"};
+  options.env = CurrentEnv();
+  options.cwd = "/usr";
+  options.new_group = true;
+  options.cgroup = folder_;
+  TempFolder out;
+  const UniqueFd file = *Open(out.path() + "/out", O_WRONLY | O_CREAT | O_APPEND);
+  options.stdout_fd = file.get();
+  sigset_t blocked, old;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGTERM);
+  sigprocmask(SIG_BLOCK, &blocked, &old);
+  const auto previous = signal(SIGPIPE, SIG_IGN);
+  const int leaked = dup(0);  // not close-on-exec
+  const absl::StatusOr<pid_t> pid = Spawn(options);
+  close(leaked);
+  signal(SIGPIPE, previous);
+  sigset_t after;
+  sigprocmask(SIG_SETMASK, &old, &after);
+  if (absl::IsUnimplemented(pid.status())) GTEST_SKIP() << pid.status();
+  ASSERT_TRUE(pid.ok()) << pid.status();
+  EXPECT_TRUE(sigismember(&after, SIGTERM) && !sigismember(&after, SIGINT))
+      << "the caller's own mask stays";
+  EXPECT_THAT(CgroupProcesses(folder_), testing::Contains(*pid));
+  EXPECT_EQ(ReadProcessStat(*pid)->group, *pid);
+  std::string text;
+  for (int i = 0; i < 500 && !text.ends_with("\n2\n"); ++i) {
+    usleep(10'000);
+    text = *ReadFile(out.path() + "/out");
+  }
+  EXPECT_THAT(text, testing::HasSubstr("SigBlk:\t0000000000000000"));
+  EXPECT_THAT(text, testing::ContainsRegex("SigIgn:\t[0-9a-f]+0000000\n"));
+  EXPECT_THAT(text, testing::EndsWith("/usr\n0\n1\n2\n"));
+
+  options.argv = {"/nonexistent/program"};
+  EXPECT_TRUE(absl::IsNotFound(Spawn(options).status()));
+  options.argv = {"/bin/true"};
+  options.cgroup = folder_ + "/none";
+  EXPECT_TRUE(absl::IsUnimplemented(Spawn(options).status()));
+}
 
 TEST_F(Cgroup, KnowsWhoIsInItAndKillsThemAllAtOnce) {
   EXPECT_FALSE(*IsCgroupPopulated(folder_));
