@@ -31,10 +31,13 @@ class Array(unittest.TestCase):
             array = self.train(box, "data=server:/folds/{index}.yaml", "--array", "3-9%2", "--name", "folds")
             after = self.train(box, "data=server:/x.yaml", "--after", array)
             most = 0
-            while (found := box.job(array))["state"] not in ENDED:
+            while True:
+                waits = box.job(after)["state"]  # asked first: the array may end in between
+                found = box.job(array)
+                if found["state"] in ENDED:
+                    break
+                self.assertEqual(waits, "QUEUED")
                 most = max(most, found["array"]["running"])
-                if found["state"] == "RUNNING":
-                    self.assertEqual(box.job(after)["state"], "QUEUED")
                 time.sleep(0.05)
             self.assertEqual((found["state"], found["message"]), ("SUCCEEDED", "All 7 tasks succeeded."))
             self.assertEqual(most, 2)

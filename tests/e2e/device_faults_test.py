@@ -1,5 +1,6 @@
 """GPUs that fail, vanish, hang or are used by others, as the scripted NVML library shows them; and draining by hand."""
 
+import contextlib
 import json
 import os
 import signal
@@ -86,9 +87,11 @@ class DeviceFaults(unittest.TestCase):
         with Gpus() as world:
             job = world.running("gpus:1")
             time.sleep(1.2)
+            rank = world.box.rank_pids(job)[0]
             world.script("xid 0 31\n")
-            os.kill(world.box.rank_pids(job)[0], signal.SIGKILL)
             # Whichever is seen first, the fault or the rank that died of it.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(rank, signal.SIGKILL)
             found = world.box.until(job, lambda now: now["attempts"][0].get("outcome") in ("FAILED", "PREEMPTED"), 20)
             self.assertIn("XID 31", found["attempts"][0]["error"]["message"])
             again = world.box.until(job, lambda now: len(now["attempts"]) == 2, 20)
