@@ -1,42 +1,19 @@
 // yoke job hold, release, requeue, priority: each job is tried, the first error decides the exit code.
-#include <functional>
-#include <iostream>
 #include <memory>
 
 #include "CLI/CLI.hpp"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "client/cli/commands/change_jobs.h"
 #include "client/cli/commands/commands.h"
 #include "client/cli/commands/duration.h"
-#include "client/cli/commands/job_list.h"
 #include "client/cli/output/text.h"
-#include "common/base/status_macros.h"
 
 namespace yoke::cli {
 namespace {
 
-using Change = std::function<absl::StatusOr<v1::Job>(client::Client&, const std::string& id)>;
-
-absl::Status ForEach(Shell& shell, const std::vector<std::string>& ids, const Change& change) {
-  YOKE_ASSIGN_OR_RETURN(client::Client * client, shell.Connect());
-  std::vector<v1::Job> jobs;
-  absl::Status first;
-  for (const std::string& id : ids) {
-    absl::StatusOr<v1::Job> job = change(*client, id);
-    if (job.ok()) {
-      shell.Say(absl::StrCat("job ", client::JobId(job->name()), " is ", StateWord(*job), ", priority ", job->priority()));
-      jobs.push_back(*std::move(job));
-    } else if (first.ok()) {
-      first = job.status();
-    } else {
-      shell.Fail(job.status());
-    }
-  }
-  if (!jobs.empty()) PrintJobs(shell, jobs);
-  return first;
+std::string StateAndPriority(const v1::Job& job) {
+  return absl::StrCat("is ", StateWord(job), ", priority ", job.priority());
 }
-
-int Conclude(Shell& shell, const absl::Status& status) { return status.ok() ? client::kOk : shell.Fail(status); }
 
 CLI::App* AddChange(CLI::App& job, Shell& shell, const char* name, const char* help, std::vector<std::string>& ids) {
   CLI::App* command = job.add_subcommand(name, help);
@@ -50,14 +27,14 @@ CLI::App* AddChange(CLI::App& job, Shell& shell, const char* name, const char* h
 void AddJobHold(CLI::App& job, Shell& shell) {
   auto ids = std::make_shared<std::vector<std::string>>();
   AddChange(job, shell, "hold", "Keep waiting jobs from starting", *ids)->callback(Guarded(shell, [&shell, ids] {
-    return Conclude(shell, ForEach(shell, *ids, [](client::Client& client, const std::string& id) { return client.HoldJob(id); }));
+    return ChangeJobs(shell, *ids, [](client::Client& client, const std::string& id) { return client.HoldJob(id); }, StateAndPriority);
   }));
 }
 
 void AddJobRelease(CLI::App& job, Shell& shell) {
   auto ids = std::make_shared<std::vector<std::string>>();
   AddChange(job, shell, "release", "Let held jobs wait for their turn again", *ids)->callback(Guarded(shell, [&shell, ids] {
-    return Conclude(shell, ForEach(shell, *ids, [](client::Client& client, const std::string& id) { return client.ReleaseJob(id); }));
+    return ChangeJobs(shell, *ids, [](client::Client& client, const std::string& id) { return client.ReleaseJob(id); }, StateAndPriority);
   }));
 }
 
@@ -76,7 +53,7 @@ void AddJobRequeue(CLI::App& job, Shell& shell) {
       if (!given.ok()) return shell.Fail(given.status());
       grace = *given;
     }
-    return Conclude(shell, ForEach(shell, options->ids, [grace](client::Client& client, const std::string& id) { return client.RequeueJob(id, grace); }));
+    return ChangeJobs(shell, options->ids, [grace](client::Client& client, const std::string& id) { return client.RequeueJob(id, grace); }, StateAndPriority);
   }));
 }
 
@@ -91,13 +68,14 @@ void AddJobPriority(CLI::App& job, Shell& shell) {
   command->add_option("priority", options->priority, "Higher runs first; -100 to 100")->required()->check(CLI::Range(-100, 100))->type_name("N");
   command->add_option("ids", options->ids, "Ids, or the beginning of one")->required()->type_name("ID");
   command->callback(Guarded(shell, [&shell, options]() -> int {
-    return Conclude(shell, ForEach(shell, options->ids, [&](client::Client& client, const std::string& id) {
-                      v1::UpdateJobRequest request;
-                      request.mutable_job()->set_name(client::JobName(id));
-                      request.mutable_job()->set_priority(options->priority);
-                      request.mutable_update_mask()->add_paths("priority");
-                      return client.UpdateJob(request);
-                    }));
+    const auto change = [&](client::Client& client, const std::string& id) {
+      v1::UpdateJobRequest request;
+      request.mutable_job()->set_name(client::JobName(id));
+      request.mutable_job()->set_priority(options->priority);
+      request.mutable_update_mask()->add_paths("priority");
+      return client.UpdateJob(request);
+    };
+    return ChangeJobs(shell, options->ids, change, StateAndPriority);
   }));
 }
 

@@ -9,9 +9,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/commands/byte_size.h"
+#include "client/cli/commands/change_jobs.h"
 #include "client/cli/commands/commands.h"
 #include "client/cli/commands/duration.h"
-#include "client/cli/commands/job_list.h"
 #include "client/cli/keys/key_list.h"
 #include "client/cli/output/text.h"
 #include "common/base/status_macros.h"
@@ -141,29 +141,17 @@ absl::Status Read(const std::vector<std::string>& words, std::vector<std::string
   return absl::OkStatus();
 }
 
-// Every job is tried; the first error decides the exit code.
-absl::Status Run(Shell& shell, const std::vector<std::string>& words) {
+int Run(Shell& shell, const std::vector<std::string>& words) {
   std::vector<std::string> ids;
   v1::UpdateJobRequest request;
-  YOKE_RETURN_IF_ERROR(Read(words, ids, request));
-  YOKE_ASSIGN_OR_RETURN(client::Client * client, shell.Connect());
-  std::vector<v1::Job> jobs;
-  absl::Status first;
-  for (const std::string& id : ids) {
+  if (const absl::Status read = Read(words, ids, request); !read.ok()) return shell.Fail(read);
+  const std::string said =
+      absl::StrCat("is changed: ", absl::StrJoin(request.update_mask().paths(), ", "));
+  const auto change = [&](client::Client& client, const std::string& id) {
     request.mutable_job()->set_name(client::JobName(id));
-    absl::StatusOr<v1::Job> job = client->UpdateJob(request);
-    if (job.ok()) {
-      shell.Say(absl::StrCat("job ", client::JobId(job->name()),
-                             " is changed: ", absl::StrJoin(request.update_mask().paths(), ", ")));
-      jobs.push_back(*std::move(job));
-    } else if (first.ok()) {
-      first = job.status();
-    } else {
-      shell.Fail(job.status());
-    }
-  }
-  if (!jobs.empty()) PrintJobs(shell, jobs);
-  return first;
+    return client.UpdateJob(request);
+  };
+  return ChangeJobs(shell, ids, change, [&](const v1::Job&) { return said; });
 }
 
 }  // namespace
@@ -175,10 +163,7 @@ void AddJobUpdate(CLI::App& job, Shell& shell) {
   command->add_option("words", *words, absl::StrCat("Ids, and settings: ", kKeysHelp))
       ->required()
       ->type_name("ID|key=value");
-  command->callback(Guarded(shell, [&shell, words]() -> int {
-    const absl::Status status = Run(shell, *words);
-    return status.ok() ? client::kOk : shell.Fail(status);
-  }));
+  command->callback(Guarded(shell, [&shell, words] { return Run(shell, *words); }));
 }
 
 }  // namespace yoke::cli
