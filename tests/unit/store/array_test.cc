@@ -18,6 +18,7 @@
 #include "server/store/job_store_sqlite.h"
 #include "server/store/schema.h"
 #include "tests/support/temp_folder.h"
+#include "tests/unit/store/kept_database.h"
 
 namespace yoke::store {
 namespace {
@@ -72,24 +73,15 @@ class StoredArray : public testing::Test {
     return indices;
   }
   Job Get(const std::string& id) { return store_->Get(id)->public_job; }
-  // The database as it is now: with its log, which only a close would fold in.
-  void Keep() {
-    fs::create_directory(copy_);
-    for (const char* end : {"", "-wal"}) {
-      if (fs::exists(database_ + end))
-        fs::copy_file(database_ + end, copy_ + "/db" + end, fs::copy_options::overwrite_existing);
-    }
-  }
+  void Keep() { kept_.Keep(); }
   void PutBack() {
     store_.reset();
-    for (const char* end : {"", "-wal", "-shm"}) {
-      fs::remove(database_ + end);
-      if (fs::exists(copy_ + "/db" + end)) fs::copy_file(copy_ + "/db" + end, database_ + end);
-    }
+    kept_.PutBack();
   }
 
   TempFolder folder_;
-  const std::string database_ = folder_.path() + "/yoke.db", copy_ = folder_.path() + "/copy";
+  const std::string database_ = folder_.path() + "/yoke.db";
+  const KeptDatabase kept_{database_, folder_.path() + "/copy"};
   std::unique_ptr<JobStore> store_;
 };
 
