@@ -9,9 +9,14 @@
 namespace yoke::daemon {
 
 ArraySnapshot::ArraySnapshot(const jobs::OpenJobs& open) {
-  for (const jobs::JobRecord& record : open) {
+  for (size_t place = 0; place < open.size(); ++place) {
+    const jobs::JobRecord& record = open[place];
     const v1::Job& job = record.public_job;
-    if (jobs::IsArray(job)) arrays_[record.id].record = &record;
+    if (jobs::IsArray(job)) {
+      Seen& array = arrays_[record.id];
+      array.record = &record;
+      array.place = place;
+    }
     if (!jobs::IsTask(job)) continue;
     Seen& array = arrays_[ArrayId(job)];
     if (jobs::HasLiveAttempt(job.state())) ++array.running;
@@ -46,6 +51,7 @@ std::vector<scheduler::WaitingJob> ArraySnapshot::Arrays() const {
     array.priority = job.priority();
     array.sequence = seen.record->sequence;
     array.tasks_left = left;
+    array.tag = seen.place;
     AddScheduling(job, array);
     // Met once, they are met for all tasks.
     if (job.array().made() > 0) array.dependencies.clear();

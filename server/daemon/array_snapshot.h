@@ -19,12 +19,13 @@ class ArraySnapshot {
   // The place and the limit that a task has from its array.
   void AddToTask(const v1::Job& task, scheduler::WaitingJob& waiting) const;
   // The arrays of which tasks may be made: one task or more than one waits for devices at any time,
-  // so that the scheduler knows what they wait for; the others take no room.
+  // so that the scheduler knows what they wait for; the others take no room. Tagged with their places.
   std::vector<scheduler::WaitingJob> Arrays() const;
 
  private:
   struct Seen {
     const jobs::JobRecord* record = nullptr;
+    size_t place = 0;  // of the record among the open jobs
     int running = 0;  // tasks with a live attempt
     int ready = 0;    // tasks that wait, but not for their next try
   };

@@ -68,8 +68,8 @@ class ComposedCore : public Core {
   absl::Status Begin(std::function<void()> jobs_changed, std::function<void()> devices_changed) override {
     YOKE_RETURN_IF_ERROR(launcher_->Begin());
     dispatcher_ = std::make_unique<Dispatcher>(*store_, *inventory_, *launcher_, desk_);
-    store_->SetListener([this, jobs_changed = std::move(jobs_changed)] {
-      dispatcher_->Wake();
+    store_->SetListener([this, jobs_changed = std::move(jobs_changed)](bool planned) {
+      if (planned) dispatcher_->Wake();
       jobs_changed();
     });
     inventory_->SetListener([this, devices_changed = std::move(devices_changed)] {

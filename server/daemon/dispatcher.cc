@@ -4,7 +4,6 @@
 #include <map>
 #include <set>
 #include <string_view>
-#include <unordered_map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -30,8 +29,9 @@ constexpr double kLookAgain = 60;
 // The jobs at the head of the queue whose sentence is kept up to date. Each is a durable write, and
 // a change at the head changes the sentences of all behind it.
 constexpr size_t kExplained = 64;
-// The rest after a plan, as a multiple of what it took.
-constexpr int kRestShare = 4;
+// The rest after a plan, or after writing those sentences, as a multiple of what it took: nothing could start meanwhile,
+// and who submits to a long queue needs the cores more.
+constexpr int kRestShare = 19;
 constexpr std::chrono::seconds kRestMax(2);
 // Between two writings of those sentences, at least.
 constexpr std::chrono::milliseconds kExplainRest(100);
@@ -99,10 +99,12 @@ scheduler::Snapshot TakeSnapshot(const jobs::OpenJobs& open, const std::vector<j
   scheduler::Snapshot snapshot;
   snapshot.jobs.reserve(open.size());
   Resolver resolver(inventory);
-  for (const jobs::JobRecord& job : open) {
+  for (size_t place = 0; place < open.size(); ++place) {
+    const jobs::JobRecord& job = open[place];
     if (jobs::HasLiveAttempt(job.public_job.state())) tasks[job.id] = jobs::TaskName(job.public_job.spec());
     if (job.public_job.state() != v1::Job::QUEUED || jobs::IsArray(job.public_job)) continue;
     snapshot.jobs.push_back(ToWaiting(job, resolver));
+    snapshot.jobs.back().tag = place;
     arrays.AddToTask(job.public_job, snapshot.jobs.back());
   }
   for (scheduler::WaitingJob& array : arrays.Arrays()) snapshot.jobs.push_back(std::move(array));
@@ -258,12 +260,10 @@ absl::Status Dispatcher::CarryOut(const scheduler::Plan& plan, const jobs::OpenJ
 }
 
 absl::Status Dispatcher::Explain(const scheduler::Plan& plan, const jobs::OpenJobs& open) {
-  std::unordered_map<std::string_view, const v1::Job*> shown(open.size());
-  for (const jobs::JobRecord& job : open) shown[job.id] = &job.public_job;
   std::vector<jobs::JobStore::Edit> edits;
   for (size_t i = 0; i < plan.waits.size(); ++i) {
     const scheduler::Wait& wait = plan.waits[i];
-    const v1::Job& now = *shown.at(wait.job_id);
+    const v1::Job& now = open[wait.tag].public_job;
     const bool for_turn = wait.reason == v1::JobReason::WAITING_FOR_DEVICES || wait.reason == v1::JobReason::WAITING_FOR_PRIORITY;
     // Behind the head it says what it says since its submission; that is written only for one that was overtaken.
     const bool behind = i >= kExplained && for_turn;

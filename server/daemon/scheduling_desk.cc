@@ -1,8 +1,6 @@
 #include "server/daemon/scheduling_desk.h"
 
 #include <algorithm>
-#include <string_view>
-#include <unordered_map>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
@@ -104,11 +102,9 @@ absl::StatusOr<jobs::QueueView> SchedulingDesk::View() {
   YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::Lease> leases, store_.ListLeases());
   YOKE_ASSIGN_OR_RETURN(const scheduler::Snapshot snapshot, Take(open, leases));
   const scheduler::Plan plan = scheduler::MakePlan(snapshot);
-  std::unordered_map<std::string_view, const v1::Job*> jobs(open.size());
-  for (const jobs::JobRecord& job : open) jobs[job.id] = &job.public_job;
   jobs::QueueView view;
   for (const scheduler::Wait& wait : plan.waits) {
-    view.entries.push_back(ToEntry(wait, *jobs.at(wait.job_id), {snapshot.now, absl::Now()}));
+    view.entries.push_back(ToEntry(wait, open[wait.tag].public_job, {snapshot.now, absl::Now()}));
   }
   return view;
 }

@@ -128,8 +128,9 @@ class JobStore {
   // `sequence` is older than what is kept.
   virtual absl::StatusOr<std::vector<JobEvent>> Events(int64_t sequence, int limit, absl::Duration wait) = 0;
   virtual int64_t last_event_sequence() = 0;
-  // Called (from a thread of the store) after every commit that changed a job.
-  virtual void SetListener(std::function<void()> listener) = 0;
+  // Called (from a thread of the store) after every commit that changed a job; `planned`: one of them not PlansAlike
+  // (open_jobs.h), or who holds a device.
+  virtual void SetListener(std::function<void(bool planned)> listener) = 0;
 };
 
 }  // namespace yoke::jobs

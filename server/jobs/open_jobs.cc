@@ -47,6 +47,19 @@ JobRecord InBrief(const JobRecord& job) {
   return brief;
 }
 
+bool PlansAlike(const JobRecord& before, const JobRecord& after) {
+  if (before.sequence != after.sequence || before.stop_requested != after.stop_requested ||
+      before.stop_grace_seconds != after.stop_grace_seconds)
+    return false;
+  const auto planned = [](const JobRecord& job) {
+    JobRecord brief = InBrief(job);
+    brief.public_job.clear_reason();
+    brief.public_job.clear_message();
+    return brief.public_job.SerializeAsString();
+  };
+  return planned(before) == planned(after);
+}
+
 OpenJobs::OpenJobs(const std::vector<JobRecord>& jobs) {
   jobs_.reserve(jobs.size());
   for (const JobRecord& job : jobs) jobs_.push_back(std::make_shared<const JobRecord>(job));

@@ -16,6 +16,10 @@ namespace yoke::jobs {
 // keys, what its tasks are made of if it is an array, and of the specification all but `device` and, where it has an attempt, which task it is.
 JobRecord InBrief(const JobRecord& job);
 
+// Whether what changed is for people only: progress, results, errors, and what a job says it waits for. Ordering and
+// starting jobs do not depend on it.
+bool PlansAlike(const JobRecord& before, const JobRecord& after);
+
 // By sequence, as of one moment. Cheap to copy, and never changes.
 class OpenJobs {
  public:
@@ -44,6 +48,7 @@ class OpenJobs {
 
   Iterator begin() const { return Iterator(jobs_.begin()); }
   Iterator end() const { return Iterator(jobs_.end()); }
+  const JobRecord& operator[](size_t place) const { return *jobs_[place]; }
   size_t size() const { return jobs_.size(); }
   bool empty() const { return jobs_.empty(); }
 

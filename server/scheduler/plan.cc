@@ -192,6 +192,7 @@ class Planner {
     wait.place = static_cast<int>(plan_.waits.size()) + 1;
     if (when.start < kNever) wait.earliest_start = when.start;
     wait.earliest_why = when.unknown_why;
+    wait.tag = job.tag;
     plan_.waits.push_back(std::move(wait));
   }
 

@@ -52,6 +52,7 @@ struct WaitingJob {
   bool array_held = false;    // none of its tasks shall start
   // Above 0: this is no job but an array, of which so many more tasks may be made.
   int tasks_left = 0;
+  size_t tag = 0;  // the caller's own; Wait has it too
 };
 
 // A job with a live attempt.
@@ -117,6 +118,7 @@ struct Wait {
   std::optional<Seconds>
       earliest_start;        // by the time limits of all that is ahead; absent: unknown
   std::string earliest_why;  // where it comes from, or why there is none
+  size_t tag = 0;
 };
 
 // A job that can never start.

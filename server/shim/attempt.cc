@@ -46,24 +46,29 @@ int ClaimFailureCode(const absl::Status& status) {
 }
 
 // `synced`: whether the claim became durable. The preparation, which changes nothing of the job,
-// goes on beside that; ranks are started only after it.
-History RunPhases(const ipc::AttemptSpec& spec, Signals& signals, Stop& stop,
-                  absl::Status& synced) {
+// goes on beside that, and beside setting room aside; ranks are started only after it.
+History RunPhases(const ipc::AttemptSpec& spec, const ExitWriter& writer, Signals& signals,
+                  Stop& stop, absl::Status& synced) {
   History history;
-  const std::vector<std::string> env = os::CurrentEnv();
+  const pid_t daemon = getppid();
+  const std::vector<std::string> env = BaseEnv(spec);
+  const auto settle = [&] {
+    synced = SyncClaim(spec);
+    writer.Reserve();
+  };
   stop.Look(/*signalled=*/false);
   if (spec.prepare && !stop.requested()) {
-    history.prepare = RunPhase(spec, {PrepareCommand(spec, env)}, signals, stop,
-                               [&] { synced = SyncClaim(spec); });
+    history.prepare = RunPhase(spec, {PrepareCommand(spec, env)}, signals, stop, settle);
   } else {
-    synced = SyncClaim(spec);
+    settle();
   }
   const bool prepared = !history.prepare || history.prepare->members[0].exit.ok();
   if (prepared && synced.ok() && !stop.requested()) {
     history.ranks = RunPhase(spec, RankCommands(spec, env), signals, stop);
   }
   YOKE_FAILPOINT("shim.sweep.before");
-  history.strays = KillStrays(spec.run_id, spec.cgroup, kStrayLimitSeconds);
+  history.strays =
+      KillStrays(spec.run_id, spec.cgroup, getppid() == daemon, kStrayLimitSeconds);
   return history;
 }
 
@@ -90,7 +95,7 @@ int RunAttempt(const std::string& spec_path) {
 
   Stop stop(absl::StrCat(spec->attempt_dir, "/stop.json"), spec->grace_seconds);
   absl::Status synced;
-  const History history = RunPhases(*spec, *signals, stop, synced);
+  const History history = RunPhases(*spec, writer, *signals, stop, synced);
   if (!synced.ok()) {
     DropClaim(*spec);
     return Complain(kNotClaimed, synced);

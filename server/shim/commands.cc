@@ -1,5 +1,7 @@
 #include "server/shim/commands.h"
 
+#include <unistd.h>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/shim/exec_rank.h"
@@ -20,10 +22,6 @@ std::vector<std::string> CommonEnv(const ipc::AttemptSpec& spec, std::vector<std
                                    const std::vector<std::string>& devices, int threads) {
   os::SetEnv(env, ipc::kRunIdVariable, spec.run_id);
   os::SetEnv(env, ipc::kSpecVariable, absl::StrCat(spec.attempt_dir, "/spec.json"));
-  // The kernel counts those of the user, not of the attempt.
-  if (spec.processes_max > 0) {
-    os::SetEnv(env, kProcessesVariable, absl::StrCat(os::CountThreadsOfUser() + spec.processes_max));
-  }
   os::SetEnv(env, "CUDA_DEVICE_ORDER", "PCI_BUS_ID");
   os::SetEnv(env, "CUDA_VISIBLE_DEVICES", CudaDevices(devices));
   os::SetEnv(env, "OMP_NUM_THREADS", absl::StrCat(threads));
@@ -37,6 +35,15 @@ std::vector<std::string> CommonEnv(const ipc::AttemptSpec& spec, std::vector<std
 }
 
 }  // namespace
+
+std::vector<std::string> BaseEnv(const ipc::AttemptSpec& spec) {
+  std::vector<std::string> env = os::CurrentEnv();
+  // The kernel counts those of the user, not of the attempt, and lets root have more.
+  if (spec.processes_max > 0 && getuid() != 0) {
+    os::SetEnv(env, kProcessesVariable, absl::StrCat(os::CountThreadsOfUser() + spec.processes_max));
+  }
+  return env;
+}
 
 Command PrepareCommand(const ipc::AttemptSpec& spec, const std::vector<std::string>& base_env) {
   std::vector<std::string> devices;

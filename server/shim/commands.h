@@ -9,7 +9,10 @@
 
 namespace yoke::shim {
 
-// `base_env`: what every process inherits, usually this one's environment.
+// What every process of the attempt inherits: this one's environment, and how many threads the user
+// may have from now on.
+std::vector<std::string> BaseEnv(const ipc::AttemptSpec& spec);
+
 Command PrepareCommand(const ipc::AttemptSpec& spec, const std::vector<std::string>& base_env);
 std::vector<Command> RankCommands(const ipc::AttemptSpec& spec,
                                   const std::vector<std::string>& base_env);

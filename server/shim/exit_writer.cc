@@ -16,7 +16,9 @@ constexpr useconds_t kPauseMicroseconds = 200'000;
 }  // namespace
 
 ExitWriter::ExitWriter(std::string attempt_dir)
-    : path_(attempt_dir + "/exit.json"), reserve_(attempt_dir + "/reserve") {
+    : path_(attempt_dir + "/exit.json"), reserve_(attempt_dir + "/reserve") {}
+
+void ExitWriter::Reserve() const {
   const absl::StatusOr<os::UniqueFd> fd = os::Open(reserve_, O_WRONLY | O_CREAT);
   if (fd.ok() && posix_fallocate(fd->get(), 0, kReserveBytes) != 0) unlink(reserve_.c_str());
 }

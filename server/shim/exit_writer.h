@@ -1,4 +1,4 @@
-// exit.json, even on a full disk: room for it is set aside before the attempt starts to write.
+// exit.json, even on a full disk: room for it is set aside before its ranks start to write.
 #pragma once
 
 #include <string>
@@ -10,8 +10,9 @@ namespace yoke::shim {
 
 class ExitWriter {
  public:
-  // Sets room aside, as well as the disk allows.
   explicit ExitWriter(std::string attempt_dir);
+  // Sets room aside, as well as the disk allows.
+  void Reserve() const;
 
   // Gives the room back and writes the record; while the disk is full, again and again for at most
   // `patience_seconds`.

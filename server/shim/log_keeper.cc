@@ -20,10 +20,12 @@ constexpr int64_t kIntervalMs = 1000;
 // A file system gives back whole blocks.
 constexpr int64_t kAlignment = 64 * 1024;
 
+int64_t EpochMilliseconds() { return static_cast<int64_t>(os::EpochSeconds() * 1000); }
+
 }  // namespace
 
 LogKeeper::LogKeeper(const std::vector<std::string>& logs, int64_t bytes_max)
-    : bytes_max_(bytes_max) {
+    : bytes_max_(bytes_max), begin_epoch_ms_(EpochMilliseconds()) {
   for (const std::string& path : logs) logs_.emplace_back().path = path;
 }
 
@@ -37,12 +39,13 @@ void LogKeeper::Look() {
 void LogKeeper::LookAt(Log& log) const {
   struct stat info = {};
   if (stat(log.path.c_str(), &info) != 0) info.st_size = 0;
-  if (info.st_size == log.length) return;
+  if (info.st_size == log.length || (info.st_size == 0 && log.length < 0)) return;
   const std::string times = absl::StrCat(log.path, ipc::kLogTimesSuffix);
   const auto fd = os::Open(times, O_WRONLY | O_CREAT | O_APPEND);
-  const std::string line =
-      ipc::LogTimesLine(info.st_size, static_cast<int64_t>(os::EpochSeconds() * 1000));
-  if (fd.ok() && os::WriteAll(fd->get(), line, times).ok()) log.length = info.st_size;
+  std::string lines;
+  if (log.length < 0) lines = ipc::LogTimesLine(0, begin_epoch_ms_);
+  lines += ipc::LogTimesLine(info.st_size, EpochMilliseconds());
+  if (fd.ok() && os::WriteAll(fd->get(), lines, times).ok()) log.length = info.st_size;
   if (bytes_max_ > 0 && log.can_give_up && info.st_size - log.kept_from > bytes_max_) {
     GiveUp(log, (info.st_size - bytes_max_ / 4 * 3) / kAlignment * kAlignment);
   }

@@ -15,13 +15,14 @@ class LogKeeper {
   // quarter smaller.
   LogKeeper(const std::vector<std::string>& logs, int64_t bytes_max);
 
-  // Looks once a second, however often it is called. What fails is tried again the next time.
+  // Looks once a second, however often it is called. Of a log that is empty nothing is noted; the first note says that it
+  // was so when this was made. What fails is tried again the next time.
   void Look();
 
  private:
   struct Log {
     std::string path;
-    int64_t length = -1;    // noted last
+    int64_t length = -1;    // noted last; -1: none
     int64_t kept_from = 0;  // all before is given up
     bool can_give_up = true;
   };
@@ -29,7 +30,7 @@ class LogKeeper {
   void LookAt(Log& log) const;
   void GiveUp(Log& log, int64_t to) const;
 
-  const int64_t bytes_max_;
+  const int64_t bytes_max_, begin_epoch_ms_;
   std::vector<Log> logs_;
   int64_t due_ms_ = 0;
 };

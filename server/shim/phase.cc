@@ -97,9 +97,9 @@ class Gang {
   }
 
   PhaseResult Run(const std::function<void()>& meanwhile) {
-    log_keeper_.Look();
     StartAll();
     if (meanwhile) meanwhile();
+    log_keeper_.Look();
     while (Running()) {
       const int64_t deadline = EnforceStop();
       const int64_t left = std::max<int64_t>(deadline - os::BootMilliseconds(), 0);

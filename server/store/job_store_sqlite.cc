@@ -216,7 +216,7 @@ class SqliteJobStore : public jobs::JobStore {
     return complete && !damaged && !journal_->WantsRewrite() ? absl::OkStatus() : journal_->Rewrite(open);
   }
 
-  void SetListener(std::function<void()> listener) override {
+  void SetListener(std::function<void(bool planned)> listener) override {
     MutexLock lock(listener_mutex_);
     listener_ = std::move(listener);
   }
@@ -231,6 +231,7 @@ class SqliteJobStore : public jobs::JobStore {
     YOKE_RETURN_IF_ERROR(change(job, leases));
     if (!leases.take.empty()) YOKE_RETURN_IF_ERROR(reserve_.Check());
     YOKE_RETURN_IF_ERROR(ChangeLeases(database, job, leases));
+    planned_ = planned_ || !leases.take.empty() || !leases.release.empty() || !leases.quarantine.empty();
     Write(database, job);
     YOKE_ASSIGN_OR_RETURN(std::optional<ArrayChange> array, FollowInArray(database, before, job));
     if (array) Write(database, array->after);
@@ -273,8 +274,10 @@ class SqliteJobStore : public jobs::JobStore {
   void NoteNew(const JobRecord& job, size_t batch_left = 0) {
     journal_->Add(job, batch_left);
     view_.Stage(job);
+    planned_ = true;
   }
   void NoteChange(const JobRecord& before, const JobRecord& job, size_t batch_left = 0) {
+    planned_ = planned_ || !jobs::PlansAlike(before, job);
     if (IsJournalled(before, job)) journal_->Add(job, batch_left);
     view_.Stage(job);
   }
@@ -357,6 +360,7 @@ class SqliteJobStore : public jobs::JobStore {
   void Done() {
     if (log_unsure_) MoveLog();
     if (journal_->WantsRewrite()) RewriteJournal();
+    const bool planned = std::exchange(planned_, false);
     if (!std::exchange(changed_, false)) return;
     absl::Status read = readers_.Run([this](SQLite::Database& database) {
       last_event_.store(LastEvent(database));
@@ -368,7 +372,7 @@ class SqliteJobStore : public jobs::JobStore {
     }
     // Under its mutex: who takes the listener away waits for a call that is going on.
     MutexLock lock(listener_mutex_);
-    if (read.ok() && listener_) listener_();
+    if (read.ok() && listener_) listener_(planned);
   }
 
   // Of a log that could not be synced nobody knows what is on the disk: all of it is written into the database itself.
@@ -391,8 +395,10 @@ class SqliteJobStore : public jobs::JobStore {
   Mutex mutex_;
   CondVar event_added_;
   Mutex listener_mutex_;
-  std::function<void()> listener_ YOKE_GUARDED_BY(listener_mutex_);
-  bool changed_ = false;  // of the writer's thread: this group changed a job
+  std::function<void(bool planned)> listener_ YOKE_GUARDED_BY(listener_mutex_);
+  // Of the writer's thread: whether this group changed a job, and more than what is for people only.
+  bool changed_ = false;
+  bool planned_ = false;
   const std::unique_ptr<Journal> journal_;  // of the writer's thread
   OpenView view_;
   os::UniqueFd log_fd_;  // of the writer's syncing thread

@@ -60,7 +60,9 @@ std::string OpenStates() {
 }
 
 absl::StatusOr<std::vector<JobRecord>> ReadOpen(SQLite::Database& database) {
-  SQLite::Statement query(database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE state IN ", OpenStates(), " ORDER BY sequence"));
+  // From index to table, in the table's own order: nothing but numbers is sorted.
+  SQLite::Statement query(database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE sequence IN (SELECT sequence FROM job WHERE state IN ",
+                                                 OpenStates(), ") ORDER BY sequence"));
   return ReadJobs(query);
 }
 

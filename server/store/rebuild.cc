@@ -34,11 +34,11 @@ void RemoveDatabase(const std::string& path) {
 }
 
 // From one end of the table until the damage.
-void ReadUntilDamage(SQLite::Database& database, const char* order,
+void ReadUntilDamage(SQLite::Database& database, bool from_end,
                      std::map<std::string, JobRecord>& found) {
   try {
-    SQLite::Statement query(database,
-                            absl::StrCat("SELECT ", kJobColumns, " FROM job ORDER BY id ", order));
+    database.exec(absl::StrCat("PRAGMA reverse_unordered_selects = ", from_end ? 1 : 0));
+    SQLite::Statement query(database, absl::StrCat("SELECT ", kJobColumns, " FROM job NOT INDEXED"));
     while (query.executeStep()) {
       absl::StatusOr<JobRecord> job = JobFromRow(query);
       if (job.ok() && job->public_job.name() == absl::StrCat("jobs/", job->id))
@@ -94,8 +94,8 @@ std::vector<JobRecord> ReadableJobs(const std::string& path) {
   try {
     SQLite::Database database(copy, SQLite::OPEN_READWRITE);
     UpgradeForReading(database);
-    ReadUntilDamage(database, "ASC", found);
-    ReadUntilDamage(database, "DESC", found);
+    ReadUntilDamage(database, /*from_end=*/false, found);
+    ReadUntilDamage(database, /*from_end=*/true, found);
   } catch (const SQLite::Exception&) {
     // Nothing can be read from it.
   }

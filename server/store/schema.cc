@@ -85,6 +85,38 @@ WHEN EXISTS (SELECT 1 FROM lease WHERE device_uuid = NEW.device_uuid AND (shared
 BEGIN SELECT RAISE(ABORT, 'a device is shared or held alone, never both'); END;
 )";
 
+// The table is in the order of the queue: new jobs are appended, and a page of the newest or all open ones are read in
+// one piece. Ids are random: jobs in their order would lie all over the file.
+constexpr char kVersion5[] = R"(
+CREATE TABLE job_by_sequence (
+  sequence INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  owner TEXT NOT NULL,
+  state INTEGER NOT NULL,
+  priority INTEGER NOT NULL,
+  display_name TEXT NOT NULL,
+  request_id TEXT,
+  request_hash TEXT NOT NULL,
+  stop_requested INTEGER NOT NULL,
+  stop_reason TEXT NOT NULL,
+  stop_grace_seconds REAL NOT NULL,
+  uid INTEGER NOT NULL,
+  user_set TEXT NOT NULL,
+  message BLOB NOT NULL,
+  checksum INTEGER,
+  array_id TEXT,
+  array_index INTEGER
+) STRICT;
+INSERT INTO job_by_sequence SELECT sequence, id, owner, state, priority, display_name, request_id, request_hash, stop_requested,
+  stop_reason, stop_grace_seconds, uid, user_set, message, checksum, array_id, array_index FROM job ORDER BY sequence;
+DROP TABLE job;
+ALTER TABLE job_by_sequence RENAME TO job;
+CREATE UNIQUE INDEX job_by_request ON job(owner, request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX job_by_state ON job(state);
+CREATE UNIQUE INDEX job_by_array_index ON job(array_id, array_index) WHERE array_id IS NOT NULL;
+CREATE INDEX job_by_array_state ON job(array_id, state) WHERE array_id IS NOT NULL;
+)";
+
 // No version will ever be so high: such a number is damage.
 constexpr int kVersionMax = 1000;
 
@@ -155,7 +187,7 @@ void Migrate(SQLite::Database& database, const std::string& path, int version, c
 }  // namespace
 
 const Migrations& CurrentMigrations() {
-  static const Migrations migrations = {kVersion1, kVersion2, kVersion3, kVersion4};
+  static const Migrations migrations = {kVersion1, kVersion2, kVersion3, kVersion4, kVersion5};
   return migrations;
 }
 
@@ -189,9 +221,11 @@ absl::StatusOr<std::unique_ptr<SQLite::Database>> OpenDatabase(const std::string
     const int version = database->execAndGet("PRAGMA user_version").getInt();
     if (version > static_cast<int>(migrations.size())) return Newer(path, version, migrations.size());
     if (!IsSound(*database, version)) return NotADatabase(path);
-    database->exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
+    database->exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
     YOKE_FAILPOINT("schema.log.after");
     if (version < static_cast<int>(migrations.size())) Migrate(*database, path, version, migrations);
+    // After it: a table that others refer to may be made anew.
+    database->exec("PRAGMA foreign_keys = ON");
     return database;
   } catch (const SQLite::Exception& error) {
     if (error.getErrorCode() == SQLITE_NOTADB || error.getErrorCode() == SQLITE_CORRUPT) return NotADatabase(path);

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import time
 import unittest
@@ -9,6 +10,8 @@ import unittest
 import harness
 
 LIMIT = 1
+STOPS = 100 if os.environ.get("YOKE_TEST_TIER") == "long" else 8
+AT_ONCE, RANKS = 4, 3
 
 
 class Hang(unittest.TestCase):
@@ -33,6 +36,41 @@ class Hang(unittest.TestCase):
             ended = box.wait(job)
             self.assertEqual([attempt["outcome"] for attempt in ended["attempts"]], ["FAILED", "SUCCEEDED"])
             self.assertEqual(box.attempt_processes(job), [])
+
+    def test_every_stopped_rank_is_the_one_that_is_named_and_in_time(self):
+        seed = random.randrange(2**32)
+        chance = random.Random(seed)
+        script = {"run_for": 600, "collective": True, "lines_per_second": 50}
+        with harness.Box("--worker-path", str(harness.BIN / "fake_worker"), "--nvml", "none", "--hang-seconds", str(LIMIT), "--grace-seconds", "1",
+                         env={"YOKE_FAKE_WORKER": json.dumps(script)}, slots=AT_ONCE * RANKS) as box:
+            latest = 0
+            for _ in range(STOPS // AT_ONCE):
+                jobs = [box.submit("train", "data=server:/data.yaml", "model=yolov8n.yaml", "--no-check",
+                                   "device=cpu:" + ",".join(str(place * RANKS + rank) for rank in range(RANKS))) for place in range(AT_ONCE)]
+                stopped = {}
+                for job in jobs:
+                    box.until(job, lambda now: len(box.rank_pids(now["name"].removeprefix("jobs/"))) == RANKS)
+                    self.until_its_ranks_step(box, job)
+                    time.sleep(chance.random() / 2)
+                    rank = chance.randrange(RANKS)
+                    os.kill(box.rank_pids(job)[rank], signal.SIGSTOP)
+                    stopped[job] = rank, time.time()
+                for job, (rank, since) in stopped.items():
+                    waiting = box.until(job, lambda now: now["state"] == "QUEUED")
+                    self.assertEqual(waiting["attempts"][0]["error"]["rank"], rank, f"seed {seed}: {waiting['message']}")
+                    named = (box.state / "jobs" / job / "attempts" / "1" / "hang" / "slots.json").stat().st_mtime - since
+                    self.assertLess(named, LIMIT + 2 * harness.SLOWDOWN, f"seed {seed}")
+                    latest = max(latest, named)
+                    box.yoke("job", "cancel", job)
+                    self.assertEqual(box.attempt_processes(job), [])
+            print(f"{STOPS} of {STOPS} stopped ranks named, the latest after {latest:.2f} s of a limit of {LIMIT} s; seed {seed}")
+
+    def until_its_ranks_step(self, box, job):
+        logs = [box.state / "jobs" / job / "attempts" / "1" / f"rank{rank}.log" for rank in range(RANKS)]
+        deadline = time.monotonic() + 30
+        while not all(log.exists() and "step 2" in log.read_text() for log in logs):
+            self.assertLess(time.monotonic(), deadline, [str(log) for log in logs])
+            time.sleep(0.02)
 
 
 if __name__ == "__main__":

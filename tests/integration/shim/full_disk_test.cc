@@ -46,6 +46,7 @@ class FullDisk : public ::testing::Test {
 
 TEST_F(FullDisk, TheRecordTakesTheRoomSetAside) {
   ExitWriter writer(folder_.path());
+  writer.Reserve();
   Fill();
   const absl::Status written = writer.Write(ipc::ExitRecord(), 0);
   EXPECT_TRUE(written.ok()) << written;
@@ -55,6 +56,7 @@ TEST_F(FullDisk, TheRecordTakesTheRoomSetAside) {
 TEST_F(FullDisk, TheRecordWaitsForRoom) {
   Fill();  // before anything could be set aside
   ExitWriter writer(folder_.path());
+  writer.Reserve();
   EXPECT_TRUE(absl::IsResourceExhausted(writer.Write(ipc::ExitRecord(), 0)));
   std::thread cleaner([&] {
     usleep(300'000);

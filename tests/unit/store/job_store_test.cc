@@ -110,7 +110,7 @@ TEST_F(Store, TheSameRequestGivesTheSameJobAndAnotherBodyIsRefused) {
 
 TEST_F(Store, ABatchIsOneChangeOfTheWholeAndKeepsItsOrder) {
   std::atomic<int> told = 0;
-  store_->SetListener([&] { ++told; });
+  store_->SetListener([&](bool) { ++told; });
   std::vector<JobRecord> batch;
   for (int i = 0; i < 300; ++i) batch.push_back(NewJob());
   const std::vector<JobRecord> created = store_->CreateAll(batch).value();
@@ -259,9 +259,37 @@ TEST_F(Store, EventsTooOldToBeKeptAreOutOfRange) {
   EXPECT_EQ(store_->Events(store_->last_event_sequence() - 3, 10, absl::ZeroDuration())->size(), 3u);
 }
 
+TEST_F(Store, TellsWhetherAPlanCouldBeAnother) {
+  std::atomic<int> told = 0, planned = 0;
+  store_->SetListener([&](bool plan) {
+    ++told;
+    planned += plan ? 1 : 0;
+  });
+  const auto change = [&](const std::string& id, const std::function<void(JobRecord&, JobStore::LeaseChange&)>& edit) {
+    const int before = planned, heard = told;
+    EXPECT_TRUE(store_->Update(id, [&](JobRecord& job, JobStore::LeaseChange& leases) {
+      edit(job, leases);
+      return absl::OkStatus();
+    }).ok());
+    for (int i = 0; i < 500 && told == heard; ++i) absl::SleepFor(absl::Milliseconds(10));
+    EXPECT_EQ(told, heard + 1);
+    return planned - before;
+  };
+  const std::string id = Add();
+  EXPECT_EQ(planned, 1);
+  EXPECT_EQ(change(id, [](JobRecord& job, auto&) { job.public_job.set_message("waits for GPU 1"); }), 0);
+  EXPECT_EQ(change(id, [](JobRecord& job, auto&) { job.public_job.mutable_progress()->set_done(7); }), 0);
+  EXPECT_EQ(change(id, [](JobRecord& job, auto&) { job.public_job.set_priority(7); }), 1);
+  EXPECT_EQ(change(id, [](JobRecord& job, auto&) { job.public_job.mutable_scheduling()->set_queue("night"); }), 1);
+  EXPECT_EQ(change(id, [](JobRecord& job, auto&) { job.stop_requested = true; }), 1);
+  EXPECT_EQ(change(id, [](JobRecord&, JobStore::LeaseChange& leases) { leases.take = {"GPU-1"}; }), 1);
+  EXPECT_EQ(change(id, [](JobRecord&, JobStore::LeaseChange& leases) { leases.release = {"GPU-1"}; }), 1);
+  store_->SetListener(nullptr);
+}
+
 TEST_F(Store, ManyWritersAtOnceGetOneSequenceEach) {
   std::atomic<int> told = 0;
-  store_->SetListener([&] { ++told; });
+  store_->SetListener([&](bool) { ++told; });
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&] {

@@ -22,6 +22,13 @@ using v1::Job;
 TEST(Crc32cOfTheStandard, EqualsItsCheckValue) {
   EXPECT_EQ(Crc32c("123456789"), 0xE3069283u);
   EXPECT_EQ(Crc32c("6789", Crc32c("12345")), 0xE3069283u);
+  // By table and by whatever this processor has, for every length and place.
+  std::string bytes;
+  for (int i = 0; i < 64; ++i) bytes.push_back(static_cast<char>(i * 37));
+  for (size_t begin = 0; begin < bytes.size(); ++begin) {
+    const std::string_view part = std::string_view(bytes).substr(begin);
+    EXPECT_EQ(Crc32c(part, 7), ~internal::Crc32cByTable(part, ~uint32_t{7})) << begin;
+  }
 }
 
 class JournalFile : public testing::Test {

@@ -44,6 +44,25 @@ TEST_F(Schema, AnOlderVersionIsMigratedAfterABackup) {
   EXPECT_EQ(backups, 1);
 }
 
+TEST_F(Schema, TheTableInTheOrderOfTheQueueKeepsJobsAndWhoHoldsADevice) {
+  const Migrations& now = CurrentMigrations();
+  {
+    auto older = OpenDatabase(path_, false, {now[0], now[1], now[2], now[3]});
+    ASSERT_TRUE(older.ok());
+    for (const char* job : {"'a', 3", "'b', 1", "'c', 2"}) {
+      (*older)->exec(std::string("INSERT INTO job VALUES (") + job + ", 'ann', 1, 0, '', NULL, '', 0, '', 10, 0, '', x'', NULL, NULL, NULL)");
+    }
+    (*older)->exec("INSERT INTO lease VALUES ('GPU-1', 'c', 1, 0, '', 0)");
+  }
+  auto newer = OpenDatabase(path_, true, {now.begin(), now.begin() + 5});
+  ASSERT_TRUE(newer.ok()) << newer.status();
+  EXPECT_EQ((*newer)->execAndGet("SELECT group_concat(id, '') FROM (SELECT id FROM job ORDER BY rowid)").getString(), "bca");
+  EXPECT_EQ((*newer)->execAndGet("SELECT count(*) FROM pragma_foreign_key_check").getInt(), 0);
+  EXPECT_THROW((*newer)->exec("DELETE FROM job WHERE id = 'c'"), SQLite::Exception);  // a device is leased to it
+  EXPECT_THROW((*newer)->exec("INSERT INTO lease VALUES ('GPU-2', 'd', 1, 0, '', 0)"), SQLite::Exception);
+  EXPECT_EQ((*newer)->execAndGet("PRAGMA integrity_check").getString(), "ok");
+}
+
 TEST_F(Schema, AMigrationThatFailsChangesNothing) {
   ASSERT_TRUE(OpenDatabase(path_, false, {"CREATE TABLE a (x INTEGER)"}).ok());
   EXPECT_FALSE(OpenDatabase(path_, true, {"", "CREATE TABLE b (x INTEGER); CREATE TABLE nonsense"}).ok());
