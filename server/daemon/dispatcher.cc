@@ -284,7 +284,7 @@ absl::Status Dispatcher::Explain(const scheduler::Plan& plan, const jobs::OpenJo
   YOKE_FAILPOINT("dispatch.wait.before");
   const std::vector<absl::StatusOr<jobs::JobRecord>> explained = store_.UpdateEach(edits, jobs::Until::kWritten);
   const auto end = std::chrono::steady_clock::now();
-  explain_after_ = end + std::max<std::chrono::steady_clock::duration>(kExplainRest, kRestShare * (end - begin));
+  explain_after_ = end + std::clamp<std::chrono::steady_clock::duration>(kRestShare * (end - begin), kExplainRest, kRestMax);
   for (const absl::StatusOr<jobs::JobRecord>& job : explained) {
     if (!job.ok() && !Overtaken(job.status())) return job.status();
   }

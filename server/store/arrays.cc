@@ -18,12 +18,6 @@ namespace {
 using jobs::JobRecord;
 using v1::Job;
 
-absl::StatusOr<std::vector<JobRecord>> OpenArrays(SQLite::Database& database) {
-  YOKE_ASSIGN_OR_RETURN(std::vector<JobRecord> arrays, ReadOpen(database));
-  std::erase_if(arrays, [](const JobRecord& job) { return !jobs::IsArray(job.public_job); });
-  return arrays;
-}
-
 // By index.
 absl::StatusOr<std::vector<JobRecord>> OpenTasks(SQLite::Database& database,
                                                  const std::string& array_id) {
@@ -96,26 +90,27 @@ absl::StatusOr<std::optional<ArrayChange>> FollowInArray(SQLite::Database& datab
   return change;
 }
 
-absl::StatusOr<std::vector<JobRecord>> RecountArrays(SQLite::Database& database) {
-  std::vector<JobRecord> changed;
+absl::StatusOr<std::vector<JobRecord>> RecountOpen(SQLite::Database& database) {
+  std::vector<JobRecord> open;
   try {
     SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
-    YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> arrays, OpenArrays(database));
+    YOKE_ASSIGN_OR_RETURN(open, ReadOpen(database));
     Statements statements(database);
-    for (const JobRecord& stored : arrays) {
-      JobRecord array = stored;
-      Recount(database, array);
-      if (array.public_job.SerializeAsString() == stored.public_job.SerializeAsString()) continue;
-      jobs::Settle(array, absl::Now());
-      AppendEvent(statements, array);
-      UpdateJob(statements, array);
-      changed.push_back(std::move(array));
+    for (JobRecord& job : open) {
+      if (!jobs::IsArray(job.public_job)) continue;
+      const std::string before = job.public_job.SerializeAsString();
+      Recount(database, job);
+      if (job.public_job.SerializeAsString() == before) continue;
+      jobs::Settle(job, absl::Now());
+      AppendEvent(statements, job);
+      UpdateJob(statements, job);
     }
     transaction.commit();
   } catch (const SQLite::Exception& error) {
     return ToStatus(error, "cannot count the tasks of arrays");
   }
-  return changed;
+  std::erase_if(open, [](const JobRecord& job) { return jobs::IsTerminal(job.public_job.state()); });
+  return open;
 }
 
 }  // namespace yoke::store

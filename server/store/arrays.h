@@ -23,8 +23,8 @@ absl::StatusOr<std::optional<ArrayChange>> FollowInArray(SQLite::Database& datab
                                                          const jobs::JobRecord& before,
                                                          const jobs::JobRecord& task);
 
-// Makes the counts of every open array those of the rows there are; what of it changed. A task that
-// was made and of which nothing is left counts as failed: it is never made again.
-absl::StatusOr<std::vector<jobs::JobRecord>> RecountArrays(SQLite::Database& database);
+// All open jobs, once the counts of every open array were made those of the rows there are. A task
+// that was made and of which nothing is left counts as failed: it is never made again.
+absl::StatusOr<std::vector<jobs::JobRecord>> RecountOpen(SQLite::Database& database);
 
 }  // namespace yoke::store

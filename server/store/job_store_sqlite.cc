@@ -205,8 +205,7 @@ class SqliteJobStore : public jobs::JobStore {
   int64_t last_event_sequence() override { return last_event_.load(); }
 
   // Before the store is used: jobs that the journal does not have come into it, and the open ones into memory.
-  absl::Status Begin(const std::vector<JobRecord>& journalled, bool damaged) {
-    YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> open, ListOpen());
+  absl::Status Begin(const std::vector<JobRecord>& open, const std::vector<JobRecord>& journalled, bool damaged) {
     YOKE_ASSIGN_OR_RETURN(log_fd_, os::Open(LogPath(), O_RDONLY));  // later a failure would refuse what is stored
     for (const JobRecord& job : open) view_.Stage(job);
     view_.Keep();
@@ -441,11 +440,11 @@ absl::StatusOr<std::unique_ptr<jobs::JobStore>> OpenJobStore(const StoreOptions&
     note(absl::StrCat("the database lacked ", reconciled.created, " job(s) and later changes of ", reconciled.advanced,
                       "; they were taken from the submission journal"));
   }
-  YOKE_RETURN_IF_ERROR(RecountArrays(**database).status());
+  YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> open, RecountOpen(**database));
   // From here on the store syncs by itself what a commit has written (SyncLog).
   (*database)->exec("PRAGMA synchronous = NORMAL");
   auto store = std::make_unique<SqliteJobStore>(options, *std::move(database), std::move(opened.journal));
-  YOKE_RETURN_IF_ERROR(store->Begin(opened.jobs, opened.bytes_cut + opened.bytes_skipped > 0));
+  YOKE_RETURN_IF_ERROR(store->Begin(open, opened.jobs, opened.bytes_cut + opened.bytes_skipped > 0));
   return store;
 }
 

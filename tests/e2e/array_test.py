@@ -27,7 +27,7 @@ class Array(unittest.TestCase):
         return box.until(job, lambda job: job["state"] in ENDED, seconds)
 
     def test_tasks_differ_by_their_index_run_as_many_at_once_as_they_may_and_end_the_array(self):
-        with self.box(slots=4) as box:
+        with self.box(slots=4, run_for=0.3 * harness.SLOWDOWN) as box:
             array = self.train(box, "data=server:/folds/{index}.yaml", "--array", "3-9%2", "--name", "folds")
             after = self.train(box, "data=server:/x.yaml", "--after", array)
             most = 0
@@ -92,7 +92,7 @@ class Array(unittest.TestCase):
             self.assertEqual(box.yoke("job", "wait", array, check=False).returncode, 11)
 
     def test_hold_release_priority_and_a_new_limit_reach_all_tasks(self):
-        with self.box(run_for=1, slots=2) as box:
+        with self.box(run_for=max(1, harness.SLOWDOWN / 2), slots=2) as box:
             array = self.train(box, "data=server:/x.yaml", "--array", "0-5", "--hold")
             time.sleep(0.5)
             self.assertEqual((box.job(array)["state"], self.tasks(box, array)), ("HELD", []))

@@ -172,7 +172,7 @@ class DeviceFaults(unittest.TestCase):
 
 class Draining(unittest.TestCase):
     def test_a_drained_device_is_given_to_no_further_job_until_it_is_resumed(self):
-        with Gpus(run_for=4) as world:
+        with Gpus(run_for=max(4, 2 * harness.SLOWDOWN)) as world:
             box = world.box
             job = world.running("0")
             said = box.yoke("device", "drain", "0", "--reason", "fan is loud")

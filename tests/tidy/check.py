@@ -111,7 +111,11 @@ def check_relocatable(source, build):
 def check_built(source, build):
     """No dead source: every .cc belongs to a target of the full build."""
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
-        compiled = {os.path.relpath(os.path.realpath(c["file"]), os.path.realpath(source)) for c in json.load(file)}
+        files = {c["file"] for c in json.load(file)}
+    for unity in [name for name in files if re.search(r"/Unity/unity_\d+_cxx\.cxx$", name)]:
+        with open(unity, encoding="utf-8") as file:
+            files.update(re.findall(r'^#include "(.+)"$', file.read(), re.MULTILINE))
+    compiled = {os.path.relpath(os.path.realpath(name), os.path.realpath(source)) for name in files}
     return [f"{name}: in no target; add it to a CMakeLists.txt or delete it"
             for name in tracked_files(source)
             if name.endswith(".cc") and name.startswith(CODE_FOLDERS) and name not in compiled]

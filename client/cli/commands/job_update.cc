@@ -141,7 +141,7 @@ absl::Status Read(const std::vector<std::string>& words, std::vector<std::string
   return absl::OkStatus();
 }
 
-int Run(Shell& shell, const std::vector<std::string>& words) {
+int Update(Shell& shell, const std::vector<std::string>& words) {
   std::vector<std::string> ids;
   v1::UpdateJobRequest request;
   if (const absl::Status read = Read(words, ids, request); !read.ok()) return shell.Fail(read);
@@ -163,7 +163,7 @@ void AddJobUpdate(CLI::App& job, Shell& shell) {
   command->add_option("words", *words, absl::StrCat("Ids, and settings: ", kKeysHelp))
       ->required()
       ->type_name("ID|key=value");
-  command->callback(Guarded(shell, [&shell, words] { return Run(shell, *words); }));
+  command->callback(Guarded(shell, [&shell, words] { return Update(shell, *words); }));
 }
 
 }  // namespace yoke::cli

@@ -59,9 +59,10 @@ struct Script {
 };
 
 std::mutex mutex;
-Script script;
 size_t xids_told = 0;
-std::set<int> listened;  // GPUs whose events somebody wants
+// Never destroyed: a thread that asks may outlive main, as one does that a driver holds.
+Script& script = *new Script;
+std::set<int>& listened = *new std::set<int>;  // GPUs whose events somebody wants
 
 // "@2 rest" -> 2; without "@": -1. Leaves the rest in `line`.
 int TakeIndex(std::istringstream& line) {
