@@ -16,7 +16,7 @@ AT_ONCE, RANKS = 4, 3
 
 class Hang(unittest.TestCase):
     def test_names_the_stopped_rank_keeps_evidence_and_is_tried_again(self):
-        script = {"run_for": 4, "collective": True, "lines_per_second": 50}
+        script = {"run_for": max(4, 2 * harness.SLOWDOWN), "collective": True, "lines_per_second": 50}
         with harness.Box("--worker-path", str(harness.BIN / "fake_worker"), "--nvml", "none", "--hang-seconds", str(LIMIT), "--grace-seconds", "1",
                          env={"YOKE_FAKE_WORKER": json.dumps(script)}) as box:
             job = box.submit("train", "data=server:/data.yaml", "model=yolov8n.yaml", "device=0,1", "--no-check")
@@ -45,7 +45,7 @@ class Hang(unittest.TestCase):
                          env={"YOKE_FAKE_WORKER": json.dumps(script)}, slots=AT_ONCE * RANKS) as box:
             latest = 0
             for _ in range(STOPS // AT_ONCE):
-                jobs = [box.submit("train", "data=server:/data.yaml", "model=yolov8n.yaml", "--no-check",
+                jobs = [box.submit("train", "data=server:/data.yaml", "model=yolov8n.yaml", "batch=6", "--no-check",
                                    "device=cpu:" + ",".join(str(place * RANKS + rank) for rank in range(RANKS))) for place in range(AT_ONCE)]
                 stopped = {}
                 for job in jobs:

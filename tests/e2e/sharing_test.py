@@ -30,7 +30,7 @@ class Sharing(unittest.TestCase):
         return box.until(job, lambda job: job["state"] == "CANCELLED", 20)
 
     def test_shares_run_together_as_long_as_they_fit_and_over_a_death_of_the_daemon(self):
-        with self.box() as box:
+        with self.box(20 * harness.SLOWDOWN) as box:
             first, second = (self.train(box, "0", "--share-memory", "10GiB") for _ in range(2))
             self.running(box, first), self.running(box, second)
             third = self.train(box, "0", "--share-memory", "8GiB")
