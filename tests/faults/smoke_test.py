@@ -106,7 +106,7 @@ class Daemon(unittest.TestCase):
                 began = time.monotonic()
                 done = subprocess.run([harness.BIN / "yoked", "--state", box.state, "--socket", socket, *map(str, box.flags)], capture_output=True,
                                       text=True, env={**box.env, "NOTIFY_SOCKET": ""}, timeout=10)
-                self.assertLess(time.monotonic() - began, 1)
+                self.assertLess(time.monotonic() - began, harness.SLOWDOWN)
                 self.assertEqual(done.returncode, 6)
                 self.assertIn(f"locked by pid {box.daemon.pid}", done.stderr)
                 self.assertFalse((box.dir / "other").exists())
@@ -202,7 +202,8 @@ class Disk(unittest.TestCase):
                     word = self.one(f"{call}:{n}:{code}")
                     outcomes[word] = outcomes.get(word, 0) + 1
         print(f"{sum(outcomes.values())} single failures of the disk: {outcomes}; 0 lost, 0 refused but stored")
-        self.assertGreater(len(outcomes), 2)
+        # Under the thread sanitizer other calls come first, and these few failures meet no submission.
+        self.assertGreater(len(outcomes), 1 if os.environ.get("YOKE_SANITIZE") == "thread" else 2)
 
     def test_a_disk_that_fails_or_is_read_only_from_now_on_acknowledges_nothing_and_ends_no_job(self):
         for call, code in (("write", errno.EIO), ("write", errno.EROFS), ("sync", errno.EIO), ("open", errno.EROFS)):
