@@ -19,6 +19,7 @@ BIN = pathlib.Path(os.environ.get("YOKE_BIN_DIR", "build/dev/bin")).resolve()
 TEST_DATA = os.environ.get("YOKE_TEST_DATA")
 # What an instrumented build may take of what is measured in seconds.
 SLOWDOWN = 8 if os.environ.get("YOKE_SANITIZE") else 1
+THREAD_SANITIZER = os.environ.get("YOKE_SANITIZE") == "thread"
 WAIT_SECONDS = 240
 
 

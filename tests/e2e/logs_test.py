@@ -298,6 +298,7 @@ class Deaths(unittest.TestCase):
             daemon.until(job, lambda found: found["state"] == "RUNNING")
             followers = [follow(daemon, job) for _ in range(3)]
             time.sleep(1)
+            self.addCleanup(followers[0].kill)
             os.kill(followers[0].pid, signal.SIGSTOP)
             began = time.monotonic()
             daemon.stop()

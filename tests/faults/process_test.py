@@ -191,6 +191,7 @@ class Multiplied(unittest.TestCase):
             self.assertEqual(box.attempt_processes(bomb), [])
             self.assertIsNone(box.daemon.poll())
 
+    @unittest.skipIf(harness.THREAD_SANITIZER, "a worker under the thread sanitizer takes terabytes of addresses, and minutes to multiply")
     def test_a_fork_bomb_meets_its_limit_and_is_cleared_away_while_the_daemon_serves(self):
         self.bomb("subreaper")
 
@@ -210,9 +211,11 @@ class Memory(unittest.TestCase):
             self.assertEqual(box.wait(box.run("short", device))["state"], "SUCCEEDED")
             invariants.judge(box)
 
+    @unittest.skipIf(harness.THREAD_SANITIZER, "a worker under the thread sanitizer takes terabytes of addresses, and minutes to multiply")
     def test_an_allocation_that_fails_and_that_nobody_catches(self):
         self.out_of_memory({"eat": 150}, r"^Rank 0 ran out of memory and was killed by signal 6 \(SIGABRT\)", signal=6)
 
+    @unittest.skipIf(harness.THREAD_SANITIZER, "a worker under the thread sanitizer takes terabytes of addresses, and minutes to multiply")
     def test_one_that_the_worker_catches(self):
         self.out_of_memory({"eat": 150, "eat_caught": True}, r"^out of memory; lower batch\. Rank 0 ran out of memory and ended with exit code 13", code=13)
 

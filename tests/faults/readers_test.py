@@ -80,6 +80,7 @@ class Readers(unittest.TestCase):
             before = box.usage()
             stalled = [box.crowd.ask("stall", name=name, seconds=3) for _ in range(20)]
             frozen = crowd.Crowd(harness.BIN / "yoke-crowd", f"unix://{box.socket}")
+            self.addCleanup(frozen.process.kill)
             for number in range(10):
                 place = box.dir / f"frozen{number}"
                 place.mkdir()
@@ -94,7 +95,8 @@ class Readers(unittest.TestCase):
             reading.result(30)
             self.assertLess(time.monotonic() - began, 15)
             grown = box.usage()[2] - before[2]
-            self.assertLess(grown, 30 * 0.25 + 16, "MiB for 30 followers")
+            if not harness.THREAD_SANITIZER:  # it keeps several times as much beside what is used
+                self.assertLess(grown, 30 * 0.25 + 16, "MiB for 30 followers")
             for future in stalled:
                 future.result(30)
             os.kill(frozen.process.pid, signal.SIGCONT)
