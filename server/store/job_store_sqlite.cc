@@ -361,17 +361,18 @@ class SqliteJobStore : public jobs::JobStore {
     if (journal_->WantsRewrite()) RewriteJournal();
     const bool planned = std::exchange(planned_, false);
     if (!std::exchange(changed_, false)) return;
-    absl::Status read = readers_.Run([this](SQLite::Database& database) {
+    readers_.Run([this](SQLite::Database& database) {
       last_event_.store(LastEvent(database));
       return absl::OkStatus();
-    });
+    }).IgnoreError();  // the next change makes up for it
     {
       MutexLock lock(mutex_);
       event_added_.NotifyAll();
     }
     // Under its mutex: who takes the listener away waits for a call that is going on.
     MutexLock lock(listener_mutex_);
-    if (read.ok() && listener_) listener_(planned);
+    // Also where the read failed, of descriptors for one: nobody may tell of this change again.
+    if (listener_) listener_(planned);
   }
 
   // Of a log that could not be synced nobody knows what is on the disk: all of it is written into the database itself.
