@@ -174,14 +174,12 @@ void Migrate(SQLite::Database& database, const std::string& path, int version, c
     backup.bind(1, absl::StrCat(path, ".backup-v", version, "-", time(nullptr)));
     backup.exec();
   }
-  for (size_t next = version; next < migrations.size(); ++next) {
-    SQLite::Transaction transaction(database);
-    database.exec(migrations[next]);
-    database.exec(absl::StrCat("PRAGMA user_version = ", next + 1));
-    YOKE_FAILPOINT("schema.commit.before");
-    transaction.commit();
-    YOKE_FAILPOINT("schema.commit.after");
-  }
+  SQLite::Transaction transaction(database);
+  for (size_t next = version; next < migrations.size(); ++next) database.exec(migrations[next]);
+  database.exec(absl::StrCat("PRAGMA user_version = ", migrations.size()));
+  YOKE_FAILPOINT("schema.commit.before");
+  transaction.commit();
+  YOKE_FAILPOINT("schema.commit.after");
 }
 
 }  // namespace

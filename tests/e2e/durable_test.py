@@ -206,7 +206,9 @@ class Retries(unittest.TestCase):
             started.write_text(json.dumps({**json.loads(started.read_text()), "boot_id": "the-boot-before"}))
             b.start()
             job = b.until(runs, lambda job: len(job["attempts"]) == 1 and job["state"] != "RUNNING")
-            self.assertIn("machine was restarted", job["message"] + json.dumps(job["attempts"][0]))
+            self.assertIn("machine was restarted", job["attempts"][0]["error"]["message"])
+            if harness.SLOWDOWN == 1:  # a slow build's command line comes too late for that second
+                self.assertIn("machine was restarted", job["message"])
             # It waits; the job behind it takes the device meanwhile, and order is kept among the rest.
             b.until(first, lambda job: job["state"] == "RUNNING")
             self.assertEqual(b.job(second)["state"], "QUEUED")
