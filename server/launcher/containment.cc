@@ -85,7 +85,7 @@ Containment Containment::Detect(const absl::StatusOr<std::string>& own,
 std::string Containment::Make(const std::string& run_id) const {
   if (folder_.empty()) return "";
   const std::string group = absl::StrCat(folder_, "/", run_id);
-  // A shim that outlived its daemon removes the empty folder.
+  // The shim that ends last removes the empty folder.
   for (int i = 0; i < 3; ++i) {
     if (!MakeGroup(folder_) || !MakeGroup(group)) continue;
     if (limits_processes_) {

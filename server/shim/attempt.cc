@@ -50,7 +50,6 @@ int ClaimFailureCode(const absl::Status& status) {
 History RunPhases(const ipc::AttemptSpec& spec, const ExitWriter& writer, Signals& signals,
                   Stop& stop, absl::Status& synced) {
   History history;
-  const pid_t daemon = getppid();
   const std::vector<std::string> env = BaseEnv(spec);
   const auto settle = [&] {
     synced = SyncClaim(spec);
@@ -67,8 +66,7 @@ History RunPhases(const ipc::AttemptSpec& spec, const ExitWriter& writer, Signal
     history.ranks = RunPhase(spec, RankCommands(spec, env), signals, stop);
   }
   YOKE_FAILPOINT("shim.sweep.before");
-  history.strays =
-      KillStrays(spec.run_id, spec.cgroup, getppid() == daemon, kStrayLimitSeconds);
+  history.strays = KillStrays(spec.run_id, spec.cgroup, kStrayLimitSeconds);
   return history;
 }
 

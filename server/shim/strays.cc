@@ -55,15 +55,14 @@ bool Signal(pid_t pid, const std::string& marker, int signal) {
   return IsStray(pid, marker) && os::PidfdSignal(process->get(), signal).ok();
 }
 
-// With the folder of all groups, if this was the last; while the daemon lives, it keeps that for the next.
-void RemoveGroup(const std::string& cgroup, bool daemon_lives) {
-  if (os::RemoveCgroup(cgroup).ok() && !daemon_lives) rmdir(os::FolderOf(cgroup).c_str());
+// With the folder of all groups, if this was the last.
+void RemoveGroup(const std::string& cgroup) {
+  if (os::RemoveCgroup(cgroup).ok()) rmdir(os::FolderOf(cgroup).c_str());
 }
 
 }  // namespace
 
-StraySweep KillStrays(const std::string& run_id, const std::string& cgroup, bool daemon_lives,
-                      double limit_seconds) {
+StraySweep KillStrays(const std::string& run_id, const std::string& cgroup, double limit_seconds) {
   const std::string marker = absl::StrCat(ipc::kRunIdVariable, "=", run_id);
   const int64_t deadline = os::BootMilliseconds() + static_cast<int64_t>(limit_seconds * 1000);
   std::set<pid_t> stopped, killed;
@@ -75,7 +74,7 @@ StraySweep KillStrays(const std::string& run_id, const std::string& cgroup, bool
     if (!grouped.empty() && os::KillCgroup(cgroup).ok())
       killed.insert(grouped.begin(), grouped.end());
     if (strays.empty() && grouped.empty()) {
-      if (!cgroup.empty()) RemoveGroup(cgroup, daemon_lives);
+      if (!cgroup.empty()) RemoveGroup(cgroup);
       return {static_cast<int64_t>(killed.size()), 0};
     }
     if (os::BootMilliseconds() >= deadline) {

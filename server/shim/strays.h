@@ -13,10 +13,8 @@ struct StraySweep {
 };
 
 // Kills until none is left, for at most `limit_seconds`, and removes the attempt's control group
-// (`cgroup`; empty: none), and the folder of all groups if it is the last and no daemon lives that
-// would want it again. Where there is no group all are stopped before any is killed, so that
+// (`cgroup`; empty: none). Where there is no group all are stopped before any is killed, so that
 // what forks faster than it is killed cannot get away. REQUIRES: no child is wanted any more.
-StraySweep KillStrays(const std::string& run_id, const std::string& cgroup, bool daemon_lives,
-                      double limit_seconds);
+StraySweep KillStrays(const std::string& run_id, const std::string& cgroup, double limit_seconds);
 
 }  // namespace yoke::shim

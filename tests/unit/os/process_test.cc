@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/temp_folder.h"
+#include "tests/unit/os/untidy_caller.h"
 
 namespace yoke::os {
 namespace {
@@ -62,16 +63,8 @@ TEST(Process, PassesStdoutEnvironmentAndFolder) {
 }
 
 TEST(Process, StartsWithCleanSignalsAndNoOtherDescriptor) {
-  sigset_t blocked, old;
-  sigemptyset(&blocked);
-  sigaddset(&blocked, SIGTERM);
-  sigprocmask(SIG_BLOCK, &blocked, &old);
-  const auto previous = signal(SIGPIPE, SIG_IGN);
-  const int leaked = dup(0);  // not close-on-exec
+  const UntidyCaller untidy;
   const std::string output = OutputOf(Shell("grep -E 'SigBlk|SigIgn' /proc/self/status; ls /proc/$$/fd"));
-  close(leaked);
-  signal(SIGPIPE, previous);
-  sigprocmask(SIG_SETMASK, &old, nullptr);
   EXPECT_THAT(output, HasSubstr("SigBlk:\t0000000000000000"));
   // The upper bits are signals that the C library keeps for itself.
   EXPECT_THAT(output, testing::ContainsRegex("SigIgn:\t[0-9a-f]+0000000\n"));
