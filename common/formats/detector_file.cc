@@ -23,8 +23,6 @@ constexpr size_t kMaxTensors = 100'000, kMaxMemberName = 200;
 constexpr int64_t kMaxClasses = 100'000;
 constexpr size_t kMaxNameBytes = 1000;
 
-absl::Status Bad(const std::string& what) { return absl::InvalidArgumentError(what); }
-
 bool IsModule(const PickleNode& node) {
   return node.kind == Kind::kObject && node.state != nullptr &&
          node.state->Find("_modules") != nullptr;
@@ -69,7 +67,8 @@ class ModuleWalk {
   explicit ModuleWalk(const TorchFile& file) : file_(file) {}
 
   absl::Status Read(const PickleNode& module, const std::string& prefix, int depth) {
-    if (depth > kMaxModuleDepth || --modules_ < 0) return Bad("its modules are nested too deeply");
+    if (depth > kMaxModuleDepth || --modules_ < 0)
+      return absl::InvalidArgumentError("its modules are nested too deeply");
     for (const char* which : {"_parameters", "_buffers"}) {
       for (const auto& [name, value] : Members(module, which))
         YOKE_RETURN_IF_ERROR(Add(prefix, name->text, *value));
@@ -84,7 +83,8 @@ class ModuleWalk {
   absl::Status Add(const std::string& prefix, std::string_view name, const PickleNode& value) {
     YOKE_RETURN_IF_ERROR(CheckMember(name));
     if (!TorchFile::IsTensor(value)) return absl::OkStatus();
-    if (state_.size() >= kMaxTensors) return Bad("it holds more tensors than any detector has");
+    if (state_.size() >= kMaxTensors)
+      return absl::InvalidArgumentError("it holds more tensors than any detector has");
     YOKE_ASSIGN_OR_RETURN(state_[prefix + std::string(name)], file_.Tensor(value));
     return absl::OkStatus();
   }
@@ -94,7 +94,8 @@ class ModuleWalk {
  private:
   absl::Status CheckMember(std::string_view name) {
     if (name.size() > kMaxMemberName || --members_ < 0)
-      return Bad("it has more in its modules, or longer names, than any detector");
+      return absl::InvalidArgumentError(
+          "it has more in its modules, or longer names, than any detector");
     return absl::OkStatus();
   }
 
@@ -135,14 +136,16 @@ absl::Status ReadNames(const PickleNode& names, std::vector<std::string>& out) {
                                        : Printable(name.text, kMaxNameBytes);
   };
   if (static_cast<int64_t>(names.items.size() + names.entries.size()) > kMaxClasses)
-    return Bad(absl::StrCat("it has more than ", kMaxClasses, " class names"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("it has more than ", kMaxClasses, " class names"));
   for (const PickleNode* name : names.items) out.push_back(text(*name));
   for (const auto& [key, name] : names.entries) {
     int64_t id = key->integer;
     const bool is_number =
         key->kind == Kind::kInteger ||
         (key->kind == Kind::kString && absl::SimpleAtoi(Printable(key->text), &id));
-    if (!is_number || id < 0 || id >= kMaxClasses) return Bad("its class names are not numbered");
+    if (!is_number || id < 0 || id >= kMaxClasses)
+      return absl::InvalidArgumentError("its class names are not numbered");
     if (out.size() <= static_cast<size_t>(id)) out.resize(id + 1);
     out[id] = text(*name);
   }
@@ -172,19 +175,20 @@ absl::StatusOr<DetectorShape> Identify(const std::map<std::string, StoredTensor>
       find("model.22.dfl.conv.weight", 4) == nullptr ||
       find("model.2.m.0.cv1.conv.weight", 4) == nullptr ||
       find("model.9.cv2.conv.weight", 4) == nullptr) {
-    return Bad(absl::StrCat("it is a detection model of another family", origin,
-                            "; Yoke reads YOLOv8 detection models"));
+    return absl::InvalidArgumentError(absl::StrCat("it is a detection model of another family",
+                                                   origin, "; Yoke reads YOLOv8 detection models"));
   }
   if (find("model.0.bn.weight", 1) == nullptr ||
       find("model.22.cv2.2.1.bn.running_var", 1) == nullptr) {
-    return Bad(
+    return absl::InvalidArgumentError(
         "its BatchNorm layers are folded into the convolutions; Yoke reads weights as training "
         "saved them");
   }
   const char scale = ScaleOfFirstLayer((*first)[0]);
   if (scale == '\0' || (*last)[0] > kMaxClasses || (*last)[1] < 1 || (*last)[1] > kMaxClasses) {
-    return Bad(absl::StrCat("it is a YOLOv8 detector of an unknown scale (", (*first)[0],
-                            " channels in its first layer, ", (*last)[0], " classes)"));
+    return absl::InvalidArgumentError(absl::StrCat("it is a YOLOv8 detector of an unknown scale (",
+                                                   (*first)[0], " channels in its first layer, ",
+                                                   (*last)[0], " classes)"));
   }
   return DetectorShape{scale, static_cast<int>((*last)[0]), static_cast<int>((*last)[1])};
 }
@@ -194,10 +198,11 @@ absl::Status CheckComplete(const DetectorFile& detector) {
     const auto found = detector.state.find(name);
     const std::string what = absl::StrCat(
         "it is no plain yolov8", std::string(1, detector.shape.scale), " detector: ", name);
-    if (found == detector.state.end()) return Bad(what + " is missing");
+    if (found == detector.state.end()) return absl::InvalidArgumentError(what + " is missing");
     if (found->second.sizes != sizes) {
-      return Bad(absl::StrCat(what, " is of shape (", absl::StrJoin(found->second.sizes, ", "),
-                              "), not (", absl::StrJoin(sizes, ", "), ")"));
+      return absl::InvalidArgumentError(absl::StrCat(what, " is of shape (",
+                                                     absl::StrJoin(found->second.sizes, ", "),
+                                                     "), not (", absl::StrJoin(sizes, ", "), ")"));
     }
   }
   return absl::OkStatus();
@@ -211,9 +216,9 @@ absl::StatusOr<DetectorFile> ReadDetector(const TorchFile& file) {
   if (chosen == nullptr) {
     const PickleNode* model = root.Find("model");
     if (model != nullptr && !model->class_name().empty())
-      return Bad(
+      return absl::InvalidArgumentError(
           absl::StrCat("it is ", OtherModel(*model), "; Yoke reads YOLOv8 detection models"));
-    return Bad("it holds no model and no weights by name");
+    return absl::InvalidArgumentError("it holds no model and no weights by name");
   }
   ModuleWalk walk(file);
   std::string origin;
@@ -222,7 +227,8 @@ absl::StatusOr<DetectorFile> ReadDetector(const TorchFile& file) {
     const PickleNode& model = Unwrapped(*chosen);
     const std::string other = OtherModel(model);
     if (!other.empty())
-      return Bad(absl::StrCat("it is ", other, "; Yoke reads YOLOv8 detection models"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("it is ", other, "; Yoke reads YOLOv8 detection models"));
     YOKE_RETURN_IF_ERROR(walk.Read(model, "", 0));
     origin = Origin(model);
     names = model.state->Find("names");

@@ -22,8 +22,6 @@ constexpr char kPickle[] = "data.pkl", kPlain[] = "torch._utils._rebuild_tensor_
 constexpr unsigned char kBeforeZip[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
                                         0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e};
 
-absl::Status Bad(const std::string& what) { return absl::InvalidArgumentError(what); }
-
 struct StorageType {
   const char* global;
   ElementType type;
@@ -43,7 +41,8 @@ absl::StatusOr<ElementType> TypeOfStorage(const std::string& global) {
   for (const StorageType& known : kStorages) {
     if (global == known.global) return known.type;
   }
-  return Bad(absl::StrCat("it has a tensor of the type ", Printable(global)));
+  return absl::InvalidArgumentError(
+      absl::StrCat("it has a tensor of the type ", Printable(global)));
 }
 
 absl::StatusOr<std::vector<int64_t>> Integers(const PickleNode& node) {
@@ -51,11 +50,11 @@ absl::StatusOr<std::vector<int64_t>> Integers(const PickleNode& node) {
   if (node.class_name() == "torch.Size" && node.args->items.size() == 1)
     tuple = node.args->items[0];
   if (tuple->kind != Kind::kTuple || tuple->items.size() > kMaxDimensions)
-    return Bad("it has a tensor without a proper shape");
+    return absl::InvalidArgumentError("it has a tensor without a proper shape");
   std::vector<int64_t> values;
   for (const PickleNode* item : tuple->items) {
     if (item->kind != Kind::kInteger || item->integer < 0)
-      return Bad("it has a tensor with a negative size or stride");
+      return absl::InvalidArgumentError("it has a tensor with a negative size or stride");
     values.push_back(item->integer);
   }
   return values;
@@ -86,23 +85,27 @@ int ElementBytes(ElementType type) {
 absl::StatusOr<TorchFile> TorchFile::Open(absl::Span<const uint8_t> bytes) {
   if (absl::StartsWith({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
                        {reinterpret_cast<const char*>(kBeforeZip), sizeof kBeforeZip})) {
-    return Bad("in the format of PyTorch before 1.6; load it with PyTorch and save it again");
+    return absl::InvalidArgumentError(
+        "in the format of PyTorch before 1.6; load it with PyTorch and save it again");
   }
   YOKE_ASSIGN_OR_RETURN(ZipReader zip, ZipReader::Open(bytes));
   std::string pickle;
   for (const std::string& name : zip.names()) {
     if (!absl::EndsWith(name, absl::StrCat("/", kPickle))) continue;
-    if (!pickle.empty()) return Bad("a zip archive with two pickles; these are no weights");
+    if (!pickle.empty())
+      return absl::InvalidArgumentError("a zip archive with two pickles; these are no weights");
     pickle = name;
   }
-  if (pickle.empty()) return Bad("a zip archive without weights (no data.pkl in it)");
+  if (pickle.empty())
+    return absl::InvalidArgumentError("a zip archive without weights (no data.pkl in it)");
   const std::string prefix = pickle.substr(0, pickle.size() - std::strlen(kPickle));
   if (zip.Contains(prefix + "constants.pkl"))
-    return Bad("a TorchScript export; give the weights it was made from");
+    return absl::InvalidArgumentError("a TorchScript export; give the weights it was made from");
   if (zip.Contains(prefix + "byteorder")) {
     YOKE_ASSIGN_OR_RETURN(const auto order, zip.Read(prefix + "byteorder"));
     if (std::string(order.begin(), order.end()) != "little")
-      return Bad("its numbers are not little-endian; save it again on a common machine");
+      return absl::InvalidArgumentError(
+          "its numbers are not little-endian; save it again on a common machine");
   }
   YOKE_ASSIGN_OR_RETURN(const auto text, zip.Read(pickle));
   YOKE_ASSIGN_OR_RETURN(PickleTree tree, Unpickle(text));
@@ -126,25 +129,25 @@ absl::StatusOr<StoredTensor> TorchFile::Tensor(const PickleNode& node) const {
   if (tensor->class_name() == kParameter && !tensor->args->items.empty())
     tensor = tensor->args->items[0];
   if (tensor->class_name() != kPlain || tensor->args->items.size() < 4)
-    return Bad("it has a tensor that is none");
+    return absl::InvalidArgumentError("it has a tensor that is none");
   const auto& args = tensor->args->items;
   const PickleNode* id = args[0]->kind == Kind::kPersistentId ? args[0]->args : nullptr;
   if (id == nullptr || id->kind != Kind::kTuple || id->items.size() < 5 ||
       id->items[1]->kind != Kind::kGlobal || id->items[2]->kind != Kind::kString ||
       id->items[4]->kind != Kind::kInteger || args[1]->kind != Kind::kInteger ||
       args[1]->integer < 0)
-    return Bad("it has a tensor without a storage");
+    return absl::InvalidArgumentError("it has a tensor without a storage");
   StoredTensor stored;
   YOKE_ASSIGN_OR_RETURN(stored.type, TypeOfStorage(id->items[1]->text));
   YOKE_ASSIGN_OR_RETURN(stored.sizes, Integers(*args[2]));
   YOKE_ASSIGN_OR_RETURN(stored.strides, Integers(*args[3]));
   if (stored.sizes.size() != stored.strides.size())
-    return Bad("it has a tensor with more sizes than strides");
+    return absl::InvalidArgumentError("it has a tensor with more sizes than strides");
   YOKE_ASSIGN_OR_RETURN(const auto storage, Storage(id->items[2]->text));
   const uint64_t item_bytes = ElementBytes(stored.type);
   const __int128 items = storage.size() / item_bytes;
   if (storage.size() % item_bytes != 0 || items != id->items[4]->integer)
-    return Bad(
+    return absl::InvalidArgumentError(
         absl::StrCat("the storage ", Printable(id->items[2]->text), " is not as long as it says"));
 
   const int64_t offset = args[1]->integer;
@@ -155,7 +158,7 @@ absl::StatusOr<StoredTensor> TorchFile::Tensor(const PickleNode& node) const {
     if (count > items || last > items) break;
   }
   if (count > items || (count > 0 && last >= items))
-    return Bad("it has a tensor that reaches outside its storage");
+    return absl::InvalidArgumentError("it has a tensor that reaches outside its storage");
   if (count > 0) {
     stored.bytes = storage.subspan(static_cast<size_t>(offset) * item_bytes,
                                    static_cast<size_t>(last - offset + 1) * item_bytes);

@@ -28,8 +28,6 @@ T Load(const uint8_t* at) {
   return value;
 }
 
-absl::Status Bad(const std::string& what) { return absl::InvalidArgumentError(what); }
-
 // Whether [offset, offset + size) lies inside `total` bytes, without overflow.
 bool Inside(uint64_t offset, uint64_t size, uint64_t total) {
   return offset <= total && size <= total - offset;
@@ -68,12 +66,14 @@ uint32_t Crc32(absl::Span<const uint8_t> bytes, uint32_t before) {
 absl::StatusOr<ZipReader> ZipReader::Open(absl::Span<const uint8_t> bytes) {
   ZipReader reader;
   reader.bytes_ = bytes;
-  if (bytes.size() < kEndSize) return Bad("not a zip archive (too short)");
-  if (Load<uint32_t>(bytes.data()) != kLocalHeader) return Bad("not a zip archive");
+  if (bytes.size() < kEndSize) return absl::InvalidArgumentError("not a zip archive (too short)");
+  if (Load<uint32_t>(bytes.data()) != kLocalHeader)
+    return absl::InvalidArgumentError("not a zip archive");
   const size_t lowest = bytes.size() - std::min(bytes.size(), kEndSize + kMaxComment);
   size_t end = bytes.size() - kEndSize;
   while (Load<uint32_t>(&bytes[end]) != kEnd) {
-    if (end == lowest) return Bad("a truncated zip archive (its directory is missing)");
+    if (end == lowest)
+      return absl::InvalidArgumentError("a truncated zip archive (its directory is missing)");
     --end;
   }
   uint64_t count = Load<uint16_t>(&bytes[end + 10]), size = Load<uint32_t>(&bytes[end + 12]),
@@ -81,20 +81,20 @@ absl::StatusOr<ZipReader> ZipReader::Open(absl::Span<const uint8_t> bytes) {
   uint64_t directory_end = end;
   if (count == 0xFFFF || size == 0xFFFFFFFF || offset == 0xFFFFFFFF) {
     if (end < kEnd64LocatorSize || Load<uint32_t>(&bytes[end - kEnd64LocatorSize]) != kEnd64Locator)
-      return Bad("a damaged zip archive (no zip64 locator)");
+      return absl::InvalidArgumentError("a damaged zip archive (no zip64 locator)");
     const uint64_t end64 = Load<uint64_t>(&bytes[end - kEnd64LocatorSize + 8]);
     if (!Inside(end64, kEnd64Size, end) || Load<uint32_t>(&bytes[end64]) != kEnd64)
-      return Bad("a damaged zip archive (no zip64 directory)");
+      return absl::InvalidArgumentError("a damaged zip archive (no zip64 directory)");
     count = Load<uint64_t>(&bytes[end64 + 32]);
     size = Load<uint64_t>(&bytes[end64 + 40]);
     offset = Load<uint64_t>(&bytes[end64 + 48]);
     directory_end = end64;
   }
   if (count > kMaxEntries)
-    return Bad(
+    return absl::InvalidArgumentError(
         absl::StrCat("a zip archive of ", count, " entries; at most ", kMaxEntries, " are read"));
   if (!Inside(offset, size, directory_end))
-    return Bad("a truncated zip archive (its directory lies outside)");
+    return absl::InvalidArgumentError("a truncated zip archive (its directory lies outside)");
   YOKE_RETURN_IF_ERROR(reader.ReadDirectory(offset, count, offset + size));
   return reader;
 }
@@ -102,7 +102,7 @@ absl::StatusOr<ZipReader> ZipReader::Open(absl::Span<const uint8_t> bytes) {
 absl::Status ZipReader::ReadDirectory(uint64_t at, uint64_t count, uint64_t end) {
   for (uint64_t i = 0; i < count; ++i) {
     if (!Inside(at, kCentralHeaderSize, end) || Load<uint32_t>(&bytes_[at]) != kCentralHeader)
-      return Bad("a damaged zip archive (its directory breaks off)");
+      return absl::InvalidArgumentError("a damaged zip archive (its directory breaks off)");
     const uint8_t* header = &bytes_[at];
     const uint16_t flags = Load<uint16_t>(header + 8), method = Load<uint16_t>(header + 10);
     const uint16_t name_size = Load<uint16_t>(header + 28),
@@ -111,7 +111,7 @@ absl::Status ZipReader::ReadDirectory(uint64_t at, uint64_t count, uint64_t end)
     uint64_t packed = Load<uint32_t>(header + 20), size = Load<uint32_t>(header + 24),
              local = Load<uint32_t>(header + 42);
     if (!Inside(at + kCentralHeaderSize, uint64_t{name_size} + extra_size + comment_size, end))
-      return Bad("a damaged zip archive (its directory breaks off)");
+      return absl::InvalidArgumentError("a damaged zip archive (its directory breaks off)");
     const std::string name(reinterpret_cast<const char*>(header + kCentralHeaderSize), name_size);
     const uint8_t* extra = header + kCentralHeaderSize + name_size;
     for (size_t e = 0; e + 4 <= extra_size;) {
@@ -125,7 +125,8 @@ absl::Status ZipReader::ReadDirectory(uint64_t at, uint64_t count, uint64_t end)
                                      {&local, 0xFFFFFFFF}}) {
           if (*value != marker) continue;
           if (field + 8 > field_end)
-            return Bad(absl::StrCat("a damaged zip archive (sizes of ", Printable(name), ")"));
+            return absl::InvalidArgumentError(
+                absl::StrCat("a damaged zip archive (sizes of ", Printable(name), ")"));
           *value = Load<uint64_t>(extra + field);
           field += 8;
         }
@@ -133,15 +134,17 @@ absl::Status ZipReader::ReadDirectory(uint64_t at, uint64_t count, uint64_t end)
       e += 4 + length;
     }
     if (flags & 1)
-      return Bad(absl::StrCat("a zip archive with an encrypted entry (", Printable(name), ")"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("a zip archive with an encrypted entry (", Printable(name), ")"));
     if (method != 0 || packed != size)
-      return Bad(absl::StrCat("a zip archive with a compressed entry (", Printable(name),
-                              "); torch.save stores entries"));
+      return absl::InvalidArgumentError(absl::StrCat("a zip archive with a compressed entry (",
+                                                     Printable(name),
+                                                     "); torch.save stores entries"));
     if (name.empty() || name.find('\0') != std::string::npos)
-      return Bad("a zip archive with an entry without a proper name");
+      return absl::InvalidArgumentError("a zip archive with an entry without a proper name");
     if (!Inside(local, kLocalHeaderSize, bytes_.size()) ||
         Load<uint32_t>(&bytes_[local]) != kLocalHeader)
-      return Bad(
+      return absl::InvalidArgumentError(
           absl::StrCat("a damaged zip archive (no entry where ", Printable(name), " should be)"));
     const uint16_t local_name_size = Load<uint16_t>(&bytes_[local + 26]);
     const uint64_t data =
@@ -149,12 +152,14 @@ absl::Status ZipReader::ReadDirectory(uint64_t at, uint64_t count, uint64_t end)
     if (local_name_size != name_size ||
         !Inside(local + kLocalHeaderSize, name_size, bytes_.size()) ||
         std::memcmp(&bytes_[local + kLocalHeaderSize], name.data(), name_size) != 0)
-      return Bad(absl::StrCat("a damaged zip archive (another entry where ", Printable(name),
-                              " should be)"));
+      return absl::InvalidArgumentError(absl::StrCat("a damaged zip archive (another entry where ",
+                                                     Printable(name), " should be)"));
     if (!Inside(data, size, bytes_.size()))
-      return Bad(absl::StrCat("a truncated zip archive (", Printable(name), " breaks off)"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("a truncated zip archive (", Printable(name), " breaks off)"));
     if (!entries_.emplace(name, Entry{data, size, Load<uint32_t>(header + 16)}).second)
-      return Bad(absl::StrCat("a zip archive with two entries named ", Printable(name)));
+      return absl::InvalidArgumentError(
+          absl::StrCat("a zip archive with two entries named ", Printable(name)));
     names_.push_back(name);
     at += kCentralHeaderSize + name_size + extra_size + comment_size;
   }

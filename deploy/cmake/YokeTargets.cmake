@@ -10,7 +10,8 @@ endif()
 
 # yoke_library(NAME SRCS a.cc ... DEPS targets... [TORCH] [TOGETHER])
 # A static library; without SRCS, a header-only one. TORCH reuses the LibTorch precompiled header. TOGETHER compiles ten
-# files at a time: their headers take most of the time, once instead of ten times. Names of their unnamed namespaces must differ.
+# files at a time: their headers (and reading the precompiled one) take most of the time, once instead of ten times. Names
+# of their unnamed namespaces must differ.
 function(yoke_library name)
   cmake_parse_arguments(A "TORCH;TOGETHER" "" "SRCS;DEPS" ${ARGN})
   if(A_SRCS)
@@ -27,18 +28,22 @@ function(yoke_library name)
   endif()
 endfunction()
 
-# Executables are compiled like the libraries (-fPIC), or they could not use the precompiled header.
-function(yoke_use_torch name)
-  target_link_libraries(${name} PRIVATE yoke_torch)
+# Executables are compiled like the libraries (-fPIC), or they could not use a precompiled header.
+function(yoke_use_precompiled name owner)
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
   target_compile_options(${name} PRIVATE -fPIC)
-  target_precompile_headers(${name} REUSE_FROM yoke_torch_pch)
+  target_precompile_headers(${name} REUSE_FROM ${owner})
+endfunction()
+function(yoke_use_torch name)
+  target_link_libraries(${name} PRIVATE yoke_torch)
+  yoke_use_precompiled(${name} yoke_torch_pch)
 endfunction()
 
-# yoke_program(NAME SRCS a.cc ... DEPS targets... [TORCH])
+# yoke_program(NAME SRCS a.cc ... DEPS targets... [TORCH] [TOGETHER])
 function(yoke_program name)
-  cmake_parse_arguments(A "TORCH" "" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(A "TORCH;TOGETHER" "" "SRCS;DEPS" ${ARGN})
   add_executable(${name} ${A_SRCS})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD "${A_TOGETHER}" UNITY_BUILD_BATCH_SIZE 10)
   target_link_libraries(${name} PRIVATE ${A_DEPS})
   if(A_TORCH)
     yoke_use_torch(${name})
@@ -91,7 +96,8 @@ endmacro()
 
 # yoke_test(NAME SRCS a_test.cc ... DEPS targets... [TORCH] [PROGRAMS yoked ...] [LABELS unit ...] [TIMEOUT seconds])
 # One GoogleTest program and one ctest entry of the same name. Programs are built before it and found
-# beside it in bin/. LibTorch's threads sleep while they wait: tests run side by side. Labels: unit, numerics, integration, e2e, tidy; default unit.
+# beside it in bin/. Its files are compiled together. LibTorch's threads sleep while they wait: tests run side by side.
+# A test of the daemon side (YOKE_TESTS_OF_DAEMON) is left out without YOKE_DAEMON_UNITS. Labels: unit, numerics, integration, e2e, tidy; default unit.
 function(yoke_test name)
   cmake_parse_arguments(A "TORCH" "TIMEOUT" "SRCS;DEPS;LABELS;PROGRAMS" ${ARGN})
   if(NOT A_LABELS)
@@ -102,12 +108,20 @@ function(yoke_test name)
   endif()
   yoke_sanitized_timeout(A_TIMEOUT)
   add_executable(${name} ${A_SRCS})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 10)
   target_link_libraries(${name} PRIVATE ${A_DEPS} GTest::gmock GTest::gtest GTest::gtest_main)
   if(A_TORCH)
     yoke_use_torch(${name})
+  else()
+    target_compile_options(${name} PRIVATE -pthread)  # as some of what they link asks for, and the header has to have
+    yoke_use_precompiled(${name} yoke_test_pch)
   endif()
   if(A_PROGRAMS)
     add_dependencies(${name} ${A_PROGRAMS})
+  endif()
+  if(YOKE_TESTS_OF_DAEMON AND NOT YOKE_DAEMON_UNITS)
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+    return()
   endif()
   add_test(NAME ${name} COMMAND ${name} --gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${name}.xml)
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT}

@@ -43,8 +43,7 @@ target_compile_definitions(yoke_torch INTERFACE USE_DISTRIBUTED USE_C10D_GLOO)
 target_link_libraries(yoke_torch INTERFACE ${_bundle}/libtorch_cpu.so ${_bundle}/libc10.so Threads::Threads)
 target_link_options(yoke_torch INTERFACE LINKER:-rpath-link,${_bundle})
 
-file(WRITE ${CMAKE_BINARY_DIR}/torch_pch.cc.in "// owns the precompiled header\n")
-configure_file(${CMAKE_BINARY_DIR}/torch_pch.cc.in ${CMAKE_BINARY_DIR}/torch_pch.cc COPYONLY)
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/torch_pch.cc CONTENT "// owns the precompiled header\n")
 add_library(yoke_torch_pch STATIC ${CMAKE_BINARY_DIR}/torch_pch.cc)
 target_link_libraries(yoke_torch_pch PUBLIC yoke_torch absl::status absl::statusor absl::strings absl::span)
 target_precompile_headers(yoke_torch_pch PRIVATE

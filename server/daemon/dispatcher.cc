@@ -11,6 +11,7 @@
 #include "common/base/status_macros.h"
 #include "common/os/clock.h"
 #include "common/os/failpoint.h"
+#include "server/daemon/alike_jobs.h"
 #include "server/daemon/array_snapshot.h"
 #include "server/jobs/array.h"
 #include "server/jobs/ids.h"
@@ -93,16 +94,20 @@ scheduler::WaitingJob ToWaiting(const jobs::JobRecord& job, Resolver& resolver) 
 }  // namespace
 
 scheduler::Snapshot TakeSnapshot(const jobs::OpenJobs& open, const std::vector<jobs::Lease>& leases,
-                                 const devices::DeviceInventory& inventory) {
+                                 const devices::DeviceInventory& inventory, size_t most_alike) {
   const ArraySnapshot arrays(open);
+  AlikeJobs alike(most_alike);
   std::map<std::string, std::string> tasks;
   scheduler::Snapshot snapshot;
-  snapshot.jobs.reserve(open.size());
   Resolver resolver(inventory);
   for (size_t place = 0; place < open.size(); ++place) {
     const jobs::JobRecord& job = open[place];
     if (jobs::HasLiveAttempt(job.public_job.state())) tasks[job.id] = jobs::TaskName(job.public_job.spec());
     if (job.public_job.state() != v1::Job::QUEUED || jobs::IsArray(job.public_job)) continue;
+    if (const auto like = alike.LikeWhich(job.public_job, snapshot.jobs.size())) {
+      snapshot.repeats.push_back({*like, job.sequence});
+      continue;
+    }
     snapshot.jobs.push_back(ToWaiting(job, resolver));
     snapshot.jobs.back().tag = place;
     arrays.AddToTask(job.public_job, snapshot.jobs.back());
@@ -204,7 +209,8 @@ absl::Status Dispatcher::Dispatch() {
   if (put_off_) return absl::OkStatus();
   explain_later_ = false;
   const jobs::OpenJobs open = store_.Open();
-  YOKE_ASSIGN_OR_RETURN(const scheduler::Snapshot snapshot, desk_.Take(open, leases));
+  YOKE_ASSIGN_OR_RETURN(const scheduler::Snapshot snapshot,
+                        desk_.Take(open, leases, kAlikePlanned));
   const scheduler::Plan plan = scheduler::MakePlan(snapshot);
   wake_at_ = plan.wake_at;
   planned_leases_ = std::move(leases);

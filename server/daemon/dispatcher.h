@@ -17,9 +17,14 @@
 
 namespace yoke::daemon {
 
-// What the scheduler shall see of waiting jobs and devices. Pure.
+// Of jobs that differ in nothing, so many are planned at once. More than can start together on one
+// machine, and than have their sentences kept up to date.
+inline constexpr size_t kAlikePlanned = 256;
+
+// What the scheduler shall see of waiting jobs and devices; of a long queue of like jobs no more
+// than `most_alike` (AlikeJobs). Pure.
 scheduler::Snapshot TakeSnapshot(const jobs::OpenJobs& open, const std::vector<jobs::Lease>& leases,
-                                 const devices::DeviceInventory& inventory);
+                                 const devices::DeviceInventory& inventory, size_t most_alike);
 
 // Thread-safe. Everything given must outlive it.
 class Dispatcher {

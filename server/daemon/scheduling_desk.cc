@@ -67,8 +67,10 @@ absl::Status ParseQueues(const std::string& text, DeskOptions& options) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<scheduler::Snapshot> SchedulingDesk::Take(const jobs::OpenJobs& open, const std::vector<jobs::Lease>& leases) {
-  scheduler::Snapshot snapshot = TakeSnapshot(open, leases, inventory_);
+absl::StatusOr<scheduler::Snapshot> SchedulingDesk::Take(const jobs::OpenJobs& open,
+                                                         const std::vector<jobs::Lease>& leases,
+                                                         size_t most_alike) {
+  scheduler::Snapshot snapshot = TakeSnapshot(open, leases, inventory_, most_alike);
   const Moment now = Now();
   absl::Status problem;
   const auto lookup = [&](const std::string& id) {
@@ -100,7 +102,7 @@ absl::Status SchedulingDesk::Seed(const jobs::OpenJobs& open, Moment now) {
 absl::StatusOr<jobs::QueueView> SchedulingDesk::View() {
   const jobs::OpenJobs open = store_.Open();
   YOKE_ASSIGN_OR_RETURN(const std::vector<jobs::Lease> leases, store_.ListLeases());
-  YOKE_ASSIGN_OR_RETURN(const scheduler::Snapshot snapshot, Take(open, leases));
+  YOKE_ASSIGN_OR_RETURN(const scheduler::Snapshot snapshot, Take(open, leases, open.size()));
   const scheduler::Plan plan = scheduler::MakePlan(snapshot);
   jobs::QueueView view;
   for (const scheduler::Wait& wait : plan.waits) {

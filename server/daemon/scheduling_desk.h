@@ -32,9 +32,11 @@ class SchedulingDesk {
   SchedulingDesk(DeskOptions options, jobs::JobStore& store, const devices::DeviceInventory& inventory)
       : options_(std::move(options)), store_(store), inventory_(inventory), ledger_(options_.policy) {}
 
-  // The snapshot of these jobs and leases, as of now.
-  absl::StatusOr<scheduler::Snapshot> Take(const jobs::OpenJobs& open, const std::vector<jobs::Lease>& leases);
-  // Makes a plan of what is stored now; nothing of it is carried out.
+  // The snapshot of these jobs (TakeSnapshot) and leases, as of now.
+  absl::StatusOr<scheduler::Snapshot> Take(const jobs::OpenJobs& open,
+                                           const std::vector<jobs::Lease>& leases,
+                                           size_t most_alike);
+  // Makes a plan of all that is stored now; nothing of it is carried out.
   absl::StatusOr<jobs::QueueView> View();
 
   const std::set<std::string>& queue_names() const { return options_.queues; }

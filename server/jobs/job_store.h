@@ -59,6 +59,20 @@ struct Page {
   int64_t event_sequence = 0;           // of the last change contained
 };
 
+// A job as its row has it: what clients may filter by, and the encoded v1::Job.
+struct StoredJob {
+  int64_t sequence = 0;
+  v1::Job::State state = v1::Job::STATE_UNSPECIFIED;
+  std::string owner, display_name;
+  std::string message;
+};
+
+struct StoredPage {  // as Page
+  std::vector<StoredJob> jobs;
+  std::string next_page_token;
+  int64_t event_sequence = 0;
+};
+
 struct JobEvent {            // one change of one job
   int64_t sequence = 0;
   v1::Job job;               // as it was after the change
@@ -88,6 +102,9 @@ class JobStore {
   // `id_or_prefix`: a full id or unique prefix. NotFound; InvalidArgument if ambiguous.
   virtual absl::StatusOr<JobRecord> Get(const std::string& id_or_prefix) = 0;
   virtual absl::StatusOr<Page> List(const JobFilter& filter, int page_size, const std::string& page_token) = 0;
+  // The same for who only passes the jobs on: checked, but not decoded.
+  virtual absl::StatusOr<StoredPage> ListStored(const JobFilter& filter, int page_size,
+                                                const std::string& page_token) = 0;
   // All jobs that have not ended, by sequence, as they are stored.
   virtual absl::StatusOr<std::vector<JobRecord>> ListOpen() = 0;
   // The same in brief, from memory: as of the last change that anybody was told of.

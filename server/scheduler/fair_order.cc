@@ -4,17 +4,15 @@
 #include <cmath>
 
 namespace yoke::scheduler {
-namespace {
 
-bool SubmittedBefore(const WaitingJob& a, const WaitingJob& b) {
+bool FairOrder::SubmittedBefore(const Entry& a, const Entry& b) {
   if (a.sequence != b.sequence) return a.sequence < b.sequence;
-  return a.array_index != b.array_index ? a.array_index < b.array_index : a.id < b.id;
+  return a.job->array_index != b.job->array_index ? a.job->array_index < b.job->array_index
+                                                  : a.job->id < b.job->id;
 }
 
-}  // namespace
-
 bool FairOrder::Turn::operator<(const Turn& other) const {
-  return use != other.use ? use < other.use : SubmittedBefore(*job, *other.job);
+  return use != other.use ? use < other.use : SubmittedBefore(job, other.job);
 }
 
 double Decayed(const Use& use, Seconds now, Seconds half_life) {
@@ -35,10 +33,13 @@ std::map<std::string, double> UseByOwner(const Snapshot& snapshot) {
 
 FairOrder::FairOrder(const Snapshot& snapshot) {
   for (const auto& [name, use] : UseByOwner(snapshot)) owners_[name].use = use;
-  jobs_.reserve(snapshot.jobs.size());
-  for (const WaitingJob& job : snapshot.jobs) jobs_.push_back(&job);
-  std::sort(jobs_.begin(), jobs_.end(), [](const WaitingJob* a, const WaitingJob* b) {
-    return a->priority != b->priority ? a->priority > b->priority : SubmittedBefore(*a, *b);
+  jobs_.reserve(snapshot.jobs.size() + snapshot.repeats.size());
+  for (const WaitingJob& job : snapshot.jobs) jobs_.push_back({&job, job.sequence, false});
+  for (const Repeat& repeat : snapshot.repeats)
+    jobs_.push_back({&snapshot.jobs[repeat.like], repeat.sequence, true});
+  std::sort(jobs_.begin(), jobs_.end(), [](const Entry& a, const Entry& b) {
+    return a.job->priority != b.job->priority ? a.job->priority > b.job->priority
+                                              : SubmittedBefore(a, b);
   });
 }
 
@@ -49,19 +50,20 @@ const WaitingJob* FairOrder::Next() {
   if (turns_.empty()) return nullptr;
   last_ = turns_.begin()->owner;
   turns_.erase(turns_.begin());
-  const WaitingJob* job = last_->jobs.back();
+  const Entry next = last_->jobs.back();
   last_->jobs.pop_back();
-  return job;
+  repeated_ = next.repeat;
+  return next.job;
 }
 
 void FairOrder::Charge(double device_seconds) { last_->use += device_seconds; }
 
 void FairOrder::FillPriority() {
   size_t end = taken_;
-  while (end < jobs_.size() && jobs_[end]->priority == jobs_[taken_]->priority) ++end;
+  while (end < jobs_.size() && jobs_[end].job->priority == jobs_[taken_].job->priority) ++end;
   std::set<Owner*> filled;
   for (size_t i = end; i > taken_; --i) {
-    Owner& owner = owners_[jobs_[i - 1]->owner];
+    Owner& owner = owners_[jobs_[i - 1].job->owner];
     owner.jobs.push_back(jobs_[i - 1]);
     filled.insert(&owner);
   }

@@ -20,31 +20,40 @@ class FairOrder {
  public:
   explicit FairOrder(const Snapshot& snapshot);
 
-  // The next job; null at the end.
+  // The next job, or for a repeat the one that it is like; null at the end.
   const WaitingJob* Next();
+  // Whether the job handed out last was a repeat.
+  bool repeated() const { return repeated_; }
   // The job handed out last will use so much: its owner's next one comes the later for it.
   void Charge(double device_seconds);
 
  private:
+  struct Entry {
+    const WaitingJob* job;
+    int64_t sequence;
+    bool repeat;
+  };
   struct Owner {
     double use = 0;
-    std::vector<const WaitingJob*> jobs;  // of the priority at hand, the last submitted first
+    std::vector<Entry> jobs;  // of the priority at hand, the last submitted first
   };
   struct Turn {
     double use;
-    const WaitingJob* job;
+    Entry job;
     Owner* owner;
     bool operator<(const Turn& other) const;
   };
 
+  static bool SubmittedBefore(const Entry& a, const Entry& b);
   void FillPriority();
   void Enqueue(Owner& owner);
 
-  std::vector<const WaitingJob*> jobs_;  // by priority, then sequence
-  size_t taken_ = 0;                     // of jobs_, by FillPriority
+  std::vector<Entry> jobs_;  // by priority, then sequence
+  size_t taken_ = 0;         // of jobs_, by FillPriority
   std::map<std::string, Owner> owners_;
   std::set<Turn> turns_;
   Owner* last_ = nullptr;
+  bool repeated_ = false;
 };
 
 }  // namespace yoke::scheduler

@@ -77,7 +77,9 @@ class Planner {
 
   Plan Run() {
     EndWhatIsOutOfTime();
-    while (const WaitingJob* job = order_.Next()) Place(*job);
+    while (const WaitingJob* job = order_.Next()) {
+      order_.repeated() ? PlaceAgain(*job) : Place(*job);
+    }
     for (Stop& stop : preemption_.TakeStops()) plan_.stops.push_back(std::move(stop));
     plan_.wake_at = std::min(plan_.wake_at, preemption_.wake_at());
     return std::move(plan_);
@@ -140,6 +142,12 @@ class Planner {
     job.bound.empty() ? PlaceAny(job) : PlaceBound(job);
   }
 
+  // One more like `job`. Where that one waits, this one waits behind it and reserves as much.
+  void PlaceAgain(const WaitingJob& job) {
+    const auto found = reserved_.find(&job);
+    if (found != reserved_.end()) order_.Charge(found->second);
+  }
+
   void Count(const std::string& owner, const std::string& queue, const std::string& array) {
     ++by_owner_[owner];
     ++by_queue_[queue];
@@ -175,12 +183,11 @@ class Planner {
     for (const Slot* slot : slots) start.device_uuids.push_back(slot->device->uuid);
     plan_.starts.push_back(std::move(start));
     Count(job.owner, job.queue, job.array);
-    Charge(job, slots.size());
+    order_.Charge(UseOf(job, slots.size()));
   }
 
-  void Charge(const WaitingJob& job, size_t devices) {
-    order_.Charge(static_cast<double>(devices) *
-                  (job.time_limit > 0 ? job.time_limit : kAssumedRunTime));
+  static double UseOf(const WaitingJob& job, size_t devices) {
+    return static_cast<double>(devices) * (job.time_limit > 0 ? job.time_limit : kAssumedRunTime);
   }
 
   void WaitFor(const WaitingJob& job, JobReason::Code reason, std::string sentence,
@@ -318,7 +325,9 @@ class Planner {
       return WaitFor(job, told.reason, told.sentence, {kNever, (*broken)->unknown_why});
     }
     WaitFor(job, told.reason, told.sentence, board_.Reserve(job, needed));
-    Charge(job, needed.size());
+    const double use = UseOf(job, needed.size());
+    if (!snapshot_.repeats.empty()) reserved_[&job] = use;
+    order_.Charge(use);
   }
 
   const Snapshot& snapshot_;
@@ -327,6 +336,8 @@ class Planner {
   Preemption preemption_;
   std::map<std::string, int> by_owner_, by_queue_, by_array_;  // live attempts and starts
   std::map<std::string, Told> told_;
+  std::map<const WaitingJob*, double>
+      reserved_;  // what those that wait will use, for their repeats
   Plan plan_;
 };
 

@@ -95,6 +95,12 @@ struct Policy {
   Seconds min_run_time = 600;  // an attempt runs so long before it may be preempted
 };
 
+// A waiting job that differs from one of the snapshot's in its sequence alone, which is later.
+struct Repeat {
+  size_t like = 0;  // place in Snapshot::jobs
+  int64_t sequence = 0;
+};
+
 struct Snapshot {
   std::vector<WaitingJob> jobs;  // in any order
   std::vector<DeviceView> devices;
@@ -102,6 +108,9 @@ struct Snapshot {
   std::vector<RunningJob> running;
   std::vector<Use> uses;  // of ended attempts; the running ones are counted by the plan
   Policy policy;
+  // They cost little. What they will use counts for their owners' turns, but the plan does not name
+  // them: so many of their like must be among `jobs` that not all of these can start at once.
+  std::vector<Repeat> repeats;
 };
 
 struct Start {

@@ -202,6 +202,11 @@ absl::StatusOr<JobQuery> JobQuery::Parse(const std::string& text) {
   return JobQueryParser(std::move(tokens)).Parse();
 }
 
+bool JobQuery::Matches(const jobs::StoredJob& job) const {
+  return IsOneOf(states_, job.state) && IsOneOf(owners_, job.owner) &&
+         IsOneOf(display_names_, job.display_name);
+}
+
 bool JobQuery::Matches(const v1::Job& job) const {
   return IsOneOf(states_, job.state()) && IsOneOf(owners_, job.owner()) &&
          IsOneOf(display_names_, job.display_name());

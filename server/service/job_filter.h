@@ -20,6 +20,7 @@ class JobQuery {
   static absl::StatusOr<JobQuery> Parse(const std::string& text);
 
   bool Matches(const v1::Job& job) const;
+  bool Matches(const jobs::StoredJob& job) const;
 
   // What the store can look for. It may find more than Matches lets through: "owner = a OR owner =
   // b".

@@ -9,6 +9,7 @@
 #include "server/service/durations.h"
 #include "server/service/errors.h"
 #include "server/service/job_service.h"
+#include "server/service/request_fields.h"
 
 namespace yoke::service {
 namespace {
@@ -18,11 +19,6 @@ constexpr char kReleaseJob[] = "yoke.v1.JobService/ReleaseJob";
 constexpr char kRequeueJob[] = "yoke.v1.JobService/RequeueJob";
 constexpr char kExplainJob[] = "yoke.v1.JobService/ExplainJob";
 constexpr char kListQueue[] = "yoke.v1.JobService/ListQueue";
-
-constexpr absl::Duration kGraceDefault = absl::Seconds(10);
-constexpr absl::Duration kGraceMax = absl::Hours(1);
-constexpr int kPageDefault = 100;
-constexpr int kPageMax = 1000;
 
 // A refusal by the job's state, with what it is about.
 absl::Status AsStateError(const absl::Status& status, const std::string& job_name) {
@@ -65,6 +61,12 @@ void ExplainArray(const v1::Job& job, const jobs::QueueView& view,
   for (const v1::QueueEntry& entry : view.entries) {
     if (entry.array_job() == job.name()) return ExplainEntry("Its next task ", entry, response);
   }
+  // None of its tasks waits: the next is made when one can start soon.
+  if (jobs::TasksLeft(job) == 0 || job.state() == v1::Job::HELD) return;
+  const bool full = array.running_max() > 0 && array.running() >= array.running_max();
+  response.add_sentences(
+      full ? absl::StrCat("It runs as many tasks at once as it may, ", array.running_max(), ".")
+           : "Its next task is about to be made.");
 }
 
 }  // namespace
@@ -107,13 +109,7 @@ grpc::Status JobService::RequeueJob(grpc::ServerContext* context,
 absl::Status JobService::Requeue(const grpc::ServerContext& context,
                                  const v1::RequeueJobRequest& request, v1::Job& job) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kRequeueJob));
-  const absl::Duration grace = request.has_grace() ? FromProto(request.grace()) : kGraceDefault;
-  if (grace < absl::ZeroDuration() || grace > kGraceMax) {
-    return InvalidField(
-        "grace",
-        absl::StrCat("grace=", absl::FormatDuration(grace), " is out of range; it takes 0 to 1 h"),
-        "GRACE_INVALID");
-  }
+  YOKE_ASSIGN_OR_RETURN(const absl::Duration grace, GraceOf(request));
   YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord found,
                         shared_.FindJob(kRequeueJob, caller, request.name()));
   const absl::StatusOr<jobs::JobRecord> requeued = shared_.control().Requeue(found.id, grace);
@@ -169,11 +165,7 @@ absl::Status JobService::Queue(const grpc::ServerContext& context,
                                const v1::ListQueueRequest& request,
                                v1::ListQueueResponse& response) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kListQueue));
-  if (request.page_size() < 0)
-    return InvalidField("page_size", "page_size cannot be negative; 0 means 100",
-                        "PAGE_SIZE_INVALID");
-  const int most =
-      request.page_size() == 0 ? kPageDefault : std::min(request.page_size(), kPageMax);
+  YOKE_ASSIGN_OR_RETURN(const int most, PageSizeOf(request.page_size()));
   YOKE_ASSIGN_OR_RETURN(jobs::QueueView view, shared_.control().Queue());
   response.set_waiting(static_cast<int>(view.entries.size()));
   for (v1::QueueEntry& entry : view.entries) {

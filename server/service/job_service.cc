@@ -8,11 +8,13 @@
 #include "common/base/status_macros.h"
 #include "common/ipc/attempt_files.h"
 #include "common/os/failpoint.h"
+#include "google/protobuf/unknown_field_set.h"
 #include "google/rpc/error_details.pb.h"
 #include "server/jobs/state_machine.h"
 #include "server/service/durations.h"
 #include "server/service/errors.h"
 #include "server/service/job_filter.h"
+#include "server/service/request_fields.h"
 #include "server/service/scheduling.h"
 #include "server/service/submission.h"
 #include "server/service/watch_token.h"
@@ -27,12 +29,8 @@ constexpr char kCancelJob[] = "yoke.v1.JobService/CancelJob";
 constexpr char kWaitJob[] = "yoke.v1.JobService/WaitJob";
 constexpr char kWatchJobs[] = "yoke.v1.JobService/WatchJobs";
 
-constexpr int kPageDefault = 100;
-constexpr int kPageMax = 1000;
 // gRPC's own limit on what a client receives is 4 MiB.
 constexpr size_t kPageBytesMax = size_t{3} << 20;
-constexpr absl::Duration kGraceDefault = absl::Seconds(10);
-constexpr absl::Duration kGraceMax = absl::Hours(1);
 constexpr size_t kCommentMax = 1000;
 constexpr int kEventsAtOnce = 100;
 
@@ -130,9 +128,7 @@ absl::Status JobService::List(const grpc::ServerContext& context,
                               const v1::ListJobsRequest& request, v1::ListJobsResponse& response) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kListJobs));
   YOKE_ASSIGN_OR_RETURN(const JobQuery query, JobQuery::Parse(request.filter()));
-  if (request.page_size() < 0)
-    return InvalidField("page_size", "page_size cannot be negative; 0 means 100",
-                        "PAGE_SIZE_INVALID");
+  YOKE_ASSIGN_OR_RETURN(int size, PageSizeOf(request.page_size()));
   jobs::JobFilter filter = query.store_filter();
   filter.array = "";
   if (!request.array().empty()) {
@@ -140,18 +136,22 @@ absl::Status JobService::List(const grpc::ServerContext& context,
                           shared_.FindJob(kListJobs, caller, request.array()));
     filter.array = array.id;
   }
-  int size = request.page_size() == 0 ? kPageDefault : std::min(request.page_size(), kPageMax);
   for (;; size = std::max(1, size / 2)) {
-    absl::StatusOr<jobs::Page> page = shared_.store().List(filter, size, request.page_token());
+    absl::StatusOr<jobs::StoredPage> page =
+        shared_.store().ListStored(filter, size, request.page_token());
     if (!page.ok()) return AsFieldError(page.status(), "page_token", "PAGE_TOKEN_INVALID");
     response.Clear();
     response.set_resume_token(EncodeWatchToken(page->event_sequence));
     if (query.matches_nothing()) return absl::OkStatus();
     response.set_next_page_token(page->next_page_token);
-    for (jobs::JobRecord& record : page->jobs) {
-      v1::Job& job = record.public_job;
-      if (query.Matches(job) && shared_.MaySee(kListJobs, caller, job.owner()))
-        *response.add_jobs() = std::move(job);
+    // Encoded, an unknown field is what a known one is: decoding a job to encode it again would be
+    // most of the work.
+    google::protobuf::UnknownFieldSet& encoded =
+        *response.GetReflection()->MutableUnknownFields(&response);
+    for (jobs::StoredJob& job : page->jobs) {
+      if (query.Matches(job) && shared_.MaySee(kListJobs, caller, job.owner))
+        *encoded.AddLengthDelimited(v1::ListJobsResponse::kJobsFieldNumber) =
+            std::move(job.message);
     }
     // Jobs with long results make a shorter page.
     if (size == 1 || response.ByteSizeLong() <= kPageBytesMax) return absl::OkStatus();
@@ -166,13 +166,7 @@ grpc::Status JobService::CancelJob(grpc::ServerContext* context,
 absl::Status JobService::Cancel(const grpc::ServerContext& context,
                                 const v1::CancelJobRequest& request, v1::Job& job) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kCancelJob));
-  const absl::Duration grace = request.has_grace() ? FromProto(request.grace()) : kGraceDefault;
-  if (grace < absl::ZeroDuration() || grace > kGraceMax) {
-    return InvalidField(
-        "grace",
-        absl::StrCat("grace=", absl::FormatDuration(grace), " is out of range; it takes 0 to 1 h"),
-        "GRACE_INVALID");
-  }
+  YOKE_ASSIGN_OR_RETURN(const absl::Duration grace, GraceOf(request));
   const std::string& comment = request.comment();
   if (comment.size() > kCommentMax ||
       std::any_of(comment.begin(), comment.end(), [](char c) { return absl::ascii_iscntrl(c); })) {

@@ -16,7 +16,7 @@
 namespace yoke::service {
 namespace {
 
-constexpr int kMessageBytesMax = 4 << 20;
+constexpr int kRequestBytesMax = 4 << 20;
 constexpr int kMetadataBytesMax = 8 << 10;
 constexpr int kStreamsPerConnection = 100;
 constexpr absl::Duration kDrainPatience = absl::Seconds(2);
@@ -72,7 +72,7 @@ void ConfigureServer(grpc::ServerBuilder& builder) {
   grpc::health::v1::HealthCheckRequest::descriptor();  // linked in, so that reflection can show the
                                                        // health service too
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  builder.SetMaxReceiveMessageSize(kMessageBytesMax);
+  builder.SetMaxReceiveMessageSize(kRequestBytesMax);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnection);
   // A peer that is gone without a word is found within 50 s, also one that could be sent nothing for long.

@@ -11,7 +11,7 @@ namespace yoke::shim {
 namespace {
 
 constexpr off_t kReserveBytes = 64 << 10;
-constexpr useconds_t kPauseMicroseconds = 200'000;
+constexpr useconds_t kRetryMicroseconds = 200'000;
 
 }  // namespace
 
@@ -33,7 +33,7 @@ absl::Status ExitWriter::Write(const ipc::ExitRecord& record, double patience_se
     const absl::Status status = ipc::WriteJsonFile(path_, json);
     YOKE_FAILPOINT("shim.exit.after");
     if (!absl::IsResourceExhausted(status) || os::BootMilliseconds() >= deadline) return status;
-    usleep(kPauseMicroseconds);
+    usleep(kRetryMicroseconds);
   }
 }
 

@@ -16,9 +16,9 @@
 namespace yoke::shim {
 namespace {
 
-constexpr size_t kLastLines = 50;
+constexpr size_t kHungLines = 50;
 
-std::string NameOf(int rank) { return rank < 0 ? "prepare" : absl::StrCat("rank", rank); }
+std::string ProcessName(int rank) { return rank < 0 ? "prepare" : absl::StrCat("rank", rank); }
 
 std::vector<std::string> ThreadsOf(const std::string& process) {
   std::vector<std::string> threads;
@@ -105,11 +105,11 @@ void HangWatch::WriteEvidence(const std::vector<Sight>& sights, const std::vecto
           sight.progress.boot_ms == 0 ? -1 : os::BootMilliseconds() - sight.progress.boot_ms},
          {"state", std::string(1, sight.state)},
          {"cpu_ms", sight.cpu_ms}});
-    const std::string name = NameOf(sight.rank),
+    const std::string name = ProcessName(sight.rank),
                       log = absl::StrCat(spec_.attempt_dir, "/", name, ".log");
     os::AtomicWriteFile(absl::StrCat(folder, "/", name, ".proc"), ProcText(pid)).IgnoreError();
     os::AtomicWriteFile(absl::StrCat(folder, "/", name, ".log"),
-                        absl::StrJoin(LastLines(log, kLastLines), "\n") + "\n")
+                        absl::StrJoin(LastLines(log, kHungLines), "\n") + "\n")
         .IgnoreError();
   }
   const nlohmann::json all = {{"rank", hang.rank},

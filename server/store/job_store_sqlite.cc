@@ -95,29 +95,13 @@ class SqliteJobStore : public jobs::JobStore {
   }
 
   absl::StatusOr<jobs::Page> List(const jobs::JobFilter& filter, int page_size, const std::string& page_token) override {
-    int64_t before = INT64_MAX;
-    if (!page_token.empty() && !absl::SimpleAtoi(page_token, &before)) {
-      return absl::InvalidArgumentError("the page token is none of ours: list again from the first page");
-    }
-    const int size = std::min(std::max(page_size, 1), kPageMax);
-    jobs::Page page;
-    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) -> absl::Status {
-      const Where where = ToWhere(filter);
-      SQLite::Statement query(database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE ", where.sql,
-                                                     " AND sequence < ? ORDER BY sequence DESC LIMIT ?"));
-      int at = 0;
-      for (const std::string& value : where.values) query.bind(++at, value);
-      query.bind(++at, before);
-      query.bind(++at, size + 1);
-      YOKE_ASSIGN_OR_RETURN(page.jobs, ReadJobs(query));
-      page.event_sequence = LastEvent(database);
-      return absl::OkStatus();
-    }));
-    if (static_cast<int>(page.jobs.size()) > size) {
-      page.jobs.resize(size);
-      page.next_page_token = absl::StrCat(page.jobs.back().sequence);
-    }
-    return page;
+    return ReadPage<jobs::Page>(filter, page_size, page_token, kJobColumns, JobFromRow);
+  }
+
+  absl::StatusOr<jobs::StoredPage> ListStored(const jobs::JobFilter& filter, int page_size,
+                                              const std::string& page_token) override {
+    static const std::string columns = absl::StrCat(kJobColumns, ", ", kStoredColumns);
+    return ReadPage<jobs::StoredPage>(filter, page_size, page_token, columns, StoredFromRow);
   }
 
   absl::StatusOr<std::vector<JobRecord>> ListOpen() override {
@@ -221,6 +205,42 @@ class SqliteJobStore : public jobs::JobStore {
   }
 
  private:
+  // A page of what `read` makes of these columns of a row.
+  template <typename Page, typename Item>
+  absl::StatusOr<Page> ReadPage(const jobs::JobFilter& filter, int page_size,
+                                const std::string& page_token, absl::string_view columns,
+                                absl::StatusOr<Item> (*read)(SQLite::Statement&)) {
+    int64_t before = INT64_MAX;
+    if (!page_token.empty() && !absl::SimpleAtoi(page_token, &before)) {
+      return absl::InvalidArgumentError(
+          "the page token is none of ours: list again from the first page");
+    }
+    const int size = std::min(std::max(page_size, 1), kPageMax);
+    Page page;
+    page.jobs.reserve(static_cast<size_t>(size) + 1);
+    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) -> absl::Status {
+      const Where where = ToWhere(filter);
+      SQLite::Statement query(database,
+                              absl::StrCat("SELECT ", columns, " FROM job WHERE ", where.sql,
+                                           " AND sequence < ? ORDER BY sequence DESC LIMIT ?"));
+      int at = 0;
+      for (const std::string& value : where.values) query.bind(++at, value);
+      query.bind(++at, before);
+      query.bind(++at, size + 1);
+      while (query.executeStep()) {
+        YOKE_ASSIGN_OR_RETURN(Item job, read(query));
+        page.jobs.push_back(std::move(job));
+      }
+      page.event_sequence = LastEvent(database);
+      return absl::OkStatus();
+    }));
+    if (static_cast<int>(page.jobs.size()) > size) {
+      page.jobs.resize(size);
+      page.next_page_token = absl::StrCat(page.jobs.back().sequence);
+    }
+    return page;
+  }
+
   // On the writer's thread.
   absl::Status Change(SQLite::Database& database, const std::string& id, const std::function<absl::Status(JobRecord&, LeaseChange&)>& change,
                       absl::StatusOr<JobRecord>& updated) {

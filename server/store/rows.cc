@@ -41,13 +41,17 @@ jobs::JobRecord ColumnsOf(SQLite::Statement& row) {
   return job;
 }
 
-bool IsIntact(SQLite::Statement& row, const jobs::JobRecord& columns) {
+bool MatchesSum(SQLite::Statement& row, const jobs::JobRecord& columns) {
   const SQLite::Column checksum = row.getColumn(10);
   if (!checksum.isNull()) return checksum.getInt64() == Checksum(columns, Message(row));
   // Version 1 wrote none.
   v1::Job job;
   const std::string_view message = Message(row);
   return job.ParseFromArray(message.data(), static_cast<int>(message.size()));
+}
+
+absl::Status Damaged(const std::string& id) {
+  return absl::DataLossError(absl::StrCat("the record of job ", id, " is damaged"));
 }
 
 // What both an insertion and an update write, bound by name.
@@ -81,13 +85,22 @@ void BindJob(SQLite::Statement& statement, const jobs::JobRecord& job) {
 absl::StatusOr<jobs::JobRecord> JobFromRow(SQLite::Statement& row) {
   jobs::JobRecord job = ColumnsOf(row);
   const std::string_view message = Message(row);
-  if (!IsIntact(row, job) || !job.public_job.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
-    return absl::DataLossError(absl::StrCat("the record of job ", job.id, " is damaged"));
+  if (!MatchesSum(row, job) ||
+      !job.public_job.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
+    return Damaged(job.id);
   }
   return job;
 }
 
-bool IsIntact(SQLite::Statement& row) { return IsIntact(row, ColumnsOf(row)); }
+absl::StatusOr<jobs::StoredJob> StoredFromRow(SQLite::Statement& row) {
+  const jobs::JobRecord columns = ColumnsOf(row);
+  if (!MatchesSum(row, columns)) return Damaged(columns.id);
+  return jobs::StoredJob{columns.sequence, static_cast<v1::Job::State>(row.getColumn(11).getInt()),
+                         row.getColumn(12).getString(), row.getColumn(13).getString(),
+                         std::string(Message(row))};
+}
+
+bool IsIntact(SQLite::Statement& row) { return MatchesSum(row, ColumnsOf(row)); }
 
 void InsertJob(Statements& statements, const jobs::JobRecord& job) {
   static constexpr char kSql[] =

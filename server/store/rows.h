@@ -15,8 +15,12 @@ namespace yoke::store {
 inline constexpr char kJobColumns[] =
     "id, sequence, request_id, request_hash, stop_requested, stop_reason, stop_grace_seconds, uid, user_set, message, checksum";
 
+// What StoredFromRow expects after these.
+inline constexpr char kStoredColumns[] = "state, owner, display_name";
+
 // DataLoss: the record is not what was written.
 absl::StatusOr<jobs::JobRecord> JobFromRow(SQLite::Statement& row);
+absl::StatusOr<jobs::StoredJob> StoredFromRow(SQLite::Statement& row);
 // Whether JobFromRow would take it; cheaper.
 bool IsIntact(SQLite::Statement& row);
 void InsertJob(Statements& statements, const jobs::JobRecord& job);

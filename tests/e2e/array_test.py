@@ -81,6 +81,9 @@ class Array(unittest.TestCase):
             self.assertLess(box.job(array)["array"]["made"], 10)
             told = box.yoke("job", "explain", array).stdout
             self.assertIn("Of its 10000 tasks 9998 wait, 2 run, 0 have succeeded", told)
+            deadline = time.monotonic() + 5
+            while "Its next task is about to be made." in told and time.monotonic() < deadline:
+                told = box.yoke("job", "explain", array).stdout
             self.assertRegex(told, "Its next task waits for 1 idle CPU slot")
             waiting = next(task for task in self.tasks(box, array) if task["state"] == "QUEUED")
             circle = box.yoke("job", "update", harness_id(waiting), f"after={array}", check=False)

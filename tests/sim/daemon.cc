@@ -141,7 +141,8 @@ void World::FinishAttempt(const Process& process) {
 
 scheduler::Snapshot World::Take() {
   const std::vector<jobs::JobRecord> open = store_.Open();
-  scheduler::Snapshot snapshot = daemon::TakeSnapshot(open, store_.Leases(), inventory_);
+  scheduler::Snapshot snapshot =
+      daemon::TakeSnapshot(open, store_.Leases(), inventory_, daemon::kAlikePlanned);
   ledger_->Complete(
       open, Now(), [this](const std::string& id) { return store_.StateOf(id); }, snapshot);
   for (scheduler::WaitingJob& job : snapshot.jobs) {

@@ -108,14 +108,25 @@ def check_relocatable(source, build):
     return problems
 
 
+def compilations(source, build):
+    """Source relative to the tree -> (command, folder) that compile it alone, also where it is compiled with others."""
+    found = {}
+    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
+        entries = json.load(file)
+    for entry in entries:
+        sources = [entry["file"]]
+        if re.search(r"/Unity/unity_\d+_cxx\.cxx$", entry["file"]):
+            with open(entry["file"], encoding="utf-8") as file:
+                sources = re.findall(r'^#include "(.+)"$', file.read(), re.MULTILINE)
+        for name in sources:
+            relative = os.path.relpath(os.path.realpath(name), os.path.realpath(source))
+            found[relative] = (entry["command"].replace(entry["file"], name), entry["directory"])
+    return found
+
+
 def check_built(source, build):
     """No dead source: every .cc belongs to a target of the full build."""
-    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
-        files = {c["file"] for c in json.load(file)}
-    for unity in [name for name in files if re.search(r"/Unity/unity_\d+_cxx\.cxx$", name)]:
-        with open(unity, encoding="utf-8") as file:
-            files.update(re.findall(r'^#include "(.+)"$', file.read(), re.MULTILINE))
-    compiled = {os.path.relpath(os.path.realpath(name), os.path.realpath(source)) for name in files}
+    compiled = compilations(source, build)
     return [f"{name}: in no target; add it to a CMakeLists.txt or delete it"
             for name in tracked_files(source)
             if name.endswith(".cc") and name.startswith(CODE_FOLDERS) and name not in compiled]
@@ -128,15 +139,15 @@ def check_failpoints(source, build):
     problems = []
     if presets["release"]["cacheVariables"].get("YOKE_FAILPOINTS") != "OFF":
         problems.append("CMakePresets.json: release must have YOKE_FAILPOINTS OFF")
-    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
-        commands = {os.path.relpath(entry["file"], source): entry for entry in json.load(file)}
+    commands = compilations(source, build)
     option = "-DYOKE_FAILPOINTS"
     for name in ("common/os/failpoint.cc", "common/os/file.cc", "common/os/ofd_lock.cc", "server/shim/claim.cc"):
-        words = [word for word in commands[name]["command"].split() if word != option]
+        command, folder = commands[name]
+        words = [word for word in command.split() if word != option]
         for extra, wanted in (([], False), ([option], True)):
             with tempfile.NamedTemporaryFile(suffix=".o") as object_file:
                 words[words.index("-o") + 1] = object_file.name
-                subprocess.run(words + extra, cwd=commands[name]["directory"], check=True)
+                subprocess.run(words + extra, cwd=folder, check=True)
                 found = b"VisitFailpoint" in object_file.read()
             if found != wanted:
                 problems.append(f"{name}: {'no failpoints with' if wanted else 'failpoints left without'} {option}")

@@ -25,10 +25,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kMagic = 0x31414d49454b4f59;  // "YOKEIMA1"
+constexpr uint64_t kArenaMagic = 0x31414d49454b4f59;  // "YOKEIMA1"
 constexpr size_t kPage = 4096, kAlignment = 64;
 constexpr char kArenaEnding[] = ".images";
-constexpr int kTriesMax = 10;
+constexpr int kOpenTriesMax = 10;
 
 enum State : uint32_t { kEmpty, kClaimed, kReady, kNever };
 
@@ -126,7 +126,7 @@ absl::StatusOr<std::shared_ptr<ImageArena>> ImageArena::Open(ArenaKind kind,
   const auto head =
       static_cast<int64_t>(RoundUp(sizeof(Header) + split.samples.size() * sizeof(Entry), kPage));
   // Others may remove the file between two of these steps; then it is made anew.
-  for (int tries = 0; tries < kTriesMax; ++tries) {
+  for (int tries = 0; tries < kOpenTriesMax; ++tries) {
     const int fd = ::open(arena->path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) return FileError(arena->path_, "open", errno);
     arena->fd_ = fd;
@@ -174,13 +174,13 @@ absl::Status ImageArena::Map(int fd, int64_t entries, bool alone) {
   file_ = static_cast<const unsigned char*>(whole);
   const uint64_t room = file_bytes_ - head_bytes_;
   const auto fits = [&] {
-    return header_->magic == kMagic && header_->entries == count && header_->capacity == room;
+    return header_->magic == kArenaMagic && header_->entries == count && header_->capacity == room;
   };
   if (alone && !fits()) {  // new, or of a machine that lost power
     std::memset(head, 0, head_bytes_);
     header_->entries = count;
     header_->capacity = room;
-    header_->magic = kMagic;
+    header_->magic = kArenaMagic;
   }
   if (!fits()) {
     return absl::UnavailableError(absl::StrCat(path_, ": damaged; remove it"));

@@ -16,7 +16,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-constexpr int kStrides[] = {8, 16, 32};
+constexpr int kLevelStrides[] = {8, 16, 32};
 
 std::vector<std::vector<PixelTruth>> TruthsOf(const Targets& targets, int64_t width,
                                               int64_t height) {
@@ -66,7 +66,7 @@ struct CpuFunction : torch::autograd::Function<CpuFunction> {
     std::array<LevelMemory<T>, 3> levels;
     for (size_t i = 0; i < 3; ++i) {
       const auto memory = [](const Variable& tensor) { return static_cast<T*>(tensor.data_ptr()); };
-      levels[i] = {maps[i].size(2),         maps[i].size(3),     kStrides[i],
+      levels[i] = {maps[i].size(2),         maps[i].size(3),     kLevelStrides[i],
                    memory(maps[i]),         memory(maps[i + 3]), memory(gradients[i]),
                    memory(gradients[i + 3])};
     }
@@ -83,7 +83,8 @@ struct CpuFunction : torch::autograd::Function<CpuFunction> {
     };
     return CpuLoss<T>(
         plain, levels,
-        TruthsOf(targets, levels[0].width * kStrides[0], levels[0].height * kStrides[0]), for_each);
+        TruthsOf(targets, levels[0].width * kLevelStrides[0], levels[0].height * kLevelStrides[0]),
+        for_each);
   }
 
   static variable_list backward(AutogradContext* context, variable_list outputs) {

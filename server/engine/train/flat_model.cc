@@ -10,9 +10,11 @@ namespace yoke::engine {
 namespace {
 
 // Every entry begins at a whole cache line.
-constexpr int64_t kAlignment = 16;  // values
+constexpr int64_t kAlignedValues = 16;
 
-int64_t Aligned(int64_t size) { return (size + kAlignment - 1) / kAlignment * kAlignment; }
+int64_t Aligned(int64_t size) {
+  return (size + kAlignedValues - 1) / kAlignedValues * kAlignedValues;
+}
 
 void Place(std::vector<FlatEntry>& entries, int64_t& offset) {
   for (FlatEntry& entry : entries) {

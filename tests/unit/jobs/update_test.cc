@@ -11,7 +11,7 @@ namespace {
 using testing::HasSubstr;
 using v1::Job;
 
-JobRecord In(Job::State state) {
+JobRecord JobIn(Job::State state) {
   JobRecord record;
   record.id = "a";
   record.public_job.set_state(state);
@@ -31,7 +31,7 @@ Job Wanted() {
   return wanted;
 }
 
-std::string ReasonOf(const absl::Status& status) {
+std::string RefusalOf(const absl::Status& status) {
   return std::string(status.GetPayload("yoke.reason").value_or(absl::Cord()));
 }
 
@@ -63,7 +63,7 @@ TEST(Update, EachFieldIsRefusedFromTheStateOnInWhichItIsTooLate) {
   for (const std::string& path : UpdatablePaths()) {
     for (const Job::State state :
          {Job::QUEUED, Job::HELD, Job::STARTING, Job::RUNNING, Job::STOPPING, Job::SUCCEEDED}) {
-      JobRecord record = In(state);
+      JobRecord record = JobIn(state);
       const std::string before = record.public_job.SerializeAsString();
       const absl::Status status = UpdateFields(Wanted(), {path}, record);
       const auto expected = refused.at(path).find(state);
@@ -71,7 +71,7 @@ TEST(Update, EachFieldIsRefusedFromTheStateOnInWhichItIsTooLate) {
         EXPECT_TRUE(status.ok()) << path << " " << status;
         continue;
       }
-      EXPECT_EQ(ReasonOf(status), expected->second) << path << " in " << Job::State_Name(state);
+      EXPECT_EQ(RefusalOf(status), expected->second) << path << " in " << Job::State_Name(state);
       EXPECT_THAT(std::string(status.message()), HasSubstr(path));
       EXPECT_THAT(std::string(status.message()), HasSubstr(Job::State_Name(state)));
       EXPECT_EQ(record.public_job.SerializeAsString(), before);
@@ -80,14 +80,14 @@ TEST(Update, EachFieldIsRefusedFromTheStateOnInWhichItIsTooLate) {
 }
 
 TEST(Update, OnlyWhatIsNamedChangesAndWhatIsAbsentIsCleared) {
-  JobRecord record = In(Job::QUEUED);
+  JobRecord record = JobIn(Job::QUEUED);
   ASSERT_TRUE(UpdateFields(Wanted(), {"priority", "scheduling.time_limit"}, record).ok());
   EXPECT_EQ(record.public_job.priority(), 7);
   EXPECT_FALSE(record.public_job.scheduling().has_time_limit());
   EXPECT_EQ(record.public_job.scheduling().queue(), "default");
   EXPECT_EQ(record.public_job.display_name(), "");
   // One refusal refuses all.
-  record = In(Job::RUNNING);
+  record = JobIn(Job::RUNNING);
   EXPECT_FALSE(UpdateFields(Wanted(), {"priority", "scheduling.queue"}, record).ok());
   EXPECT_EQ(record.public_job.priority(), 0);
 }

@@ -15,7 +15,7 @@ using testing::SizeIs;
 
 constexpr int64_t kGiB = int64_t{1} << 30;
 
-Snapshot Gpus(int count) {
+Snapshot SharedGpus(int count) {
   Snapshot snapshot;
   snapshot.now = 1000;
   for (int i = 0; i < count; ++i) {
@@ -25,7 +25,7 @@ Snapshot Gpus(int count) {
   }
   return snapshot;
 }
-WaitingJob Waiting(const std::string& id, int64_t sequence, int64_t share_gib,
+WaitingJob Sharing(const std::string& id, int64_t sequence, int64_t share_gib,
                    std::vector<std::string> bound = {}) {
   WaitingJob job{id, 0, sequence, std::move(bound), 0, false};
   job.wanted = job.bound.empty() ? 1 : 0;
@@ -55,8 +55,8 @@ std::string StartOf(const Plan& plan, const std::string& id) {
 }
 
 TEST(Sharing, JobsFillADeviceUpToItsMemoryAndLeaveOthersFree) {
-  Snapshot snapshot = Gpus(2);
-  for (int i = 0; i < 4; ++i) snapshot.jobs.push_back(Waiting(absl::StrCat("s", i), i, 8));
+  Snapshot snapshot = SharedGpus(2);
+  for (int i = 0; i < 4; ++i) snapshot.jobs.push_back(Sharing(absl::StrCat("s", i), i, 8));
   const Plan plan = MakePlan(snapshot);
   EXPECT_EQ(StartOf(plan, "s0"), StartOf(plan, "s1"));
   EXPECT_EQ(StartOf(plan, "s0"), StartOf(plan, "s2"));
@@ -64,25 +64,25 @@ TEST(Sharing, JobsFillADeviceUpToItsMemoryAndLeaveOthersFree) {
 }
 
 TEST(Sharing, AJobOfItsOwnAndSharingOnesNeverMeet) {
-  Snapshot snapshot = Gpus(1);
+  Snapshot snapshot = SharedGpus(1);
   Occupy(snapshot, "r", 8, {"GPU-0"});
-  snapshot.jobs = {Waiting("own", 1, 0), Waiting("later", 2, 4)};
+  snapshot.jobs = {Sharing("own", 1, 0), Sharing("later", 2, 4)};
   Plan plan = MakePlan(snapshot);
   EXPECT_THAT(plan.starts,
               IsEmpty());  // and the one that waits for all of it is not starved by shares
-  snapshot = Gpus(1);
+  snapshot = SharedGpus(1);
   Occupy(snapshot, "r", 0, {"GPU-0"});
-  snapshot.jobs = {Waiting("s", 1, 1)};
+  snapshot.jobs = {Sharing("s", 1, 1)};
   plan = MakePlan(snapshot);
   EXPECT_THAT(plan.starts, IsEmpty());
   EXPECT_THAT(plan.waits[0].sentence, HasSubstr("held by jobs/r (train)"));
 }
 
 TEST(Sharing, WhatWaitsSaysWhatIsLeftAndStartsWhenEnoughIsGivenBack) {
-  Snapshot snapshot = Gpus(1);
+  Snapshot snapshot = SharedGpus(1);
   Occupy(snapshot, "a", 10, {"GPU-0"}, 1500);
   Occupy(snapshot, "b", 10, {"GPU-0"}, 1200);
-  snapshot.jobs = {Waiting("s", 1, 12, {"GPU-0"})};
+  snapshot.jobs = {Sharing("s", 1, 12, {"GPU-0"})};
   const Plan plan = MakePlan(snapshot);
   ASSERT_THAT(plan.waits, SizeIs(1));
   EXPECT_THAT(plan.waits[0].sentence, HasSubstr("GPU 0, shared, unfenced, with 4.0 of 24.0 GiB "
@@ -91,36 +91,36 @@ TEST(Sharing, WhatWaitsSaysWhatIsLeftAndStartsWhenEnoughIsGivenBack) {
 }
 
 TEST(Sharing, ADrainedDeviceIsSharedNoFurtherAndTheWaitSaysThat) {
-  Snapshot snapshot = Gpus(1);
+  Snapshot snapshot = SharedGpus(1);
   Occupy(snapshot, "a", 10, {"GPU-0"});
   snapshot.devices[0].unusable = "is drained: fan is loud";
-  snapshot.jobs = {Waiting("s", 1, 1, {"GPU-0"})};
+  snapshot.jobs = {Sharing("s", 1, 1, {"GPU-0"})};
   const Plan plan = MakePlan(snapshot);
   EXPECT_THAT(plan.starts, IsEmpty());
   EXPECT_THAT(plan.waits[0].sentence, HasSubstr("GPU 0, which is drained: fan is loud"));
 }
 
 TEST(Sharing, AJobOfItsOwnWaitsForTheLastShare) {
-  Snapshot snapshot = Gpus(1);
+  Snapshot snapshot = SharedGpus(1);
   Occupy(snapshot, "a", 10, {"GPU-0"}, 1500);
   Occupy(snapshot, "b", 10, {"GPU-0"}, 1200);
-  snapshot.jobs = {Waiting("own", 1, 0, {"GPU-0"})};
+  snapshot.jobs = {Sharing("own", 1, 0, {"GPU-0"})};
   EXPECT_EQ(MakePlan(snapshot).waits[0].earliest_start, 1500);
 }
 
 TEST(Sharing, ADeviceWithoutMemoryIsNotShared) {
-  Snapshot snapshot = Gpus(1);
+  Snapshot snapshot = SharedGpus(1);
   snapshot.devices[0].memory_bytes = 0;
-  snapshot.jobs = {Waiting("s", 1, 1)};
+  snapshot.jobs = {Sharing("s", 1, 1)};
   EXPECT_THAT(MakePlan(snapshot).starts, IsEmpty());
 }
 
 TEST(Sharing, OnlyWhenAllSharesCanBeStoppedAreTheyForAJobOfHigherPriority) {
-  Snapshot snapshot = Gpus(1);
+  Snapshot snapshot = SharedGpus(1);
   Occupy(snapshot, "a", 10, {"GPU-0"});
   Occupy(snapshot, "b", 10, {"GPU-0"});
   snapshot.running[0].preemptible = true;
-  snapshot.jobs = {Waiting("high", 1, 0, {"GPU-0"})};
+  snapshot.jobs = {Sharing("high", 1, 0, {"GPU-0"})};
   snapshot.jobs[0].priority = 5;
   EXPECT_THAT(MakePlan(snapshot).stops, IsEmpty());
   snapshot.running[1].preemptible = true;

@@ -26,8 +26,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kLabelBytesMax = 64u << 20;
-constexpr int kThreadsMax = 8;
+constexpr size_t kLabelTextMax = 64u << 20;
+constexpr int kCheckersMax = 8;
 constexpr int kUnnamedClassesMax = 10'000;
 
 // True if `inner` is `outer` or lies in it; both weakly canonical.
@@ -77,7 +77,7 @@ Judged Judge(const RawImage& image, const formats::LabelRules& rules) {
   fingerprint.Add(std::string_view(reinterpret_cast<const char*>(bytes->data()), bytes->size()));
   out.content = fingerprint.Hex();
   if (image.label_path.empty()) return out;
-  const absl::StatusOr<std::string> text = ReadTextFile(image.label_path, kLabelBytesMax);
+  const absl::StatusOr<std::string> text = ReadTextFile(image.label_path, kLabelTextMax);
   const absl::StatusOr<formats::LabelFile> labels =
       text.ok() ? formats::ParseLabelFile(*text, image.label_path, rules) : text.status();
   if (!labels.ok()) {
@@ -105,7 +105,7 @@ absl::StatusOr<std::vector<Judged>> JudgeAll(const std::vector<RawImage>& images
     }
   };
   std::vector<std::thread> threads;
-  const int64_t count = std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, kThreadsMax);
+  const int64_t count = std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, kCheckersMax);
   for (int64_t i = 1; i < count && i < total; ++i) threads.emplace_back(work, false);
   work(true);
   for (std::thread& thread : threads) thread.join();

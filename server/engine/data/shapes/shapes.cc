@@ -11,7 +11,7 @@ namespace yoke::engine {
 namespace {
 
 constexpr int kShapesMax = 4;          // a picture
-constexpr int kTriesMax = 30;          // to place one shape
+constexpr int kPlaceTriesMax = 30;     // to place one shape
 constexpr double kVisibleMin = 0.4;    // of a shape's own area
 constexpr double kRadiusMin = 0.09, kRadiusMax = 0.24;  // of the picture's side
 constexpr double kContrastMin = 90;    // between a shape and what lies under its centre, as a BGR distance
@@ -179,7 +179,7 @@ ShapesImage DrawShapes(int size, int classes, uint64_t seed, uint64_t index) {
   std::vector<int> class_ids;
   const int64_t wanted = 1 + random.Below(kShapesMax);
   for (int64_t i = 0; i < wanted; ++i) {
-    for (int attempt = 0; attempt < kTriesMax; ++attempt) {
+    for (int attempt = 0; attempt < kPlaceTriesMax; ++attempt) {
       const Shape shape = RandomShape(size, classes, random);
       const cv::Scalar color = RandomColor(random);
       const auto x = static_cast<int>(shape.centre.x), y = static_cast<int>(shape.centre.y);

@@ -1,0 +1,34 @@
+// Fields that several requests have.
+#pragma once
+
+#include <algorithm>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "server/service/durations.h"
+#include "server/service/errors.h"
+
+namespace yoke::service {
+
+// How many items a page has at most: 100 where 0 is asked, never more than 1000; PAGE_SIZE_INVALID below 0.
+inline absl::StatusOr<int> PageSizeOf(int asked) {
+  if (asked < 0)
+    return InvalidField("page_size", "page_size cannot be negative; 0 means 100",
+                        "PAGE_SIZE_INVALID");
+  return asked == 0 ? 100 : std::min(asked, 1000);
+}
+
+// How long a job may take to stop by itself: 10 s unless the request says else; GRACE_INVALID outside 0 to 1 h.
+template <typename Request>
+absl::StatusOr<absl::Duration> GraceOf(const Request& request) {
+  const absl::Duration grace =
+      request.has_grace() ? FromProto(request.grace()) : absl::Seconds(10);
+  if (grace >= absl::ZeroDuration() && grace <= absl::Hours(1)) return grace;
+  return InvalidField(
+      "grace",
+      absl::StrCat("grace=", absl::FormatDuration(grace), " is out of range; it takes 0 to 1 h"),
+      "GRACE_INVALID");
+}
+
+}  // namespace yoke::service
