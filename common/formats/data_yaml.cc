@@ -99,8 +99,8 @@ absl::Status CheckShape(const std::string& path, const std::string& text) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::string>> ReadNames(const std::string& path,
-                                                   const YAML::Node& node) {
+absl::StatusOr<std::vector<std::string>> ReadClassNames(const std::string& path,
+                                                        const YAML::Node& node) {
   if (!node.IsDefined() || node.IsNull()) {
     return absl::InvalidArgumentError(
         absl::StrCat(path,
@@ -186,7 +186,7 @@ absl::StatusOr<DataDescription> ReadChecked(const std::string& path, const std::
     return absl::InvalidArgumentError(absl::StrCat(
         path, ": neither train nor val; name the folders of images, as in train: images/train"));
   }
-  YOKE_ASSIGN_OR_RETURN(data.names, ReadNames(path, node["names"]));
+  YOKE_ASSIGN_OR_RETURN(data.names, ReadClassNames(path, node["names"]));
   if (const YAML::Node nc = node["nc"]; nc.IsDefined() && !nc.IsNull()) {
     int64_t count = 0;
     if (!nc.IsScalar() || !absl::SimpleAtoi(nc.Scalar(), &count) ||

@@ -11,12 +11,15 @@ endif()
 # yoke_library(NAME SRCS a.cc ... DEPS targets... [TORCH] [TOGETHER])
 # A static library; without SRCS, a header-only one. TORCH reuses the LibTorch precompiled header. TOGETHER compiles ten
 # files at a time: their headers (and reading the precompiled one) take most of the time, once instead of ten times. Names
-# of their unnamed namespaces must differ.
+# of their unnamed namespaces must differ (tests/tidy).
 function(yoke_library name)
   cmake_parse_arguments(A "TORCH;TOGETHER" "" "SRCS;DEPS" ${ARGN})
   if(A_SRCS)
     add_library(${name} STATIC ${A_SRCS})
     set_target_properties(${name} PROPERTIES UNITY_BUILD "${A_TOGETHER}" UNITY_BUILD_BATCH_SIZE 10)
+    if(A_TOGETHER)
+      target_compile_options(${name} PRIVATE -Wno-subobject-linkage)  # takes the sources for headers
+    endif()
     target_link_libraries(${name} PUBLIC ${A_DEPS})
     if(A_TORCH)
       target_link_libraries(${name} PUBLIC yoke_torch)

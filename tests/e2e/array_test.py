@@ -102,6 +102,7 @@ class Array(unittest.TestCase):
             box.yoke("job", "update", array, "parallel=1", "priority=5")
             box.yoke("job", "release", array)
             box.until(array, lambda job: job["array"]["running"] == 1, 10)
+            self.assertIn("It runs as many tasks at once as it may, 1.", box.yoke("job", "explain", array).stdout)
             box.yoke("job", "hold", array)
             box.until(array, lambda job: job["array"]["running"] == 0, 10)
             held = box.job(array)

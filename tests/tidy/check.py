@@ -132,6 +132,35 @@ def check_built(source, build):
             if name.endswith(".cc") and name.startswith(CODE_FOLDERS) and name not in compiled]
 
 
+def unnamed_functions(text):
+    """Names of the functions in the unnamed namespaces of a source."""
+    names, inside = set(), False
+    for line in text.splitlines():
+        if line.startswith(("namespace {", "}  // namespace")):
+            inside = line == "namespace {"
+        elif inside and (found := re.match(r"(?!using\b|return\b|#|//)[A-Za-z][^(){};=]*?[ *&](\w+)\(", line)):
+            names.add(found.group(1))
+    return names
+
+
+def check_together(source, build):
+    """Of files that are compiled together no two have functions of one name: a call may take the other one."""
+    problems = set()
+    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
+        unities = {entry["file"] for entry in json.load(file) if "/Unity/" in entry["file"]}
+    for unity in unities:
+        seen = {}
+        for path in re.findall(r'^#include "(.+)"$', read("", unity), re.MULTILINE):
+            name = os.path.relpath(os.path.realpath(path), os.path.realpath(source))
+            if name.startswith("tests/"):
+                continue
+            for function in unnamed_functions(read("", path)):
+                if function in seen:
+                    problems.add(f"{name}: {function} is also in {seen[function]}, which is compiled together with it; rename one")
+                seen[function] = name
+    return sorted(problems)
+
+
 def check_failpoints(source, build):
     """Without the option, which releases leave off, sources that have failpoints keep nothing of them."""
     with open(os.path.join(source, "CMakePresets.json"), encoding="utf-8") as file:

@@ -15,6 +15,11 @@ expect text 'common/base/a.h:2'
 expect readmes 'server/jobs: no README.md'
 echo '[]' >"$tree/compile_commands.json"
 expect built 'server/jobs/a.cc'
+mkdir -p "$tree/Unity"
+for name in b c; do printf 'namespace {\nint Twice(int x) { return x; }\n}  // namespace\n' >"$tree/server/jobs/$name.cc"; done
+printf '#include "%s"\n' "$tree/server/jobs/b.cc" "$tree/server/jobs/c.cc" >"$tree/Unity/unity_0_cxx.cxx"
+printf '[{"file": "%s", "command": "c++", "directory": "/"}]' "$tree/Unity/unity_0_cxx.cxx" >"$tree/compile_commands.json"
+expect together 'Twice is also in'
 expect links 'no built program found'
 mkdir -p "$tree/bin" "$tree/lib"
 printf 'int main(){return 0;}\n' >"$tree/p.c"

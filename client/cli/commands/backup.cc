@@ -13,7 +13,7 @@ namespace {
 
 constexpr char kServerPrefix[] = "server:";
 
-absl::Status Run(Shell& shell, const std::string& to) {
+absl::Status RunBackup(Shell& shell, const std::string& to) {
   const std::string path = absl::StartsWith(to, kServerPrefix)
                                ? to.substr(sizeof kServerPrefix - 1)
                                : std::filesystem::absolute(to).lexically_normal().string();
@@ -38,7 +38,7 @@ void AddBackup(CLI::App& app, Shell& shell) {
       ->required()
       ->type_name("FILE");
   command->callback(Guarded(shell, [&shell, to]() -> int {
-    const absl::Status status = Run(shell, *to);
+    const absl::Status status = RunBackup(shell, *to);
     return status.ok() ? client::kOk : shell.Fail(status);
   }));
 }

@@ -12,7 +12,7 @@ namespace {
 using Item = v1::CheckSystemResponse::Item;
 
 // Whether nothing FAILED.
-absl::StatusOr<bool> Run(Shell& shell) {
+absl::StatusOr<bool> RunCheck(Shell& shell) {
   YOKE_ASSIGN_OR_RETURN(client::Client * client, shell.Connect());
   YOKE_ASSIGN_OR_RETURN(const v1::CheckSystemResponse answer, client->CheckSystem());
   bool fit = true;
@@ -37,7 +37,7 @@ void AddCheck(CLI::App& app, Shell& shell) {
   CLI::App* command = app.add_subcommand("check", "Is this machine fit? Versions, devices, memory, disk; exits with 1 if not");
   shell.AddOptions(*command);
   command->callback(Guarded(shell, [&shell]() -> int {
-    const absl::StatusOr<bool> fit = Run(shell);
+    const absl::StatusOr<bool> fit = RunCheck(shell);
     if (!fit.ok()) return shell.Fail(fit.status());
     return *fit ? client::kOk : client::kError;
   }));

@@ -48,7 +48,7 @@ absl::Status Watch(const Shell& shell, client::Client& client) {
   });
 }
 
-absl::Status Run(Shell& shell, bool watch) {
+absl::Status RunDevices(Shell& shell, bool watch) {
   YOKE_ASSIGN_OR_RETURN(client::Client * client, shell.Connect());
   if (watch) return Watch(shell, *client);
   YOKE_ASSIGN_OR_RETURN(const v1::ListDevicesResponse answer, client->ListDevices());
@@ -64,7 +64,7 @@ void AddDevices(CLI::App& app, Shell& shell) {
   auto watch = std::make_shared<bool>(false);
   command->add_flag("--watch", *watch, "Go on showing them as they change");
   command->callback(Guarded(shell, [&shell, watch]() -> int {
-    const absl::Status status = Run(shell, *watch);
+    const absl::Status status = RunDevices(shell, *watch);
     return status.ok() ? client::kOk : shell.Fail(status);
   }));
 }

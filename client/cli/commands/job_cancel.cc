@@ -15,7 +15,7 @@ struct CancelOptions {
   std::string grace, comment;
 };
 
-int Run(Shell& shell, const CancelOptions& options) {
+int RunCancel(Shell& shell, const CancelOptions& options) {
   absl::Duration grace = absl::Seconds(-1);  // the server's default
   if (!options.grace.empty()) {
     const absl::StatusOr<absl::Duration> given = ParseDuration("--grace", options.grace);
@@ -36,7 +36,7 @@ void AddJobCancel(CLI::App& job, Shell& shell) {
   command->add_option("ids", options->ids, "Ids, or the beginning of one")->required()->type_name("ID");
   command->add_option("--grace", options->grace, "Time to save and end before they are killed (10s)");
   command->add_option("--comment", options->comment, "Why, for the record");
-  command->callback(Guarded(shell, [&shell, options] { return Run(shell, *options); }));
+  command->callback(Guarded(shell, [&shell, options] { return RunCancel(shell, *options); }));
 }
 
 }  // namespace yoke::cli

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kTasksShown = 50;
 
-absl::Status Run(Shell& shell, const std::vector<std::string>& ids) {
+absl::Status RunShow(Shell& shell, const std::vector<std::string>& ids) {
   YOKE_ASSIGN_OR_RETURN(client::Client * client, shell.Connect());
   std::vector<v1::Job> jobs;
   for (const std::string& id : ids) {
@@ -45,7 +45,7 @@ void AddJobShow(CLI::App& job, Shell& shell) {
   auto ids = std::make_shared<std::vector<std::string>>();
   command->add_option("ids", *ids, "Ids, or the beginning of one")->required()->type_name("ID");
   command->callback(Guarded(shell, [&shell, ids]() -> int {
-    const absl::Status status = Run(shell, *ids);
+    const absl::Status status = RunShow(shell, *ids);
     return status.ok() ? client::kOk : shell.Fail(status);
   }));
 }

@@ -18,7 +18,7 @@ struct WaitOptions {
 };
 
 // The exit code of the first job, in the order given, that did not succeed.
-absl::StatusOr<int> Run(Shell& shell, const WaitOptions& options) {
+absl::StatusOr<int> RunWait(Shell& shell, const WaitOptions& options) {
   absl::Time deadline = absl::InfiniteFuture();
   if (!options.timeout.empty()) {
     YOKE_ASSIGN_OR_RETURN(const absl::Duration timeout, ParseDuration("--timeout", options.timeout));
@@ -46,7 +46,7 @@ void AddJobWait(CLI::App& job, Shell& shell) {
   command->add_option("ids", options->ids, "Ids, or the beginning of one")->required()->type_name("ID");
   command->add_option("--timeout", options->timeout, "Wait no longer than that, then exit with 7");
   command->callback(Guarded(shell, [&shell, options]() -> int {
-    const absl::StatusOr<int> code = Run(shell, *options);
+    const absl::StatusOr<int> code = RunWait(shell, *options);
     return code.ok() ? *code : shell.Fail(code.status());
   }));
 }

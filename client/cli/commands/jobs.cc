@@ -18,7 +18,7 @@ struct JobsOptions {
   int limit = 0;
 };
 
-absl::Status Run(Shell& shell, const JobsOptions& options) {
+absl::Status RunJobs(Shell& shell, const JobsOptions& options) {
   std::vector<std::string> words = options.filter;
   const auto of_array = std::find_if(words.begin(), words.end(), [](const std::string& word) {
     return absl::StartsWith(word, "array=");
@@ -63,7 +63,7 @@ void AddJobs(CLI::App& app, Shell& shell) {
       ->type_name("key=value");
   command->add_option("--limit", options->limit, "At most so many; 0: all")->check(CLI::Range(0, 1000000));
   command->callback(Guarded(shell, [&shell, options]() -> int {
-    const absl::Status status = Run(shell, *options);
+    const absl::Status status = RunJobs(shell, *options);
     return status.ok() ? client::kOk : shell.Fail(status);
   }));
 }

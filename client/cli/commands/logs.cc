@@ -51,7 +51,7 @@ absl::StatusOr<v1::TailLogsRequest> ToRequest(const LogsOptions& options) {
 }
 
 // A terminal shows which rank a line is from, and progress bars as they go; a pipe gets the lines as they were written.
-absl::Status Run(Shell& shell, const LogsOptions& options) {
+absl::Status RunLogs(Shell& shell, const LogsOptions& options) {
   YOKE_ASSIGN_OR_RETURN(const v1::TailLogsRequest request, ToRequest(options));
   YOKE_ASSIGN_OR_RETURN(client::Client * client, shell.Connect());
   const bool terminal = shell.out_terminal().is_terminal();
@@ -108,7 +108,7 @@ void AddLogs(CLI::App& app, Shell& shell) {
   command->add_option("--grep", options->grep, "Only lines in which this regular expression (RE2) is found")->type_name("PATTERN");
   command->add_flag("--raw", options->raw, "Every byte as it was written, progress bars with all their states");
   command->callback(Guarded(shell, [&shell, options]() -> int {
-    const absl::Status status = Run(shell, *options);
+    const absl::Status status = RunLogs(shell, *options);
     return status.ok() ? client::kOk : shell.Fail(status);
   }));
 }

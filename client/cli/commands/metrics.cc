@@ -28,7 +28,7 @@ std::string Row(const v1::Event& event) {
 }
 
 // For people: the epochs of rank 0, and how a job without epochs goes on. Else every event, one a line.
-absl::Status Run(Shell& shell, const MetricsOptions& options) {
+absl::Status RunMetrics(Shell& shell, const MetricsOptions& options) {
   YOKE_ASSIGN_OR_RETURN(client::Client * client, shell.Connect());
   const bool people = shell.format() == Format::kTable || shell.format() == Format::kWide || shell.format() == Format::kName;
   v1::TailMetricsRequest request;
@@ -65,7 +65,7 @@ void AddMetrics(CLI::App& app, Shell& shell) {
   command->add_flag("-f,--follow", options->follow, "Go on until the job has ended");
   command->add_option("--type", options->types, "Only events of this type: epoch, step, metrics, result ...");
   command->callback(Guarded(shell, [&shell, options]() -> int {
-    const absl::Status status = Run(shell, *options);
+    const absl::Status status = RunMetrics(shell, *options);
     return status.ok() ? client::kOk : shell.Fail(status);
   }));
 }

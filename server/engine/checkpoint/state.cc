@@ -42,7 +42,7 @@ const char* NameOf(at::ScalarType type) {
   return nullptr;
 }
 
-at::ScalarType TypeOf(const std::string& name) {
+at::ScalarType ScalarTypeOf(const std::string& name) {
   for (const TypeName& known : kTypes) {
     if (name == known.name) return known.type;
   }
@@ -99,7 +99,7 @@ absl::StatusOr<TrainState> ReadTensors(Verified verified) {
   state.strings = std::move(verified.layout.strings);
   std::ifstream file(verified.path, std::ios::binary);
   for (const StateTensor& entry : verified.layout.tensors) {
-    const at::Tensor tensor = at::empty(entry.shape, at::TensorOptions(TypeOf(entry.type)));
+    const at::Tensor tensor = at::empty(entry.shape, at::TensorOptions(ScalarTypeOf(entry.type)));
     file.seekg(static_cast<std::streamoff>(verified.data_begin + entry.offset));
     if (!file.read(static_cast<char*>(tensor.data_ptr()),
                    static_cast<std::streamsize>(entry.bytes)))

@@ -14,7 +14,7 @@ using nlohmann::json;
 constexpr int64_t kGenerationMax = int64_t{1} << 53;
 constexpr size_t kDimensionsMax = 16;
 
-absl::Status Lost(const std::string& what) { return absl::DataLossError(what); }
+absl::Status Misread(const std::string& what) { return absl::DataLossError(what); }
 
 // JSON has no words for numbers that are not finite; they are kept as text.
 json FromNumber(double value) {
@@ -42,25 +42,25 @@ int64_t WholeNumber(const json& object, const char* key) {
 absl::StatusOr<StateTensor> ToTensor(const json& entry, uint64_t data_bytes) {
   StateTensor tensor;
   const int64_t offset = entry.is_object() ? WholeNumber(entry, "offset") : -1;
-  if (offset < 0) return Lost("it has a tensor without a place");
+  if (offset < 0) return Misread("it has a tensor without a place");
   tensor.offset = static_cast<uint64_t>(offset);
   tensor.name = entry.at("name").get<std::string>();
   tensor.type = entry.at("type").get<std::string>();
   tensor.bytes = ElementBytesOf(tensor.type);
-  if (tensor.bytes == 0) return Lost("it has a tensor of an unknown type");
+  if (tensor.bytes == 0) return Misread("it has a tensor of an unknown type");
   const json& shape = entry.at("shape");
   if (!shape.is_array() || shape.size() > kDimensionsMax)
-    return Lost("it has a tensor without a shape");
+    return Misread("it has a tensor without a shape");
   for (const json& side : shape) {
     const uint64_t size = side.is_number_unsigned() ? side.get<uint64_t>() : data_bytes + 1;
     // A tensor of no elements may have large sides; none that this file keeps has.
-    if (size > data_bytes) return Lost("it has a tensor of an impossible shape");
+    if (size > data_bytes) return Misread("it has a tensor of an impossible shape");
     if (__builtin_mul_overflow(tensor.bytes, size, &tensor.bytes))
-      return Lost("it has a tensor of an impossible shape");
+      return Misread("it has a tensor of an impossible shape");
     tensor.shape.push_back(static_cast<int64_t>(size));
   }
   if (tensor.offset > data_bytes || tensor.bytes > data_bytes - tensor.offset)
-    return Lost("it has a tensor outside the file");
+    return Misread("it has a tensor outside the file");
   return tensor;
 }
 
@@ -91,11 +91,11 @@ std::string EncodeLayout(const StateLayout& layout) {
 
 absl::StatusOr<StateLayout> DecodeLayout(std::string_view text, uint64_t data_bytes) {
   const json header = json::parse(text.begin(), text.end(), nullptr, false);
-  if (!header.is_object()) return Lost("its header is no JSON");
+  if (!header.is_object()) return Misread("its header is no JSON");
   StateLayout layout;
   layout.generation = WholeNumber(header, "generation");
   if (layout.generation < 1 || layout.generation > kGenerationMax)
-    return Lost("its header has no generation");
+    return Misread("its header has no generation");
   try {
     for (const auto& [name, value] : header.at("numbers").items())
       layout.numbers[name] = ToNumber(value);
@@ -106,7 +106,7 @@ absl::StatusOr<StateLayout> DecodeLayout(std::string_view text, uint64_t data_by
       layout.tensors.push_back(*std::move(tensor));
     }
   } catch (const json::exception& error) {
-    return Lost("its header lacks something");
+    return Misread("its header lacks something");
   }
   return layout;
 }

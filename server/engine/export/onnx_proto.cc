@@ -46,7 +46,7 @@ class Message {
 
 uint64_t ElementBytes(ElementType type) { return type == ElementType::kFloat ? 4 : 8; }
 
-absl::Status Check(const Tensor& tensor) {
+absl::Status CheckTensor(const Tensor& tensor) {
   uint64_t bytes = ElementBytes(tensor.type);
   bool fits = true;
   for (const int64_t size : tensor.dims) {
@@ -59,7 +59,7 @@ absl::Status Check(const Tensor& tensor) {
 }
 
 absl::StatusOr<absl::Cord> EncodeTensor(const Tensor& tensor) {
-  YOKE_RETURN_IF_ERROR(Check(tensor));
+  YOKE_RETURN_IF_ERROR(CheckTensor(tensor));
   Message message;  // TensorProto
   for (const int64_t size : tensor.dims) message.Integer(1, size);
   message.Integer(2, static_cast<int64_t>(tensor.type));

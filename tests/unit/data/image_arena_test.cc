@@ -155,7 +155,9 @@ TEST_F(ImageArenaTest, BeginsAnewWhereTheFileIsNoArena) {
     std::ofstream(file, std::ios::trunc) << std::string(size, '\x02');
     const auto arena = MustOpen(ArenaKind::kDisk);
     EXPECT_EQ(Found(*arena), 0);
-    if (size == 100) EXPECT_EQ(arena->capacity(), arena->needed());
+    if (size == 100) {
+      EXPECT_EQ(arena->capacity(), arena->needed());
+    }
     Fill(arena, split_);
     EXPECT_EQ(Found(*arena), kImages);
   }
