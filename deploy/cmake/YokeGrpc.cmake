@@ -14,12 +14,19 @@ function(yoke_proto_library name)
   set(sources)
   foreach(proto ${A_PROTOS})
     string(REGEX REPLACE "\\.proto$" "" stem ${proto})
-    set(gen ${out}/${stem}.pb.cc ${out}/${stem}.pb.h ${out}/${stem}.grpc.pb.cc ${out}/${stem}.grpc.pb.h)
+    set(gen ${out}/${stem}.pb.cc ${out}/${stem}.pb.h)
+    set(grpc)
+    file(STRINGS ${root}/${proto} services REGEX "^service ")
+    if(services)
+      list(APPEND gen ${out}/${stem}.grpc.pb.cc ${out}/${stem}.grpc.pb.h)
+      set(grpc --grpc_out=generate_mock_code=false:${out} --plugin=protoc-gen-grpc=${YOKE_GRPC_CPP_PLUGIN})
+    endif()
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${root}/${proto})  # it may get a service
     add_custom_command(OUTPUT ${gen}
-      COMMAND ${YOKE_PROTOC} -I ${root} --cpp_out=${out} --grpc_out=generate_mock_code=false:${out}
-              --plugin=protoc-gen-grpc=${YOKE_GRPC_CPP_PLUGIN} ${proto}
+      COMMAND ${YOKE_PROTOC} -I ${root} --cpp_out=${out} ${grpc} ${proto}
       WORKING_DIRECTORY ${root} DEPENDS ${root}/${proto} VERBATIM)
-    list(APPEND sources ${out}/${stem}.pb.cc ${out}/${stem}.grpc.pb.cc)
+    list(FILTER gen INCLUDE REGEX "\\.cc$")
+    list(APPEND sources ${gen})
   endforeach()
   add_library(${name} STATIC ${sources})
   target_include_directories(${name} SYSTEM PUBLIC ${out})

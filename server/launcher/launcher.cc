@@ -136,6 +136,10 @@ class ThreadLauncher : public Launcher {
         devices_changed = std::exchange(devices_changed_, false);
         recheck = quarantine_due_ms_ <= os::BootMilliseconds();
       }
+      if (unread_due_ms_ <= os::BootMilliseconds()) {
+        unread_due_ms_ = kNever;
+        for (std::string& id : std::exchange(unread_, {})) asked.push_back(std::move(id));
+      }
       for (const std::string& id : asked) ReadJob(id);
       if (devices_changed) StopOnFailedDevices();
       if (recheck) RecheckQuarantine();
@@ -159,7 +163,7 @@ class ThreadLauncher : public Launcher {
   }
 
   int TimeoutMs() {
-    int64_t due = kNever;
+    int64_t due = unread_due_ms_;
     for (const auto& [id, attempt] : live_) {
       due = std::min(due, attempt.look_due_ms);
       if (attempt.report_dirty) due = std::min(due, attempt.report_due_ms);
@@ -179,11 +183,21 @@ class ThreadLauncher : public Launcher {
     for (const std::string& id : due) Look(live_.at(id));
   }
 
-  // Takes up a job's newest attempt, or learns that it shall stop.
+  absl::StatusOr<JobRecord> ReadRecord(const std::string& id) {
+    if (const int error = YOKE_FAILPOINT_ERROR("launcher.read.before"))
+      return absl::ErrnoToStatus(error, "cannot read the database");
+    return store_.Get(id);
+  }
+
+  // Takes up a job's newest attempt, or learns that it shall stop. What cannot be read now is read
+  // later: nobody else would ask for it again.
   void ReadJob(const std::string& id) {
-    const absl::StatusOr<JobRecord> job = store_.Get(id);
+    const absl::StatusOr<JobRecord> job = ReadRecord(id);
     if (!job.ok()) {
       spdlog::error("job {}: {}", id, job.status().ToString());
+      if (absl::IsNotFound(job.status()) || absl::IsDataLoss(job.status())) return;
+      unread_.push_back(id);
+      unread_due_ms_ = os::BootMilliseconds() + kRetryMs;
       return;
     }
     if (!jobs::HasLiveAttempt(job->public_job.state()) || job->public_job.attempts_size() == 0) return;
@@ -258,16 +272,18 @@ class ThreadLauncher : public Launcher {
   static void LookAgainIn(LiveAttempt& attempt, int64_t ms) { attempt.look_due_ms = std::min(attempt.look_due_ms, os::BootMilliseconds() + ms); }
 
   void NotStarted(LiveAttempt& attempt) {
-    if (attempt.child) return;  // on its way; its files or its end will wake us
+    if (attempt.child) return HoldChild(attempt);  // on its way; its files or its end will wake us
     if (attempt.stop) return OverWithoutRecord(attempt, CancelledBeforeStart());
     // A change of the job, its own message too, makes us look at once.
     if (const int64_t early = attempt.spawn_due_ms - os::BootMilliseconds(); early > 0) return LookAgainIn(attempt, early);
     if (attempt.spawns >= kSpawnsMax) return OverWithoutRecord(attempt, SpawnFailedEnding(attempt.spawn_problem));
-    ++attempt.spawns;
-    const absl::StatusOr<JobRecord> job = store_.Get(attempt.job_id);
+    const absl::StatusOr<JobRecord> job = ReadRecord(attempt.job_id);
     if (!job.ok()) return LookAgainIn(attempt, kRetryMs);
     absl::StatusOr<ipc::AttemptSpec> spec = MakeAttemptSpec(options_, store_, inventory_, *job);
-    if (!spec.ok()) return OverWithoutRecord(attempt, SpawnFailedEnding(std::string(spec.status().message())));
+    if (absl::IsNotFound(spec.status()) || absl::IsInvalidArgument(spec.status()))
+      return OverWithoutRecord(attempt, SpawnFailedEnding(std::string(spec.status().message())));
+    if (!spec.ok()) return LookAgainIn(attempt, kRetryMs);
+    ++attempt.spawns;
     spec->cgroup = containment_.Make(attempt.run_id);
     spec->processes_max = containment_.limits_processes() ? 0 : options_.processes_max;
     YOKE_FAILPOINT("launcher.folder.before");
@@ -280,10 +296,17 @@ class ThreadLauncher : public Launcher {
     attempt.shim_pid = *pid;
     attempt.child = true;
     attempt.tell_due_ms = os::BootMilliseconds() + kTellAfterMs;
-    absl::StatusOr<os::UniqueFd> pidfd = os::PidfdOpen(*pid);
-    YOKE_CHECK_MSG(pidfd.ok(), pidfd.status().ToString());  // an unreaped child always has one
-    attempt.pidfd = std::move(*pidfd);
+    HoldChild(attempt);
     spdlog::info("job {}: attempt {} started, shim {}", attempt.job_id, attempt.number, *pid);
+  }
+
+  // Its end shall wake us; where no descriptor is left for that, it is looked after until there is
+  // one.
+  static void HoldChild(LiveAttempt& attempt) {
+    if (attempt.pidfd.valid()) return;
+    absl::StatusOr<os::UniqueFd> pidfd = os::PidfdOpen(attempt.shim_pid);
+    if (!pidfd.ok()) return LookAgainIn(attempt, kRetryMs);
+    attempt.pidfd = std::move(*pidfd);
   }
 
   // No space, no descriptors, no processes left: that may pass, and costs the job nothing.
@@ -428,6 +451,8 @@ class ThreadLauncher : public Launcher {
   os::Pulse pulse_;
   Waker waker_;
   std::map<std::string, LiveAttempt> live_;  // of the thread; by job id
+  std::vector<std::string> unread_;          // likewise: jobs to read again
+  int64_t unread_due_ms_ = kNever;
   Mutex mutex_;
   bool stopping_ YOKE_GUARDED_BY(mutex_) = false;
   std::vector<std::string> asked_ YOKE_GUARDED_BY(mutex_);

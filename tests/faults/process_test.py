@@ -256,6 +256,15 @@ class Unstartable(unittest.TestCase):
             self.assertGreater(time.monotonic() - began, 3)  # 1 s, then 2 s
             invariants.judge(box)
 
+    def test_a_start_whose_job_cannot_be_read_is_carried_out_later(self):
+        # Read twice for a start: when it is taken up, and for what the shim is told.
+        for skipped in (0, 1):
+            with FaultBox(failpoints=f"yoked:launcher.read.before={skipped}*off->1*error(EMFILE)", once=False, supervised=False) as box:
+                name = box.run("short", "cpu:0")
+                ended = box.wait(name)
+                self.assertEqual((ended["state"], len(ended["attempts"])), ("SUCCEEDED", 1))
+                invariants.judge(box)
+
     def test_a_worker_that_is_missing_or_no_program_fails_the_job_and_frees_the_device(self):
         with FaultBox(supervised=False, start=False) as box:
             text = box.dir / "no-program"
