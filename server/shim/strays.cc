@@ -74,6 +74,7 @@ StraySweep KillStrays(const std::string& run_id, const std::string& cgroup, doub
     if (!grouped.empty() && os::KillCgroup(cgroup).ok())
       killed.insert(grouped.begin(), grouped.end());
     if (strays.empty() && grouped.empty()) {
+      ReapAll();  // what was killed since the search before
       if (!cgroup.empty()) RemoveGroup(cgroup);
       return {static_cast<int64_t>(killed.size()), 0};
     }
