@@ -2,12 +2,8 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <map>
 #include <optional>
-#include <string>
-#include <string_view>
-#include <tuple>
 
 #include "yoke/v1/job.pb.h"
 
@@ -25,19 +21,16 @@ class AlikeJobs {
   std::optional<size_t> LikeWhich(const v1::Job& job, size_t place);
 
  private:
-  // Owner, queue, device, UUIDs that it stands for, priority, time limit (s, ns), share of memory.
-  using Kind = std::tuple<std::string_view, std::string_view, std::string_view, std::string, int32_t, int64_t, int32_t, int64_t>;
+  struct ByKind {
+    bool operator()(const v1::Job* a, const v1::Job* b) const;
+  };
   struct Seen {
-    const v1::Job* job = nullptr;  // of this kind
     size_t count = 0;
     size_t place = 0;  // of the last one planned
   };
-  static bool Same(const v1::Job& a, const v1::Job& b);
-  static Kind KindOf(const v1::Job& job);
 
   const size_t most_;
-  std::map<Kind, Seen> seen_;
-  Seen* last_ = nullptr;
+  std::map<const v1::Job*, Seen, ByKind> seen_;  // by the first of each kind
 };
 
 }  // namespace yoke::daemon

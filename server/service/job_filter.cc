@@ -203,13 +203,17 @@ absl::StatusOr<JobQuery> JobQuery::Parse(const std::string& text) {
 }
 
 bool JobQuery::Matches(const jobs::StoredJob& job) const {
-  return IsOneOf(states_, job.state) && IsOneOf(owners_, job.owner) &&
-         IsOneOf(display_names_, job.display_name);
+  return Matches(job.state, job.owner, job.display_name);
 }
 
 bool JobQuery::Matches(const v1::Job& job) const {
-  return IsOneOf(states_, job.state()) && IsOneOf(owners_, job.owner()) &&
-         IsOneOf(display_names_, job.display_name());
+  return Matches(job.state(), job.owner(), job.display_name());
+}
+
+bool JobQuery::Matches(v1::Job::State state, const std::string& owner,
+                       const std::string& display_name) const {
+  return IsOneOf(states_, state) && IsOneOf(owners_, owner) &&
+         IsOneOf(display_names_, display_name);
 }
 
 }  // namespace yoke::service

@@ -31,6 +31,9 @@ class JobQuery {
  private:
   friend class JobQueryParser;
 
+  bool Matches(v1::Job::State state, const std::string& owner,
+               const std::string& display_name) const;
+
   // One of the values must be the field's; the fields are ANDed.
   std::optional<std::vector<v1::Job::State>> states_;
   std::optional<std::vector<std::string>> owners_, display_names_;

@@ -21,7 +21,6 @@
 namespace yoke::shim {
 namespace {
 
-constexpr size_t kLastLines = 50;
 constexpr double kStrayLimitSeconds = 30;
 constexpr double kDiskPatienceSeconds = 60;
 

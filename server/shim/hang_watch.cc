@@ -16,8 +16,6 @@
 namespace yoke::shim {
 namespace {
 
-constexpr size_t kHungLines = 50;
-
 std::string ProcessName(int rank) { return rank < 0 ? "prepare" : absl::StrCat("rank", rank); }
 
 std::vector<std::string> ThreadsOf(const std::string& process) {
@@ -109,7 +107,7 @@ void HangWatch::WriteEvidence(const std::vector<Sight>& sights, const std::vecto
                       log = absl::StrCat(spec_.attempt_dir, "/", name, ".log");
     os::AtomicWriteFile(absl::StrCat(folder, "/", name, ".proc"), ProcText(pid)).IgnoreError();
     os::AtomicWriteFile(absl::StrCat(folder, "/", name, ".log"),
-                        absl::StrJoin(LastLines(log, kHungLines), "\n") + "\n")
+                        absl::StrJoin(LastLines(log, kLastLines), "\n") + "\n")
         .IgnoreError();
   }
   const nlohmann::json all = {{"rank", hang.rank},

@@ -21,9 +21,8 @@ namespace {
 constexpr int kSteps = 8, kSamples = 4;
 constexpr double kMomentum = 0.937, kWarmupMomentum = 0.8, kWarmupBiasLr = 0.1, kDecay = 0.01;
 
-// Values begin within 0.5 and reach 7 where a bias warms up under RMSProp, whose first quotients
-// are
-// 10. One rounding of float32 is up to 6e-8 of the value; of the eight steps each may round twice,
+// Values begin within 0.5 and reach 7 where a bias warms up under RMSProp, whose first quotients are
+// ten. One rounding of float32 is up to 6e-8 of the value; each of the eight steps may round twice,
 // in another order on another processor (3 roundings seen with AVX2, goldens by AVX-512).
 constexpr double kRelative = 1e-6, kLeast = 0.5;
 // A Muon step is lr * 0.2 times a matrix iterated in bfloat16, whose sums depend on their order.

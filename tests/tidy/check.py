@@ -108,17 +108,20 @@ def check_relocatable(source, build):
     return problems
 
 
+def sources_of(unit):
+    """What a unit of compile_commands.json compiles: itself, or the files that it puts together."""
+    if not re.search(r"/Unity/unity_\d+_cxx\.cxx$", unit):
+        return [unit]
+    return re.findall(r'^#include "(.+)"$', read("", unit), re.MULTILINE)
+
+
 def compilations(source, build):
     """Source relative to the tree -> (command, folder) that compile it alone, also where it is compiled with others."""
     found = {}
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
         entries = json.load(file)
     for entry in entries:
-        sources = [entry["file"]]
-        if re.search(r"/Unity/unity_\d+_cxx\.cxx$", entry["file"]):
-            with open(entry["file"], encoding="utf-8") as file:
-                sources = re.findall(r'^#include "(.+)"$', file.read(), re.MULTILINE)
-        for name in sources:
+        for name in sources_of(entry["file"]):
             relative = os.path.relpath(os.path.realpath(name), os.path.realpath(source))
             found[relative] = (entry["command"].replace(entry["file"], name), entry["directory"])
     return found
@@ -147,10 +150,10 @@ def check_together(source, build):
     """Of files that are compiled together no two have functions of one name: a call may take the other one."""
     problems = set()
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
-        unities = {entry["file"] for entry in json.load(file) if "/Unity/" in entry["file"]}
-    for unity in unities:
+        units = {entry["file"] for entry in json.load(file)}
+    for unit in units:
         seen = {}
-        for path in re.findall(r'^#include "(.+)"$', read("", unity), re.MULTILINE):
+        for path in sources_of(unit):
             name = os.path.relpath(os.path.realpath(path), os.path.realpath(source))
             if name.startswith("tests/"):
                 continue
