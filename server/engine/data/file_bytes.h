@@ -15,6 +15,9 @@ namespace yoke::engine {
 // PermissionDenied, Unavailable: the system's reason. Messages start with the path.
 absl::StatusOr<std::vector<uint8_t>> ReadFileBytes(const std::string& path, size_t limit = SIZE_MAX);
 
+// Of a label file, or a list of names or files: a longer one is none.
+inline constexpr size_t kTextBytesMax = size_t{64} << 20;
+
 // As ReadFileBytes, but InvalidArgument for a file over `max_bytes`.
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes);
 

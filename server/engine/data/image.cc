@@ -24,7 +24,6 @@ using formats::ImageHeader;
 
 constexpr int64_t kPixelsMax = 100'000'000;
 constexpr size_t kHeaderBytes = 64 * 1024;
-constexpr uint8_t kPaddingGray = 114;
 
 absl::StatusOr<ImageHeader> CheckedHeader(absl::Span<const uint8_t> bytes, int64_t max_pixels) {
   YOKE_ASSIGN_OR_RETURN(ImageHeader header, formats::ReadImageHeader(bytes));
@@ -160,7 +159,7 @@ cv::Mat ApplyLetterbox(const cv::Mat& bgr, int width, int height, bool scale_up,
   const int left = static_cast<int>(std::nearbyint((width - new_width) / 2.0 - 0.1));
   const int top = static_cast<int>(std::nearbyint((height - new_height) / 2.0 - 0.1));
   const cv::Mat resized = ResizeTo(bgr, new_width, new_height);
-  cv::Mat out(height, width, CV_8UC3, cv::Scalar::all(kPaddingGray));
+  cv::Mat out(height, width, CV_8UC3, cv::Scalar::all(kPadding));
   resized.copyTo(out(cv::Rect(left, top, new_width, new_height)));
   if (geometry != nullptr)
     *geometry = {.gain = gain, .left = left, .top = top, .width = width, .height = height};

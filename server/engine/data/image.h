@@ -10,6 +10,9 @@
 
 namespace yoke::engine {
 
+// Grey of what no image covers.
+inline constexpr uint8_t kPadding = 114;
+
 // jpg, jpeg, png, bmp, webp, tif, tiff; lower or upper case.
 bool HasImageExtension(const std::string& path);
 
@@ -36,7 +39,7 @@ struct Letterbox {
   int left = 0, top = 0;      // padding, px
   int width = 0, height = 0;  // of the padded image
 };
-// Centres `bgr` on a width x height canvas of value 114, shrinking (and growing if `scale_up`) to
+// Centres `bgr` on a width x height canvas of kPadding, shrinking (and growing if `scale_up`) to
 // fit.
 cv::Mat ApplyLetterbox(const cv::Mat& bgr, int width, int height, bool scale_up,
                        Letterbox* geometry);

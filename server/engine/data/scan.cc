@@ -27,7 +27,6 @@ namespace yoke::engine {
 namespace {
 
 constexpr int64_t kScanVersion = 2;  // raise when a rule of the scan changes
-constexpr size_t kLabelBytesMax = 64u << 20;
 constexpr size_t kProblemsMax = 1000;
 constexpr int64_t kProgressEvery = 64;
 
@@ -54,7 +53,7 @@ Checked CheckSample(const std::string& image_path, const formats::LabelRules& ru
   out.sample.width = size->width;
   out.sample.height = size->height;
   const std::string label_path = LabelPathOf(image_path);
-  const absl::StatusOr<std::string> text = ReadTextFile(label_path, kLabelBytesMax);
+  const absl::StatusOr<std::string> text = ReadTextFile(label_path, kTextBytesMax);
   if (absl::IsNotFound(text.status())) {
     out.label_missing = true;
     return out;

@@ -220,8 +220,8 @@ std::vector<Detection> NonMaxSuppression(const HeadMaps& maps, int64_t image,
                                          const NmsOptions& options) {
   std::vector<Candidate> candidates;
   for (size_t level = 0; level < maps.box.size(); ++level) {
-    CollectLevel(maps.box[level][image], maps.cls[level][image], DetectionModel::kStrides[level],
-                 options, candidates);
+    CollectLevel(maps.box[level][image], maps.cls[level][image], kLevelStrides[level], options,
+                 candidates);
   }
   return Suppress(std::move(candidates), options);
 }

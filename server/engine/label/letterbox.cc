@@ -4,13 +4,13 @@
 #include <cmath>
 
 #include "opencv2/imgproc.hpp"
+#include "server/engine/data/image.h"
 #include "server/engine/data/planes.h"
 
 namespace yoke::engine {
 namespace {
 
 constexpr int kStride = 32;
-constexpr int kPadding = 114;
 
 // Half to even, as the reference rounds.
 int Round(double value) { return static_cast<int>(std::nearbyint(value)); }

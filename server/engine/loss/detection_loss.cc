@@ -16,8 +16,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-constexpr int kLevelStrides[] = {8, 16, 32};
-
 std::vector<std::vector<PixelTruth>> TruthsOf(const Targets& targets, int64_t width,
                                               int64_t height) {
   const at::Tensor classes = targets.class_BM.contiguous();

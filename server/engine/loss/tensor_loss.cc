@@ -10,7 +10,6 @@ namespace yoke::engine {
 namespace {
 
 constexpr int kBins = 16;
-constexpr int kStrides[] = {8, 16, 32};
 constexpr int kBest = 10;
 constexpr double kEps = 1e-9;
 // Pairs of ground truth and point looked at in one piece; each costs some 100 bytes for the time.
@@ -39,10 +38,10 @@ Predictions Flatten(const HeadMaps& maps, int class_count) {
     const at::Tensor y =
         (at::arange(h, options) + 0.5).reshape({h, 1}).expand({h, w}).reshape({h * w});
     points.push_back(at::stack({x, y}, 1));
-    strides.push_back(at::full({h * w, 1}, kStrides[level], options));
+    strides.push_back(at::full({h * w, 1}, kLevelStrides[level], options));
   }
-  p.width_px = static_cast<double>(maps.box[0].size(3) * kStrides[0]);
-  p.height_px = static_cast<double>(maps.box[0].size(2) * kStrides[0]);
+  p.width_px = static_cast<double>(maps.box[0].size(3) * kLevelStrides[0]);
+  p.height_px = static_cast<double>(maps.box[0].size(2) * kLevelStrides[0]);
   p.points_A2 = at::cat(points);
   p.strides_A1 = at::cat(strides);
   p.sides_BA4R = at::cat(sides, 1).reshape({batch, p.points_A2.size(0), 4, kBins});

@@ -147,7 +147,7 @@ Detect::Detect(const std::vector<int>& channels, int class_count, int class_widt
   dfl->weight.copy_(torch::arange(kRegMax, torch::kFloat).reshape({1, kRegMax, 1, 1}));
   dfl->weight.requires_grad_(false);
   for (size_t i = 0; i < channels.size(); ++i) {
-    const double cells = 640.0 / DetectionModel::kStrides[i];
+    const double cells = 640.0 / kLevelStrides[i];
     box_branches[i].last->bias.fill_(box_bias);
     class_branches[i].last->bias.fill_(std::log(5.0 / class_count / (cells * cells)));
   }

@@ -133,7 +133,7 @@ at::Tensor DetectionModel::Decode(const HeadMaps& maps) const {
     const at::Tensor right = centre_x + sides.select(1, 2), bottom = centre_y + sides.select(1, 3);
     const at::Tensor boxes =
         at::stack({(left + right) / 2, (top + bottom) / 2, right - left, bottom - top}, 1) *
-        kStrides[level];
+        kLevelStrides[level];
     outputs.push_back(at::cat({boxes, logits.sigmoid()}, 1));
   }
   return at::cat(outputs, 2);

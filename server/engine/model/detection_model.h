@@ -54,7 +54,6 @@ class DetectionModel : public torch::nn::Module {
 
   // Its class_width is never 0.
   const ModelSpec& spec() const;
-  static constexpr int kStrides[3] = {8, 16, 32};
   // Number of top-level layers (23), for `freeze`.
   int layer_count() const;
   // Parameters of the listed layers lose requires_grad; those of the DFL never have it.

@@ -8,7 +8,10 @@
 
 namespace yoke::engine {
 
-// Levels of stride 8, 16, 32 px.
+// Of a level's cells in the input, px.
+inline constexpr int kLevelStrides[] = {8, 16, 32};
+
+// By level.
 struct HeadMaps {
   std::array<at::Tensor, 3> box;  // (B, 4 R, H, W): logits of the bins of left, top, right, bottom
   std::array<at::Tensor, 3> cls;  // (B, K, H, W): class logits

@@ -317,8 +317,8 @@ HeadMaps InferenceNet::MakeMaps(int64_t count, int64_t height, int64_t width) co
         .permute({0, 3, 1, 2});
   };
   for (size_t level = 0; level < maps.box.size(); ++level) {
-    maps.box[level] = make(DetectionModel::kStrides[level], 4 * kRegMax);
-    maps.cls[level] = make(DetectionModel::kStrides[level], impl_->class_count);
+    maps.box[level] = make(kLevelStrides[level], 4 * kRegMax);
+    maps.cls[level] = make(kLevelStrides[level], impl_->class_count);
   }
   return maps;
 }

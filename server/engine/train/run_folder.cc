@@ -26,8 +26,6 @@ absl::Status WriteText(const std::string& path, const std::string& text) {
   return file.Commit();
 }
 
-constexpr size_t kArgsBytesMax = 1u << 20;
-
 // As the reference prints numbers there.
 std::string Number(double value) { return absl::StrFormat("%.6g", value); }
 
@@ -73,7 +71,7 @@ std::vector<std::string> ArgsThatDiffer(const std::string& folder, const TrainCo
                                                    {kRecipeFile, OwnArgsOf(config)}};
   for (const auto& [file, args] : files) {
     const absl::StatusOr<std::string> text =
-        ReadTextFile(absl::StrCat(folder, "/", file), kArgsBytesMax);
+        ReadTextFile(absl::StrCat(folder, "/", file), kSettingsBytesMax);
     if (!text.ok()) continue;
     try {
       const YAML::Node there = YAML::Load(*text), here = YAML::Load(YamlOf(args));

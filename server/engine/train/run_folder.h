@@ -17,6 +17,8 @@ inline constexpr char kArgsFile[] = "args.yaml";
 // Settings that no other program knows: the recipe and each of its changes.
 inline constexpr char kRecipeFile[] = "recipe.yaml";
 
+inline constexpr size_t kSettingsBytesMax = size_t{1} << 20;  // of either: a longer one is damage
+
 // Writes both.
 absl::Status WriteArgs(const TrainConfig& config);
 

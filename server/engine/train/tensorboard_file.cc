@@ -18,7 +18,6 @@
 namespace yoke::engine {
 namespace {
 
-constexpr size_t kTextBytesMax = 1u << 20;
 // Every ninth of the curves' points: 0, 1/111 ... 1 are thresholds as TensorBoard counts them.
 constexpr size_t kThresholdStep = 9, kThresholds = (kCurvePoints - 1) / kThresholdStep + 1;
 static_assert((kCurvePoints - 1) % kThresholdStep == 0);
@@ -35,7 +34,7 @@ HyperParameter ParameterOf(const YAML::Node& node) {
 // Adds the settings of a file but the empty ones and where the run lies, which is no setting; a
 // list is one text.
 absl::Status AddParameters(const std::string& path, HyperParameters& parameters) {
-  YOKE_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kTextBytesMax));
+  YOKE_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kSettingsBytesMax));
   try {
     for (const auto& entry : YAML::Load(text)) {
       const std::string name = entry.first.Scalar();

@@ -6,11 +6,10 @@
 
 #include "opencv2/core/mat.hpp"
 #include "server/engine/data/augment/labelled_image.h"
+#include "server/engine/data/image.h"
 #include "server/engine/data/random.h"
 
 namespace yoke::engine {
-
-inline constexpr uint8_t kPadding = 114;
 
 struct PlacedImage {
   int64_t sample = 0;  // whose image it is

@@ -26,7 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kLabelTextMax = 64u << 20;
 constexpr int kCheckersMax = 8;
 constexpr int kUnnamedClassesMax = 10'000;
 
@@ -77,7 +76,7 @@ Judged Judge(const RawImage& image, const formats::LabelRules& rules) {
   fingerprint.Add(std::string_view(reinterpret_cast<const char*>(bytes->data()), bytes->size()));
   out.content = fingerprint.Hex();
   if (image.label_path.empty()) return out;
-  const absl::StatusOr<std::string> text = ReadTextFile(image.label_path, kLabelTextMax);
+  const absl::StatusOr<std::string> text = ReadTextFile(image.label_path, kTextBytesMax);
   const absl::StatusOr<formats::LabelFile> labels =
       text.ok() ? formats::ParseLabelFile(*text, image.label_path, rules) : text.status();
   if (!labels.ok()) {

@@ -20,8 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kTextBytesMax = 64u << 20;
-
 bool IsHidden(const fs::path& relative) {
   for (const fs::path& part : relative) {
     if (part.string().starts_with('.')) return true;
