@@ -68,10 +68,6 @@ absl::Status SetCgroup(const std::string& folder, const std::string& key, std::s
   return WriteAll(fd.get(), value, path);
 }
 
-absl::Status JoinCgroup(const std::string& folder) {
-  return SetCgroup(folder, "cgroup.procs", "0");
-}
-
 absl::StatusOr<bool> IsCgroupPopulated(const std::string& folder) {
   absl::StatusOr<std::string> events = ReadFile(folder + "/cgroup.events");
   // A group that is removed between open and read gives ENODEV.

@@ -17,11 +17,9 @@ namespace yoke::os {
 // it.
 absl::StatusOr<std::string> OwnCgroup();
 
-// Writes a file of the group: SetCgroup(folder, "pids.max", "100").
+// Writes a file of the group: SetCgroup(folder, "pids.max", "100"); "0" to "cgroup.procs" moves
+// this process there.
 absl::Status SetCgroup(const std::string& folder, const std::string& key, std::string_view value);
-
-// Moves this process into the group.
-absl::Status JoinCgroup(const std::string& folder);
 
 // Whether a process lives in the group or one below it. NotFound if there is no such group.
 absl::StatusOr<bool> IsCgroupPopulated(const std::string& folder);

@@ -26,6 +26,11 @@ struct SpawnOptions {
   bool new_session = false;       // setsid
   bool new_group = false;         // a process group of its own; a new session has one anyway
   std::string cgroup;  // folder of the control group that it is born in; empty: the caller's
+  // Before it becomes the program:
+  bool dies_with_caller = false;   // SIGKILL when the thread that started it ends
+  std::optional<int> oom_score;    // as SetOomScore
+  std::string joined_cgroup;       // moves there, and says on stderr if it cannot
+  int64_t user_processes_max = 0;  // no more of the user from then on; 0: as it is
 };
 
 // Starts a program with empty signal mask, default dispositions and no descriptor beyond 0 to 2.

@@ -3,6 +3,8 @@
 #include <linux/close_range.h>
 #include <linux/sched.h>
 #include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +22,8 @@ extern char** environ;
 
 namespace yoke::os {
 namespace {
+
+constexpr int kExecFailed = 127;  // as a shell says it
 
 // What posix_spawn is told, freed at the end.
 class Plan {
@@ -101,8 +105,50 @@ int SpawnHere(const SpawnOptions& options, const Standard& standard, const Progr
                      program.env.data());
 }
 
+// What posix_spawn cannot do, in words that are made before the child is born.
+struct Care {
+  pid_t caller = 0;
+  std::string oom_score, procs;
+};
+
+Care CareOf(const SpawnOptions& options) {
+  return {getpid(), options.oom_score ? absl::StrCat(*options.oom_score) : "",
+          options.joined_cgroup.empty() ? "" : options.joined_cgroup + "/cgroup.procs"};
+}
+
+bool NeedsCare(const SpawnOptions& options) {
+  return !options.cgroup.empty() || options.dies_with_caller || options.oom_score.has_value() ||
+         !options.joined_cgroup.empty() || options.user_processes_max > 0;
+}
+
+bool WriteFile(const std::string& path, std::string_view text) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  return fd >= 0 && write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
+// In the child. As well as it can be: what escapes is found in other ways.
+void Contain(const SpawnOptions& options, const Care& care) {
+  static constexpr std::string_view kOutside = "it cannot join its control group\n";
+  if (!care.oom_score.empty()) WriteFile("/proc/self/oom_score_adj", care.oom_score);
+  if (!care.procs.empty() && !WriteFile(care.procs, "0")) {
+    [[maybe_unused]] const ssize_t told = write(2, kOutside.data(), kOutside.size());
+  }
+  const rlim_t most = static_cast<rlim_t>(options.user_processes_max);
+  rlimit limit = {};
+  if (most > 0 && getrlimit(RLIMIT_NPROC, &limit) == 0 && most < limit.rlim_max) {
+    limit = {most, most};
+    setrlimit(RLIMIT_NPROC, &limit);
+  }
+}
+
 // In the child, which has a copy of one thread: system calls only. Returns if one of them failed.
-void BecomeProgram(const SpawnOptions& options, const Standard& standard, const Program& program) {
+void BecomeProgram(const SpawnOptions& options, const Standard& standard, const Program& program,
+                   const Care& care) {
+  if (options.dies_with_caller) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return;
+    // The caller may have ended before the request above.
+    if (getppid() != care.caller) _exit(kExecFailed);
+  }
   struct sigaction plain = {};
   plain.sa_handler = SIG_DFL;
   for (int signal = 1; signal < NSIG; ++signal) sigaction(signal, &plain, nullptr);
@@ -115,18 +161,25 @@ void BecomeProgram(const SpawnOptions& options, const Standard& standard, const 
   sigset_t none;
   sigemptyset(&none);
   if (pthread_sigmask(SIG_SETMASK, &none, nullptr) != 0) return;
+  Contain(options, care);
+  YOKE_FAILPOINT("spawn.exec.before");
   execve(program.argv[0], program.argv.data(), program.env.data());
 }
 
-// The same, born in options.cgroup, which posix_spawn cannot do.
-absl::StatusOr<int> SpawnInCgroup(const SpawnOptions& options, const Standard& standard,
+// The same, with what posix_spawn cannot do.
+absl::StatusOr<int> SpawnWithCare(const SpawnOptions& options, const Standard& standard,
                                   const Program& program, pid_t* pid) {
   const auto cannot = [&](absl::string_view why) {
     return absl::UnimplementedError(
         absl::StrCat("cannot start a process in ", options.cgroup, ": ", why));
   };
-  const absl::StatusOr<UniqueFd> cgroup = Open(options.cgroup, O_RDONLY | O_DIRECTORY);
-  if (!cgroup.ok()) return cannot(cgroup.status().message());
+  UniqueFd cgroup;
+  if (!options.cgroup.empty()) {
+    absl::StatusOr<UniqueFd> opened = Open(options.cgroup, O_RDONLY | O_DIRECTORY);
+    if (!opened.ok()) return cannot(opened.status().message());
+    cgroup = *std::move(opened);
+  }
+  const Care care = CareOf(options);
   int ends[2];  // the child's errno; closed by a successful exec
   if (pipe2(ends, O_CLOEXEC) != 0) return errno;
   const UniqueFd heard(ends[0]);
@@ -136,18 +189,22 @@ absl::StatusOr<int> SpawnInCgroup(const SpawnOptions& options, const Standard& s
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   clone_args how = {};
-  how.flags = CLONE_INTO_CGROUP | CLONE_VFORK;
+  how.flags = CLONE_VFORK | (cgroup.valid() ? CLONE_INTO_CGROUP : 0);
   how.exit_signal = SIGCHLD;
-  how.cgroup = static_cast<uint64_t>(cgroup->get());
-  const long cloned = syscall(SYS_clone3, &how, sizeof how);
+  how.cgroup = cgroup.valid() ? static_cast<uint64_t>(cgroup.get()) : 0;
+  long cloned = syscall(SYS_clone3, &how, sizeof how);
+  // Kernels before 5.3, and sandboxes, do not have it.
+  if (cloned < 0 && (errno == ENOSYS || errno == EPERM) && !cgroup.valid()) cloned = fork();
   if (cloned == 0) {
-    BecomeProgram(options, standard, program);
+    BecomeProgram(options, standard, program, care);
     const int failure = errno;
-    _exit(write(told.get(), &failure, sizeof failure) == sizeof failure ? 127 : 126);
+    _exit(write(told.get(), &failure, sizeof failure) == sizeof failure ? kExecFailed
+                                                                        : kExecFailed - 1);
   }
   const int refusal = cloned < 0 ? errno : 0;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (refusal == EAGAIN || refusal == ENOMEM) return refusal;
+  if (refusal != 0 && !cgroup.valid()) return refusal;
   if (refusal != 0) return cannot(strerror(refusal));
 
   told.Reset();
@@ -175,10 +232,10 @@ absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
   const Program program = {Pointers(options.argv), Pointers(options.env)};
   pid_t pid = 0;
   int error = YOKE_FAILPOINT_ERROR("spawn.before");
-  if (error == 0 && options.cgroup.empty()) {
+  if (error == 0 && !NeedsCare(options)) {
     error = SpawnHere(options, standard, program, &pid);
   } else if (error == 0) {
-    YOKE_ASSIGN_OR_RETURN(error, SpawnInCgroup(options, standard, program, &pid));
+    YOKE_ASSIGN_OR_RETURN(error, SpawnWithCare(options, standard, program, &pid));
   }
   if (error != 0) return ErrnoStatus(error, absl::StrCat("cannot start ", options.argv[0]));
   YOKE_FAILPOINT("spawn.after");

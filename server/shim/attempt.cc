@@ -49,20 +49,20 @@ int ClaimFailureCode(const absl::Status& status) {
 History RunPhases(const ipc::AttemptSpec& spec, const ExitWriter& writer, Signals& signals,
                   Stop& stop, absl::Status& synced) {
   History history;
-  const std::vector<std::string> env = BaseEnv(spec);
+  const int64_t processes_max = UserProcessesMax(spec);
   const auto settle = [&] {
     synced = SyncClaim(spec);
     writer.Reserve();
   };
   stop.Look(/*signalled=*/false);
   if (spec.prepare && !stop.requested()) {
-    history.prepare = RunPhase(spec, {PrepareCommand(spec, env)}, signals, stop, settle);
+    history.prepare = RunPhase(spec, {PrepareCommand(spec, processes_max)}, signals, stop, settle);
   } else {
     settle();
   }
   const bool prepared = !history.prepare || history.prepare->members[0].exit.ok();
   if (prepared && synced.ok() && !stop.requested()) {
-    history.ranks = RunPhase(spec, RankCommands(spec, env), signals, stop);
+    history.ranks = RunPhase(spec, RankCommands(spec, processes_max), signals, stop);
   }
   YOKE_FAILPOINT("shim.sweep.before");
   history.strays = KillStrays(spec.run_id, spec.cgroup, kStrayLimitSeconds);

@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "server/shim/exec_rank.h"
 
 namespace yoke::shim {
 namespace {
@@ -18,8 +17,9 @@ std::string CudaDevices(const std::vector<std::string>& devices) {
   return absl::StrJoin(gpus, ",");
 }
 
-std::vector<std::string> CommonEnv(const ipc::AttemptSpec& spec, std::vector<std::string> env,
+std::vector<std::string> CommonEnv(const ipc::AttemptSpec& spec,
                                    const std::vector<std::string>& devices, int threads) {
+  std::vector<std::string> env = os::CurrentEnv();
   os::SetEnv(env, ipc::kRunIdVariable, spec.run_id);
   os::SetEnv(env, ipc::kSpecVariable, absl::StrCat(spec.attempt_dir, "/spec.json"));
   os::SetEnv(env, "CUDA_DEVICE_ORDER", "PCI_BUS_ID");
@@ -36,16 +36,13 @@ std::vector<std::string> CommonEnv(const ipc::AttemptSpec& spec, std::vector<std
 
 }  // namespace
 
-std::vector<std::string> BaseEnv(const ipc::AttemptSpec& spec) {
-  std::vector<std::string> env = os::CurrentEnv();
+int64_t UserProcessesMax(const ipc::AttemptSpec& spec) {
   // The kernel counts those of the user, not of the attempt, and lets root have more.
-  if (spec.processes_max > 0 && getuid() != 0) {
-    os::SetEnv(env, kProcessesVariable, absl::StrCat(os::CountThreadsOfUser() + spec.processes_max));
-  }
-  return env;
+  if (spec.processes_max <= 0 || getuid() == 0) return 0;
+  return os::CountThreadsOfUser() + spec.processes_max;
 }
 
-Command PrepareCommand(const ipc::AttemptSpec& spec, const std::vector<std::string>& base_env) {
+Command PrepareCommand(const ipc::AttemptSpec& spec, int64_t user_processes_max) {
   std::vector<std::string> devices;
   int threads = 0;
   for (const ipc::RankSpec& rank : spec.ranks) {
@@ -55,27 +52,28 @@ Command PrepareCommand(const ipc::AttemptSpec& spec, const std::vector<std::stri
   Command command;
   command.rank = -1;
   command.argv = {spec.worker, "--prepare", "--spec", absl::StrCat(spec.attempt_dir, "/spec.json")};
-  command.env = CommonEnv(spec, base_env, devices, threads);
+  command.env = CommonEnv(spec, devices, threads);
   command.cwd = spec.attempt_dir;
   command.cgroup = spec.cgroup;
+  command.user_processes_max = user_processes_max;
   command.log = absl::StrCat(spec.attempt_dir, "/prepare.log");
   return command;
 }
 
-std::vector<Command> RankCommands(const ipc::AttemptSpec& spec,
-                                  const std::vector<std::string>& base_env) {
+std::vector<Command> RankCommands(const ipc::AttemptSpec& spec, int64_t user_processes_max) {
   std::vector<Command> commands;
   for (size_t i = 0; i < spec.ranks.size(); ++i) {
     const int rank = static_cast<int>(i);
     Command command;
     command.rank = rank;
     command.argv = {spec.worker, "--spec", absl::StrCat(spec.attempt_dir, "/spec.json")};
-    command.env = CommonEnv(spec, base_env, spec.ranks[i].devices, spec.ranks[i].threads);
+    command.env = CommonEnv(spec, spec.ranks[i].devices, spec.ranks[i].threads);
     os::SetEnv(command.env, "RANK", absl::StrCat(rank));
     os::SetEnv(command.env, "LOCAL_RANK", absl::StrCat(rank));
     os::SetEnv(command.env, "WORLD_SIZE", absl::StrCat(spec.ranks.size()));
     command.cwd = spec.attempt_dir;
     command.cgroup = spec.cgroup;
+    command.user_processes_max = user_processes_max;
     command.log = absl::StrCat(spec.attempt_dir, "/", ipc::RankLogName(rank));
     commands.push_back(std::move(command));
   }

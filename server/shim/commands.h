@@ -9,12 +9,11 @@
 
 namespace yoke::shim {
 
-// What every process of the attempt inherits: this one's environment, and how many threads the user
-// may have from now on.
-std::vector<std::string> BaseEnv(const ipc::AttemptSpec& spec);
+// How many processes and threads the user may have while the attempt runs, those of now included;
+// 0: no limit.
+int64_t UserProcessesMax(const ipc::AttemptSpec& spec);
 
-Command PrepareCommand(const ipc::AttemptSpec& spec, const std::vector<std::string>& base_env);
-std::vector<Command> RankCommands(const ipc::AttemptSpec& spec,
-                                  const std::vector<std::string>& base_env);
+Command PrepareCommand(const ipc::AttemptSpec& spec, int64_t user_processes_max);
+std::vector<Command> RankCommands(const ipc::AttemptSpec& spec, int64_t user_processes_max);
 
 }  // namespace yoke::shim

@@ -4,12 +4,8 @@
 #include <cstring>
 
 #include "server/shim/attempt.h"
-#include "server/shim/exec_rank.h"
 
 int main(int argc, char** argv) {
-  if (argc >= 2 && std::strcmp(argv[1], yoke::shim::kExecRankFlag) == 0) {
-    return yoke::shim::ExecRank(argc, argv);
-  }
   if (argc == 3 && std::strcmp(argv[1], "--spec") == 0) return yoke::shim::RunAttempt(argv[2]);
   std::fprintf(stderr, "usage: yoke-shim --spec ATTEMPT_DIR/spec.json\n");
   return yoke::shim::kUsage;

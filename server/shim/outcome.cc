@@ -6,7 +6,6 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "server/shim/exec_rank.h"
 
 namespace yoke::shim {
 namespace {
@@ -25,7 +24,7 @@ const char* Meaning(int exit_code) {
       return "out of memory";
     case ipc::kWorkerDiskFull:
       return "disk full";
-    case kExecFailed:
+    case kNotStarted:
       return "the worker could not be started";
     default:
       return nullptr;
@@ -66,7 +65,7 @@ void Fail(const PhaseResult& phase, ipc::ExitRecord& record) {
                                   "; what they were doing is in the attempt's folder hang.");
   } else {
     if (cause.out_of_memory) record.reason = "OUT_OF_MEMORY";
-    if (cause.exit.exit_code == kExecFailed) record.reason = "SPAWN_FAILED";
+    if (cause.exit.exit_code == kNotStarted) record.reason = "SPAWN_FAILED";
     const bool alone = cause.rank < 0 || phase.members.size() == 1;
     record.message = absl::StrCat(NameOf(cause.rank), " ",
                                   cause.out_of_memory ? DescribeMemory(cause.exit) : Describe(cause.exit),

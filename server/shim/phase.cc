@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -16,7 +17,6 @@
 #include "common/os/clock.h"
 #include "common/os/failpoint.h"
 #include "common/os/file.h"
-#include "server/shim/exec_rank.h"
 #include "server/shim/hang_watch.h"
 #include "server/shim/log_keeper.h"
 #include "server/shim/oom.h"
@@ -33,20 +33,19 @@ absl::StatusOr<pid_t> StartOnce(const Command& command) {
   YOKE_ASSIGN_OR_RETURN(const os::UniqueFd log,
                         os::Open(command.log, O_WRONLY | O_CREAT | O_APPEND));
   os::SpawnOptions options;
-  // Works even when the shim's file has been replaced since.
-  options.argv = {"/proc/self/exe", kExecRankFlag, absl::StrCat(getpid())};
-  options.argv.insert(options.argv.end(), command.argv.begin(), command.argv.end());
+  options.argv = command.argv;
   options.env = command.env;
   options.cwd = command.cwd;
   options.stdout_fd = log.get();
   options.stderr_fd = log.get();
   options.new_group = true;
   options.cgroup = command.cgroup;
+  options.dies_with_caller = true;
+  options.oom_score = kRankOomScore;
+  options.user_processes_max = command.user_processes_max;
   absl::StatusOr<pid_t> pid = os::Spawn(options);
   if (!absl::IsUnimplemented(pid.status())) return pid;
-  // It moves there by itself before it becomes the rank.
-  options.cgroup.clear();
-  os::SetEnv(options.env, kCgroupVariable, command.cgroup);
+  options.joined_cgroup = std::exchange(options.cgroup, "");
   return os::Spawn(options);
 }
 
@@ -124,7 +123,7 @@ class Gang {
       YOKE_FAILPOINT("shim.rank.after");
       if (!pid.ok()) {
         result_.start_error = std::string(pid.status().message());
-        result_.members[i].exit.exit_code = kExecFailed;
+        result_.members[i].exit.exit_code = kNotStarted;
         return Fail(i);
       }
       pids_[i] = *pid;

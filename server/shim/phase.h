@@ -21,11 +21,14 @@ struct Command {
   std::string cwd;
   std::string cgroup;  // what it starts in; empty: the shim's
   std::string log;     // stdout and stderr are appended here
+  int64_t user_processes_max = 0;  // no more processes of the user from then on; 0: no limit
 };
+
+inline constexpr int kNotStarted = 127;  // as a shell says it
 
 struct Ended {
   int rank = 0;
-  os::ExitStatus exit;
+  os::ExitStatus exit;  // kNotStarted where there was nothing to end
   bool started = false;
   bool killed = false;  // by us, after the grace
   bool out_of_memory = false;  // it ended because memory ran out

@@ -55,7 +55,7 @@ def death_at(point, skip):
     plan = f"{point}={skip}*off->1*kill9"
     try:
         with FaultBox(failpoints=plan) as box:
-            if point == "yoke-shim:shim.exec.before":
+            if point == "yoke-shim:spawn.exec.before":
                 box.also = (("FAILED", 0, 9),)  # what dies there is a rank
             lives(box)
             return box.once.exists(), invariants.judge(box)

@@ -276,7 +276,7 @@ class Unstartable(unittest.TestCase):
                 box.connect()
                 ended = box.wait(box.run("short", "cpu:0"))
                 self.assertEqual((ended["state"], ended["reason"]), ("FAILED", "SPAWN_FAILED"), ended)
-                self.assertIn(why, "\n".join(ended["error"]["lastLines"]))
+                self.assertIn(why, ended["error"]["message"])
                 devices = json.loads(subprocess.run([harness.BIN / "yoke", "devices", "-o", "json"], capture_output=True, check=True, env=user_of(box)).stdout)["devices"]
                 self.assertEqual({device["state"] for device in devices}, {"FREE"})
                 box.crowd.end()

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -88,11 +89,57 @@ TEST(Process, MakesASessionOrAGroup) {
 }
 
 TEST(Process, NamesAProgramThatIsNotThere) {
-  SpawnOptions options;
-  options.argv = {"/nonexistent/program"};
-  const auto pid = Spawn(options);
-  EXPECT_TRUE(absl::IsNotFound(pid.status()));
-  EXPECT_THAT(std::string(pid.status().message()), HasSubstr("/nonexistent/program"));
+  for (const bool dies_with_caller : {false, true}) {
+    SpawnOptions options;
+    options.argv = {"/nonexistent/program"};
+    options.dies_with_caller = dies_with_caller;
+    const auto pid = Spawn(options);
+    EXPECT_TRUE(absl::IsNotFound(pid.status()));
+    EXPECT_THAT(std::string(pid.status().message()), HasSubstr("/nonexistent/program"));
+  }
+}
+
+TEST(Process, IsLimitedAndOfferedToTheKernelBeforeItRuns) {
+  const UntidyCaller untidy;
+  SpawnOptions options = Shell(
+      "cat /proc/self/oom_score_adj; grep processes /proc/self/limits; grep SigBlk "
+      "/proc/self/status; ls /proc/$$/fd");
+  options.oom_score = 731;
+  options.user_processes_max = 54321;
+  options.joined_cgroup = "/nonexistent/group";
+  const std::string output = OutputOf(options);
+  EXPECT_THAT(output, testing::StartsWith("it cannot join its control group\n731\n"));
+  rlimit limit = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NPROC, &limit), 0);
+  if (limit.rlim_max > 54321) {
+    EXPECT_THAT(output, testing::ContainsRegex("Max processes +54321 +54321 "));
+  }
+  EXPECT_THAT(output, HasSubstr("SigBlk:\t0000000000000000"));
+  EXPECT_THAT(output, testing::EndsWith("\n0\n1\n2\n"));
+}
+
+TEST(Process, DiesWithItsCaller) {
+  int told[2];
+  ASSERT_EQ(pipe(told), 0);
+  const pid_t caller = fork();
+  if (caller == 0) {
+    SpawnOptions options = Shell("exec sleep 60");
+    options.dies_with_caller = true;
+    const pid_t pid = Spawn(options).value_or(0);
+    _exit(write(told[1], &pid, sizeof pid) == sizeof pid ? 0 : 1);
+  }
+  pid_t pid = 0;
+  ASSERT_EQ(read(told[0], &pid, sizeof pid), ssize_t{sizeof pid});
+  close(told[0]);
+  close(told[1]);
+  ASSERT_GT(pid, 0);
+  EXPECT_TRUE(Wait(caller)->ok());
+  const auto gone = [pid] {
+    const auto stat = ReadProcessStat(pid);
+    return !stat.ok() || stat->state == 'Z';
+  };
+  for (int i = 0; i < 500 && !gone(); ++i) usleep(10'000);
+  EXPECT_TRUE(gone());
 }
 
 TEST(Process, IsSignalledAndSeenThroughItsDescriptor) {
