@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,9 @@
 
 namespace yoke::store {
 namespace {
+
+// Of what is only to be written, and may be lost with the power until then.
+constexpr std::chrono::milliseconds kSyncDelay(10);
 
 constexpr char kBegin[] = "SAVEPOINT work";
 constexpr char kRollBack[] = "ROLLBACK TO work";
@@ -102,6 +106,10 @@ void Writer::SyncLoop() {
       MutexLock lock(mutex_);
       while (!dirty_ && !wrote_last_) written_.Wait(mutex_);
       if (!dirty_) return;
+      // Nobody waits: what else is written in the next moment comes with it.
+      const auto deadline = std::chrono::steady_clock::now() + kSyncDelay;
+      while (unsynced_.empty() && !wrote_last_ && written_.WaitUntil(mutex_, deadline)) {
+      }
       dirty_ = false;
       group.swap(unsynced_);
     }
