@@ -3,6 +3,7 @@
 // job starts.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,6 +25,8 @@ struct StepMemoryKind {
   std::string device;    // "cpu", or "cuda" and its memory in MiB: cuda81089
   std::string amp;       // as asked for: auto off bf16 fp16
   uint64_t objects = 0;  // in one image, rounded up to a power of two
+
+  auto operator<=>(const StepMemoryKind&) const = default;
 };
 
 // The largest side that a batch can have, px: multi_scale is the share by which sizes vary.

@@ -17,6 +17,11 @@ auto KindOf(const v1::Job& job) {
                          std::string_view(job.spec().device()), std::string_view(job.owner()), std::string_view(asked.queue()));
 }
 
+bool IsAlike(const v1::Job& a, const v1::Job& b) {
+  return KindOf(a) == KindOf(b) && std::equal(a.device_uuids().begin(), a.device_uuids().end(),
+                                              b.device_uuids().begin(), b.device_uuids().end());
+}
+
 }  // namespace
 
 bool AlikeJobs::ByKind::operator()(const v1::Job* a, const v1::Job* b) const {
@@ -27,7 +32,9 @@ bool AlikeJobs::ByKind::operator()(const v1::Job* a, const v1::Job* b) const {
 
 std::optional<size_t> AlikeJobs::LikeWhich(const v1::Job& job, size_t place) {
   if (job.scheduling().dependencies_size() > 0 || job.has_next_attempt_time() || jobs::IsArray(job) || jobs::IsTask(job)) return std::nullopt;
-  Seen& seen = seen_[&job];
+  // Those submitted together are alike: most often it is the kind of the one before.
+  if (last_ == nullptr || !IsAlike(*last_->first, job)) last_ = &*seen_.try_emplace(&job).first;
+  Seen& seen = last_->second;
   if (seen.count < most_) {
     ++seen.count;
     seen.place = place;

@@ -30,7 +30,9 @@ class AlikeJobs {
   };
 
   const size_t most_;
-  std::map<const v1::Job*, Seen, ByKind> seen_;  // by the first of each kind
+  using Kinds = std::map<const v1::Job*, Seen, ByKind>;
+  Kinds seen_;                         // by the first of each kind
+  Kinds::value_type* last_ = nullptr;  // of the job asked for last
 };
 
 }  // namespace yoke::daemon

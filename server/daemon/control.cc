@@ -149,6 +149,7 @@ class Control : public jobs::JobControl {
   }
 
   std::string JobAt(const std::string& path) const override {
+    if (path.empty()) return "";
     namespace fs = std::filesystem;
     std::error_code error;
     const fs::path root = fs::canonical(launcher::JobsRoot(options_.state_dir), error);
@@ -192,7 +193,7 @@ class Control : public jobs::JobControl {
     YOKE_ASSIGN_OR_RETURN(spec.resume_from,
                           launcher::ResumeFolder(launcher::JobsRoot(options_.state_dir), store_, resolved.train().resume()));
     spec.user_set = user_set;
-    spec.spec = nlohmann::json::parse(jobs::SpecJson(resolved), nullptr, false);
+    spec.spec = jobs::SpecJson(resolved);
     return spec;
   }
 

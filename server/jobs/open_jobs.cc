@@ -18,31 +18,43 @@ void KeepTaskAlone(v1::JobSpec& spec) {
 }  // namespace
 
 JobRecord InBrief(const JobRecord& job) {
-  JobRecord brief = job;
-  brief.user_set = {};
-  brief.request_hash = {};
-  v1::Job& shown = brief.public_job;
-  for (auto* lines : {shown.mutable_banner(), shown.mutable_warnings()}) {
-    google::protobuf::RepeatedPtrField<std::string>().Swap(lines);
+  JobRecord brief;
+  brief.id = job.id;
+  brief.sequence = job.sequence;
+  brief.request_id = job.request_id;
+  brief.stop_requested = job.stop_requested;
+  brief.stop_reason = job.stop_reason;
+  brief.stop_grace_seconds = job.stop_grace_seconds;
+  brief.uid = job.uid;
+  const v1::Job& from = job.public_job;
+  v1::Job& to = brief.public_job;
+  to.set_name(from.name());
+  to.set_display_name(from.display_name());
+  to.set_owner(from.owner());
+  to.set_state(from.state());
+  to.set_reason(from.reason());
+  to.set_message(from.message());
+  to.set_priority(from.priority());
+  if (from.has_start_time()) *to.mutable_start_time() = from.start_time();
+  if (from.has_end_time()) *to.mutable_end_time() = from.end_time();
+  *to.mutable_attempts() = from.attempts();
+  for (v1::Attempt& attempt : *to.mutable_attempts()) attempt.clear_error();
+  to.set_parent(from.parent());
+  *to.mutable_device_uuids() = from.device_uuids();
+  if (from.has_scheduling()) *to.mutable_scheduling() = from.scheduling();
+  if (from.has_next_attempt_time()) *to.mutable_next_attempt_time() = from.next_attempt_time();
+  if (from.has_array()) {
+    *to.mutable_array() = from.array();
+    google::protobuf::RepeatedPtrField<v1::SweepKey>().Swap(to.mutable_array()->mutable_sweep());
+    to.mutable_array()->clear_asked();
   }
-  shown.clear_progress();
-  shown.clear_result();
-  shown.clear_error();
-  shown.clear_run_dir();
-  shown.clear_etag();
-  shown.clear_create_time();
-  shown.clear_task_values();
-  for (v1::Attempt& attempt : *shown.mutable_attempts()) attempt.clear_error();
-  if (shown.has_array()) {
-    google::protobuf::RepeatedPtrField<v1::SweepKey>().Swap(shown.mutable_array()->mutable_sweep());
-    shown.mutable_array()->clear_asked();
-  }
-  if (HasLiveAttempt(shown.state())) {
-    KeepTaskAlone(*shown.mutable_spec());
+  to.set_array_job(from.array_job());
+  to.set_array_index(from.array_index());
+  if (HasLiveAttempt(from.state())) {
+    *to.mutable_spec() = from.spec();
+    KeepTaskAlone(*to.mutable_spec());
   } else {
-    const std::string device = shown.spec().device();
-    v1::JobSpec().Swap(shown.mutable_spec());
-    shown.mutable_spec()->set_device(device);
+    to.mutable_spec()->set_device(from.spec().device());
   }
   return brief;
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <memory>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -9,7 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/check.h"
-#include "google/protobuf/util/json_util.h"
+#include "common/base/mutex.h"
 #include "server/jobs/key_rules.h"
 #include "yoke/v1/setting.pb.h"
 
@@ -108,30 +110,72 @@ bool IsModern(const Message& message) {
   return recipe != nullptr && message.GetReflection()->GetString(message, recipe) == "modern";
 }
 
-// Fills defaults of `message` and of the messages inside it that are present; collects what the user set.
-void ResolveMessage(Message& message, const std::string& prefix, ResolvedSpec& out) {
+// What is the same for every message of a type: its defaults are parsed once.
+struct TypeRules {
+  std::unique_ptr<Message> classic, modern;  // with the defaults of all fields
+  std::vector<const FieldDescriptor*> required;
+};
+
+const TypeRules& RulesOf(const Message& message) {
+  static Mutex mutex;
+  static std::map<const google::protobuf::Descriptor*, TypeRules> rules;
+  MutexLock lock(mutex);
+  TypeRules& known = rules[message.GetDescriptor()];
+  if (known.classic != nullptr) return known;
+  known.classic.reset(message.New());
+  known.modern.reset(message.New());
   const auto& descriptor = *message.GetDescriptor();
-  const bool modern = IsModern(message);
   for (int i = 0; i < descriptor.field_count(); ++i) {
     const FieldDescriptor& field = *descriptor.field(i);
-    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-      if (!field.is_repeated() && IsSet(message, field)) {
-        ResolveMessage(*message.GetReflection()->MutableMessage(&message, &field), absl::StrCat(prefix, field.name(), "."), out);
-      }
-      continue;
-    }
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) continue;
     const v1::Setting& setting = field.options().GetExtension(v1::setting);
-    const std::string path = prefix + field.name();
-    if (IsSet(message, field)) {
-      out.user_set.push_back(field.name());
-      CheckField(message, field, path, out.violations);
-    } else if (!setting.default_value().empty()) {
-      const bool differs = modern && !setting.modern_value().empty();
-      SetDefault(message, field, differs ? setting.modern_value() : setting.default_value());
+    if (!setting.default_value().empty()) {
+      const std::string& modern = setting.modern_value();
+      SetDefault(*known.classic, field, setting.default_value());
+      SetDefault(*known.modern, field, modern.empty() ? setting.default_value() : modern);
     } else if (setting.required()) {
-      out.violations.push_back({path, absl::StrCat(field.name(), "= is missing: ", setting.help())});
+      known.required.push_back(&field);
     }
   }
+  return known;
+}
+
+// Fills defaults of `message` and of the messages inside it that are present; collects what the
+// user set.
+void ResolveMessage(Message& message, const std::string& prefix, ResolvedSpec& out) {
+  const TypeRules& rules = RulesOf(message);
+  const Reflection& reflection = *message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  const bool modern = IsModern(message);
+  for (const FieldDescriptor* field : rules.required) {
+    if (!IsSet(message, *field)) fields.push_back(field);
+  }
+  std::sort(fields.begin(), fields.end(), [](const FieldDescriptor* a, const FieldDescriptor* b) {
+    return a->index() < b->index();
+  });
+  std::unique_ptr<Message> filled(message.New());
+  filled->CopyFrom(modern ? *rules.modern : *rules.classic);
+  for (const FieldDescriptor* field : fields) {
+    if (!IsSet(message, *field)) {
+      const std::string& help = field->options().GetExtension(v1::setting).help();
+      out.violations.push_back(
+          {prefix + field->name(), absl::StrCat(field->name(), "= is missing: ", help)});
+      continue;
+    }
+    if (field->is_repeated())
+      reflection.ClearField(filled.get(), field);  // the user's are all, not more
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      if (!field->is_repeated())
+        ResolveMessage(*reflection.MutableMessage(&message, field),
+                       absl::StrCat(prefix, field->name(), "."), out);
+      continue;
+    }
+    out.user_set.push_back(field->name());
+    CheckField(message, *field, prefix + field->name(), out.violations);
+  }
+  filled->MergeFrom(message);
+  reflection.Swap(&message, filled.get());
 }
 
 template <typename Spec>
@@ -218,15 +262,6 @@ ResolvedSpec Resolve(const v1::JobSpec& asked) {
   }
   CheckKeysTogether(out);
   return out;
-}
-
-std::string SpecJson(const v1::JobSpec& resolved) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;
-  std::string json;
-  YOKE_CHECK(google::protobuf::util::MessageToJsonString(resolved, &json, options).ok());
-  return json;
 }
 
 std::vector<Violation> CheckForWorldSize(const v1::JobSpec& resolved, int world_size) {

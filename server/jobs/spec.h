@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/formats/step_memory_file.h"
+#include "nlohmann/json_fwd.hpp"
 #include "yoke/v1/spec.pb.h"
 
 namespace yoke::jobs {
@@ -34,8 +35,8 @@ const v1::TrainSpec* TrainPart(
 const char* TaskName(
     const v1::JobSpec& spec);  // "train", "validate", "label", "process", "selftest"
 
-// JSON with proto field names and every value present, as spec.json holds it.
-std::string SpecJson(const v1::JobSpec& resolved);
+// As spec.json holds it: protobuf's JSON with proto field names and every value present.
+nlohmann::json SpecJson(const v1::JobSpec& resolved);
 
 // Checks that need the number of devices: batch divisible (naming the nearest batches), batch >=
 // devices.

@@ -130,7 +130,7 @@ absl::StatusOr<ipc::AttemptSpec> MakeAttemptSpec(const LauncherOptions& options,
   spec.ranks = layout.ranks;
   spec.device_words = layout.device_words;
   spec.user_set = job.user_set;
-  spec.spec = nlohmann::json::parse(jobs::SpecJson(job.public_job.spec()), nullptr, false);
+  spec.spec = jobs::SpecJson(job.public_job.spec());
   return spec;
 }
 

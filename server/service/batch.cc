@@ -66,6 +66,7 @@ absl::StatusOr<std::vector<jobs::JobRecord>> JobService::PrepareAll(
   std::vector<jobs::JobRecord> records;
   std::vector<jobs::Violation> violations;
   std::string reason;
+  const jobs::MeasuredMemory measured = Measured();
   for (int i = 0; i < request.requests_size(); ++i) {
     const size_t index = static_cast<size_t>(i);
     if (request.requests(i).validate_only()) {
@@ -76,7 +77,7 @@ absl::StatusOr<std::vector<jobs::JobRecord>> JobService::PrepareAll(
     }
     std::optional<jobs::JobRecord> parent;
     absl::StatusOr<jobs::JobRecord> record =
-        Prepare(kBatchCreateJobs, caller, request.requests(i), parent);
+        Prepare(kBatchCreateJobs, caller, request.requests(i), measured, parent);
     if (record.ok()) {
       records.push_back(*std::move(record));
       continue;

@@ -50,6 +50,7 @@ grpc::Status JobService::CreateJob(grpc::ServerContext* context,
 
 absl::StatusOr<jobs::JobRecord> JobService::Prepare(const char* rpc, const Caller& caller,
                                                     const v1::CreateJobRequest& request,
+                                                    const jobs::MeasuredMemory& measured,
                                                     std::optional<jobs::JobRecord>& parent) {
   YOKE_ASSIGN_OR_RETURN(std::optional<std::string> resumed, ResumedJob(request.spec()));
   // A run folder of our own means its job, as long as that is known.
@@ -61,10 +62,9 @@ absl::StatusOr<jobs::JobRecord> JobService::Prepare(const char* rpc, const Calle
   if (resumed.has_value()) {
     YOKE_ASSIGN_OR_RETURN(parent, shared_.FindJob(rpc, caller, *resumed));
   }
-  YOKE_ASSIGN_OR_RETURN(
-      jobs::JobRecord record,
-      MakeJobRecord(request, parent.has_value() ? &*parent : nullptr, shared_.inventory(),
-                    ipc::CacheDir(shared_.facts().state_dir)));
+  YOKE_ASSIGN_OR_RETURN(jobs::JobRecord record,
+                        MakeJobRecord(request, parent.has_value() ? &*parent : nullptr,
+                                      shared_.inventory(), measured));
   record.public_job.set_owner(caller.user);
   YOKE_RETURN_IF_ERROR(ApplyScheduling(
       request, shared_.control().QueueNames(),
@@ -76,11 +76,16 @@ absl::StatusOr<jobs::JobRecord> JobService::Prepare(const char* rpc, const Calle
   return record;
 }
 
+jobs::MeasuredMemory JobService::Measured() const {
+  return MeasuredIn(ipc::CacheDir(shared_.facts().state_dir));
+}
+
 absl::Status JobService::Create(const grpc::ServerContext& context,
                                 const v1::CreateJobRequest& request, v1::Job& job) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kCreateJob));
   std::optional<jobs::JobRecord> parent;
-  YOKE_ASSIGN_OR_RETURN(jobs::JobRecord record, Prepare(kCreateJob, caller, request, parent));
+  YOKE_ASSIGN_OR_RETURN(jobs::JobRecord record,
+                        Prepare(kCreateJob, caller, request, Measured(), parent));
   if (request.validate_only())
     return Check(std::move(record), parent.has_value() ? parent->public_job.run_dir() : "", job);
 

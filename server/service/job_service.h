@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/base/mutex.h"
+#include "server/jobs/spec.h"
 #include "server/service/queue_limit.h"
 #include "server/service/shared.h"
 #include "yoke/v1/job.grpc.pb.h"
@@ -54,10 +55,12 @@ class JobService final : public v1::JobService::Service {
  private:
   absl::Status Create(const grpc::ServerContext& context, const v1::CreateJobRequest& request,
                       v1::Job& job);
-  // The record to store, and in `parent` the job that it resumes, if any.
+  // The record to store, and in `parent` the job that it resumes, if any. `measured`: Measured().
   absl::StatusOr<jobs::JobRecord> Prepare(const char* rpc, const Caller& caller,
                                           const v1::CreateJobRequest& request,
+                                          const jobs::MeasuredMemory& measured,
                                           std::optional<jobs::JobRecord>& parent);
+  jobs::MeasuredMemory Measured() const;
   absl::Status BatchCreate(const grpc::ServerContext& context,
                            const v1::BatchCreateJobsRequest& request,
                            v1::BatchCreateJobsResponse& response);

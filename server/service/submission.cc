@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
+#include <memory>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -13,11 +15,9 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
-#include "common/formats/step_memory_file.h"
 #include "google/protobuf/util/time_util.h"
 #include "google/rpc/error_details.pb.h"
 #include "server/jobs/ids.h"
-#include "server/jobs/spec.h"
 #include "server/jobs/state_machine.h"
 #include "server/jobs/sweep.h"
 #include "server/service/errors.h"
@@ -168,17 +168,14 @@ jobs::RankMemory MemoryOf(const devices::DeviceSelection& selection,
 
 // The lines for people: banner, and what is worth a warning.
 void Explain(const jobs::ResolvedSpec& resolved, const devices::DeviceSelection& selection,
-             const devices::DeviceInventory& inventory, const std::string& cache_dir,
+             const devices::DeviceInventory& inventory, const jobs::MeasuredMemory& measured,
              v1::Job& job) {
   const std::vector<std::string> banner =
       jobs::Banner(resolved.spec, DeviceWords(resolved.spec.device(), selection), !selection.cpu);
   job.mutable_banner()->Assign(banner.begin(), banner.end());
   job.mutable_warnings()->Assign(resolved.warnings.begin(), resolved.warnings.end());
   const std::vector<std::string> advice =
-      jobs::Advice(resolved.spec, selection.world_size, MemoryOf(selection, inventory),
-                   [&](const formats::StepMemoryKind& kind) {
-                     return formats::FindStepMemory(cache_dir, kind);
-                   });
+      jobs::Advice(resolved.spec, selection.world_size, MemoryOf(selection, inventory), measured);
   if (advice.empty()) return;
   job.add_banner(advice[0]);
   if (advice.size() > 1) job.add_warnings(absl::StrJoin(advice, "; "));
@@ -224,10 +221,19 @@ absl::StatusOr<std::optional<std::string>> ResumedJob(const v1::JobSpec& asked) 
                       "SPEC_INVALID");
 }
 
+jobs::MeasuredMemory MeasuredIn(const std::string& cache_dir) {
+  using Known = std::map<formats::StepMemoryKind, std::optional<formats::StepMemory>>;
+  return [cache_dir, known = std::make_shared<Known>()](const formats::StepMemoryKind& kind) {
+    const auto found = known->find(kind);
+    if (found != known->end()) return found->second;
+    return known->emplace(kind, formats::FindStepMemory(cache_dir, kind)).first->second;
+  };
+}
+
 absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& request,
                                               const jobs::JobRecord* parent,
                                               const devices::DeviceInventory& inventory,
-                                              const std::string& cache_dir) {
+                                              const jobs::MeasuredMemory& measured) {
   v1::JobSpec asked = request.spec();
   if (parent != nullptr) {
     YOKE_RETURN_IF_ERROR(CheckParent(*parent));
@@ -284,7 +290,7 @@ absl::StatusOr<jobs::JobRecord> MakeJobRecord(const v1::CreateJobRequest& reques
   if (parent != nullptr) job.set_parent(parent->public_job.name());
   if (request.has_array()) *job.mutable_array() = std::move(array);
   for (const v1::Device& device : selection->devices) job.add_device_uuids(device.uuid());
-  Explain(resolved, *selection, inventory, cache_dir, job);
+  Explain(resolved, *selection, inventory, measured, job);
   return record;
 }
 

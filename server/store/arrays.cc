@@ -102,8 +102,7 @@ absl::StatusOr<std::vector<JobRecord>> RecountOpen(SQLite::Database& database) {
       Recount(database, job);
       if (job.public_job.SerializeAsString() == before) continue;
       jobs::Settle(job, absl::Now());
-      AppendEvent(statements, job);
-      UpdateJob(statements, job);
+      UpdateJob(statements, job, AppendEvent(statements, job).message);
     }
     transaction.commit();
   } catch (const SQLite::Exception& error) {

@@ -42,6 +42,10 @@ using jobs::JobRecord;
 
 constexpr int kPageMax = 1000;
 constexpr int kTrimEvery = 256;
+// Ids are random: a batch of 1,000 touches most pages of their index, 5 MiB for 100,000 jobs. They
+// stay in memory, and are folded into the database once for several batches.
+constexpr int kWriterCacheKib = 16 << 10;
+constexpr int kLogPages = 4000;
 constexpr char kNextSequence[] = "SELECT coalesce(max(sequence), 0) + 1 FROM job";
 
 class SqliteJobStore : public jobs::JobStore {
@@ -60,8 +64,8 @@ class SqliteJobStore : public jobs::JobStore {
 
   absl::StatusOr<JobRecord> Create(JobRecord job) override {
     YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) -> absl::Status {
-      YOKE_ASSIGN_OR_RETURN(const bool fresh, Insert(database, job));
-      if (fresh) NoteNew(job);
+      YOKE_ASSIGN_OR_RETURN(const std::optional<std::string> fresh, Insert(database, job));
+      if (fresh) NoteNew(job, *fresh);
       return absl::OkStatus();
     }));
     return job;
@@ -69,17 +73,17 @@ class SqliteJobStore : public jobs::JobStore {
 
   absl::StatusOr<std::vector<JobRecord>> CreateAll(std::vector<JobRecord> jobs) override {
     YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) -> absl::Status {
-      std::vector<const JobRecord*> fresh;
+      std::vector<Fresh> fresh;
       for (size_t i = 0; i < jobs.size(); ++i) {
-        const absl::StatusOr<bool> inserted = Insert(database, jobs[i]);
+        absl::StatusOr<std::optional<std::string>> inserted = Insert(database, jobs[i]);
         if (!inserted.ok()) {
           absl::Status refused = inserted.status();
           refused.SetPayload(jobs::kIndexPayload, absl::Cord(absl::StrCat(i)));
           return refused;
         }
-        if (*inserted) fresh.push_back(&jobs[i]);
+        if (*inserted) fresh.push_back({&jobs[i], **std::move(inserted)});
       }
-      for (size_t i = 0; i < fresh.size(); ++i) NoteNew(*fresh[i], fresh.size() - 1 - i);
+      NoteAllNew(fresh);
       return absl::OkStatus();
     }));
     return jobs;
@@ -251,11 +255,11 @@ class SqliteJobStore : public jobs::JobStore {
     if (!leases.take.empty()) YOKE_RETURN_IF_ERROR(reserve_.Check());
     YOKE_RETURN_IF_ERROR(ChangeLeases(database, job, leases));
     planned_ = planned_ || !leases.take.empty() || !leases.release.empty() || !leases.quarantine.empty();
-    Write(database, job);
+    const std::string message = Write(database, job);
     YOKE_ASSIGN_OR_RETURN(std::optional<ArrayChange> array, FollowInArray(database, before, job));
-    if (array) Write(database, array->after);
-    NoteChange(before, job);
-    if (array) NoteChange(array->before, array->after);
+    const std::string array_message = array ? Write(database, array->after) : "";
+    NoteChange(before, job, message);
+    if (array) NoteChange(array->before, array->after, array_message);
     updated = std::move(job);
     return absl::OkStatus();
   }
@@ -267,37 +271,52 @@ class SqliteJobStore : public jobs::JobStore {
     jobs::ArrayWithTasks after = before;
     YOKE_RETURN_IF_ERROR(change(after));
     jobs::FollowTasks(before, absl::Now(), after);
-    Write(database, after.array);
-    std::vector<size_t> changed;
+    const std::string array_message = Write(database, after.array);
+    std::vector<std::pair<size_t, std::string>> changed;
     for (size_t i = 0; i < after.tasks.size(); ++i) {
       if (!IsChanged(before.tasks[i], after.tasks[i])) continue;
-      Write(database, after.tasks[i]);
-      changed.push_back(i);
+      changed.emplace_back(i, Write(database, after.tasks[i]));
     }
-    for (JobRecord& task : after.added) YOKE_RETURN_IF_ERROR(Insert(database, task).status());
+    std::vector<Fresh> fresh;
+    for (JobRecord& task : after.added) {
+      YOKE_ASSIGN_OR_RETURN(std::optional<std::string> message, Insert(database, task));
+      if (message) fresh.push_back({&task, *std::move(message)});
+    }
     // The array counts the tasks that were made: the journal has it with all of them, or not at all.
-    NoteChange(before.array, after.array, after.added.size());
-    for (size_t i = 0; i < after.added.size(); ++i) NoteNew(after.added[i], after.added.size() - 1 - i);
-    for (const size_t i : changed) NoteChange(before.tasks[i], after.tasks[i]);
+    NoteChange(before.array, after.array, array_message, fresh.size());
+    NoteAllNew(fresh);
+    for (const auto& [i, message] : changed) NoteChange(before.tasks[i], after.tasks[i], message);
     updated = std::move(after);
     return absl::OkStatus();
   }
 
-  // On the writer's thread: a job that was written before.
-  void Write(SQLite::Database& database, JobRecord& job) {
-    Record(database, job);
-    UpdateJob(writer_.statements(), job);
+  // A job that was stored just now, and how it is encoded.
+  struct Fresh {
+    const JobRecord* job;
+    std::string message;
+  };
+
+  // On the writer's thread: a job that was written before. Returns how it is encoded.
+  std::string Write(SQLite::Database& database, JobRecord& job) {
+    std::string message = Record(database, job);
+    UpdateJob(writer_.statements(), job, message);
+    return message;
   }
 
   // On the writer's thread, once all that belongs together was written.
-  void NoteNew(const JobRecord& job, size_t batch_left = 0) {
-    journal_->Add(job, batch_left);
+  void NoteAllNew(const std::vector<Fresh>& fresh) {
+    for (size_t i = 0; i < fresh.size(); ++i)
+      NoteNew(*fresh[i].job, fresh[i].message, fresh.size() - 1 - i);
+  }
+  void NoteNew(const JobRecord& job, const std::string& message, size_t batch_left = 0) {
+    journal_->Add(job, message, batch_left);
     view_.Stage(job);
     planned_ = true;
   }
-  void NoteChange(const JobRecord& before, const JobRecord& job, size_t batch_left = 0) {
+  void NoteChange(const JobRecord& before, const JobRecord& job, const std::string& message,
+                  size_t batch_left = 0) {
     planned_ = planned_ || !jobs::PlansAlike(before, job);
-    if (IsJournalled(before, job)) journal_->Add(job, batch_left);
+    if (IsJournalled(before, job)) journal_->Add(job, message, batch_left);
     view_.Stage(job);
   }
 
@@ -335,8 +354,9 @@ class SqliteJobStore : public jobs::JobStore {
     }
   }
 
-  // On the writer's thread. `job` becomes what is stored. False: it was stored before.
-  absl::StatusOr<bool> Insert(SQLite::Database& database, JobRecord& job) {
+  // On the writer's thread. `job` becomes what is stored. Returns how it is encoded; nothing: it
+  // was stored before.
+  absl::StatusOr<std::optional<std::string>> Insert(SQLite::Database& database, JobRecord& job) {
     if (!job.request_id.empty()) {
       static const std::string kKnown = absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE owner = ? AND request_id = ?");
       const Statements::Use query = writer_.statements().Get(kKnown.c_str());
@@ -348,7 +368,7 @@ class SqliteJobStore : public jobs::JobStore {
           return absl::InvalidArgumentError("REQUEST_ID_REUSED: this request_id belongs to another request; make a new one for each request");
         }
         job = std::move(stored);
-        return false;
+        return std::nullopt;
       }
     }
     YOKE_RETURN_IF_ERROR(reserve_.Check());
@@ -358,21 +378,24 @@ class SqliteJobStore : public jobs::JobStore {
       job.sequence = next->getColumn(0).getInt64();
     }
     job.public_job.set_name(jobs::JobName(job.id));
-    Record(database, job);
+    std::string message = Record(database, job);
     YOKE_FAILPOINT("store.insert.before");
-    InsertJob(writer_.statements(), job);
+    InsertJob(writer_.statements(), job, message);
     YOKE_FAILPOINT("store.insert.after");
-    return true;
+    return message;
   }
 
-  // On the writer's thread, before the row is written: the event fixes the etag, which the row carries too.
-  void Record(SQLite::Database& database, JobRecord& job) {
+  // On the writer's thread, before the row is written: the event fixes the etag, which the row
+  // carries too. Returns the job, encoded.
+  std::string Record(SQLite::Database& database, JobRecord& job) {
     changed_ = true;
-    const int64_t sequence = AppendEvent(writer_.statements(), job);
-    if (sequence % kTrimEvery != 0) return;
-    SQLite::Statement trim(database, "DELETE FROM event WHERE sequence <= ?");
-    trim.bind(1, sequence - options_.events_kept);
-    trim.exec();
+    Event event = AppendEvent(writer_.statements(), job);
+    if (event.sequence % kTrimEvery == 0) {
+      SQLite::Statement trim(database, "DELETE FROM event WHERE sequence <= ?");
+      trim.bind(1, event.sequence - options_.events_kept);
+      trim.exec();
+    }
+    return std::move(event.message);
   }
 
   // On the writer's thread.
@@ -463,7 +486,8 @@ absl::StatusOr<std::unique_ptr<jobs::JobStore>> OpenJobStore(const StoreOptions&
   }
   YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> open, RecountOpen(**database));
   // From here on the store syncs by itself what a commit has written (SyncLog).
-  (*database)->exec("PRAGMA synchronous = NORMAL");
+  (*database)->exec(absl::StrCat("PRAGMA synchronous = NORMAL; PRAGMA cache_size = -",
+                                 kWriterCacheKib, "; PRAGMA wal_autocheckpoint = ", kLogPages));
   auto store = std::make_unique<SqliteJobStore>(options, *std::move(database), std::move(opened.journal));
   YOKE_RETURN_IF_ERROR(store->Begin(open, opened.jobs, opened.bytes_cut + opened.bytes_skipped > 0));
   return store;

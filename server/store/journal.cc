@@ -13,6 +13,7 @@
 #include "common/base/status_macros.h"
 #include "common/os/failpoint.h"
 #include "common/os/file.h"
+#include "google/protobuf/unknown_field_set.h"
 #include "server/jobs/state_machine.h"
 #include "yoke/storage/v1/stored_job.pb.h"
 
@@ -42,11 +43,15 @@ Number ReadNumber(std::string_view bytes) {
   return number;
 }
 
-std::string Serialise(const jobs::JobRecord& job, size_t batch_left, int64_t synced) {
+// `message`: the public job, encoded.
+std::string Serialise(const jobs::JobRecord& job, const std::string& message, size_t batch_left,
+                      int64_t synced) {
   storage::v1::StoredJob stored;
   stored.set_id(job.id);
   stored.set_sequence(job.sequence);
-  *stored.mutable_job() = job.public_job;
+  // Encoded, an unknown field is what a known one is.
+  *stored.GetReflection()->MutableUnknownFields(&stored)->AddLengthDelimited(
+      storage::v1::StoredJob::kJobFieldNumber) = message;
   stored.mutable_user_set()->Assign(job.user_set.begin(), job.user_set.end());
   stored.set_request_id(job.request_id);
   stored.set_request_hash(job.request_hash);
@@ -76,9 +81,9 @@ bool Parse(std::string_view bytes, jobs::JobRecord& job) {
   return true;
 }
 
-std::string Frame(const jobs::JobRecord& job, int64_t sequence, bool first, size_t batch_left,
-                  int64_t synced) {
-  const std::string payload = Serialise(job, batch_left, synced);
+std::string Frame(const jobs::JobRecord& job, const std::string& message, int64_t sequence,
+                  bool first, size_t batch_left, int64_t synced) {
+  const std::string payload = Serialise(job, message, batch_left, synced);
   std::string frame(first ? kFirst : kMore);
   AppendNumber(frame, static_cast<uint32_t>(payload.size()));
   AppendNumber(frame, static_cast<uint64_t>(sequence));
@@ -232,8 +237,9 @@ absl::StatusOr<Journal::Opened> Journal::Open(const std::string& path, int64_t r
   return opened;
 }
 
-void Journal::Add(const jobs::JobRecord& job, size_t batch_left) {
-  const std::string frame = Frame(job, next_sequence_++, pending_.empty(), batch_left, synced_);
+void Journal::Add(const jobs::JobRecord& job, const std::string& message, size_t batch_left) {
+  const std::string frame =
+      Frame(job, message, next_sequence_++, pending_.empty(), batch_left, synced_);
   added_.push_back(
       {job.id, jobs::IsTerminal(job.public_job.state()), static_cast<int64_t>(frame.size())});
   pending_ += frame;
@@ -299,7 +305,8 @@ absl::Status Journal::Rewrite(const std::vector<jobs::JobRecord>& jobs) {
   // It becomes the journal once all of it is on the disk.
   const int64_t synced = next_sequence_ + static_cast<int64_t>(jobs.size()) - 1;
   for (const jobs::JobRecord& job : jobs) {
-    const std::string frame = Frame(job, next_sequence_++, frames.empty(), 0, synced);
+    const std::string frame =
+        Frame(job, job.public_job.SerializeAsString(), next_sequence_++, frames.empty(), 0, synced);
     frames.push_back(
         {job.id, jobs::IsTerminal(job.public_job.state()), static_cast<int64_t>(frame.size())});
     bytes += frame;

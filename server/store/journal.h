@@ -18,11 +18,11 @@
 
 #include <atomic>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
@@ -50,7 +50,11 @@ class Journal {
 
   // Remembers the record for the next Flush. `batch_left`: of a job accepted in a batch, how many of
   // the batch are added right after it.
-  void Add(const jobs::JobRecord& job, size_t batch_left = 0);
+  void Add(const jobs::JobRecord& job, size_t batch_left = 0) {
+    Add(job, job.public_job.SerializeAsString(), batch_left);
+  }
+  // The same; `message`: the public job, encoded.
+  void Add(const jobs::JobRecord& job, const std::string& message, size_t batch_left);
   // Writes what was added. After an error none of it is in the file. ResourceExhausted: disk full.
   absl::Status Flush();
   // Makes durable what was flushed. After an error only Rewrite makes it certain. From any thread.
@@ -94,7 +98,7 @@ class Journal {
   std::string pending_;
   std::vector<Written> added_;  // since the last Keep
   // Of the newest record of each job that has not ended.
-  std::map<std::string, int64_t> open_bytes_;
+  absl::flat_hash_map<std::string, int64_t> open_bytes_;
   int64_t open_total_ = 0;
 };
 

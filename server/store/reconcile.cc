@@ -88,13 +88,11 @@ absl::Status Take(Statements& statements, SQLite::Statement& query, JobRecord jo
     return absl::OkStatus();
   if (rows.empty()) {
     FreeSequence(statements.database(), job);
-    AppendEvent(statements, job);
-    InsertJob(statements, job);
+    InsertJob(statements, job, AppendEvent(statements, job).message);
     ++done.created;
   } else {
     job.sequence = rows[0].sequence;
-    AppendEvent(statements, job);
-    UpdateJob(statements, job);
+    UpdateJob(statements, job, AppendEvent(statements, job).message);
     ++done.advanced;
   }
   FollowLeases(statements.database(), job);

@@ -54,31 +54,46 @@ absl::Status Damaged(const std::string& id) {
   return absl::DataLossError(absl::StrCat("the record of job ", id, " is damaged"));
 }
 
-// What both an insertion and an update write, bound by name.
-void BindJob(SQLite::Statement& statement, const jobs::JobRecord& job) {
-  const std::string message = job.public_job.SerializeAsString();
-  statement.bind(":id", job.id);
-  statement.bind(":sequence", job.sequence);
-  if (!job.request_id.empty()) statement.bind(":request_id", job.request_id);
-  statement.bind(":request_hash", job.request_hash);
-  statement.bind(":uid", job.uid);
-  statement.bind(":user_set", absl::StrJoin(job.user_set, " "));
-  statement.bind(":owner", job.public_job.owner());
-  statement.bind(":state", static_cast<int>(job.public_job.state()));
-  statement.bind(":priority", job.public_job.priority());
-  statement.bind(":display_name", job.public_job.display_name());
-  statement.bind(":stop_requested", job.stop_requested ? 1 : 0);
-  statement.bind(":stop_reason", job.stop_reason);
-  statement.bind(":stop_grace_seconds", job.stop_grace_seconds);
-  statement.bindNoCopy(":message", message.data(), static_cast<int>(message.size()));
-  statement.bind(":checksum", Checksum(job, message));
+// What both an insertion and an update write, in the order of kInsert and kUpdate.
+void WriteJob(SQLite::Statement& statement, const jobs::JobRecord& job,
+              const std::string& message) {
   const v1::Job& shown = job.public_job;
-  if (!shown.array_job().empty()) {
-    statement.bind(":array_id", jobs::ParseJobName(shown.array_job()).value_or(shown.array_job()));
-    statement.bind(":array_index", shown.array_index());
+  const std::string user_set = absl::StrJoin(job.user_set, " ");
+  const bool task = !shown.array_job().empty();
+  const std::string array_id =
+      task ? jobs::ParseJobName(shown.array_job()).value_or(shown.array_job()) : "";
+  statement.bindNoCopy(1, job.id);
+  statement.bind(2, job.sequence);
+  statement.bindNoCopy(3, shown.owner());
+  statement.bind(4, static_cast<int>(shown.state()));
+  statement.bind(5, shown.priority());
+  statement.bindNoCopy(6, shown.display_name());
+  if (!job.request_id.empty()) statement.bindNoCopy(7, job.request_id);
+  statement.bindNoCopy(8, job.request_hash);
+  statement.bind(9, job.stop_requested ? 1 : 0);
+  statement.bindNoCopy(10, job.stop_reason);
+  statement.bind(11, job.stop_grace_seconds);
+  statement.bind(12, job.uid);
+  statement.bindNoCopy(13, user_set);
+  statement.bindNoCopy(14, message.data(), static_cast<int>(message.size()));
+  statement.bind(15, Checksum(job, message));
+  if (task) {
+    statement.bindNoCopy(16, array_id);
+    statement.bind(17, shown.array_index());
   }
   statement.exec();
 }
+
+constexpr char kInsert[] =
+    "INSERT INTO job (id, sequence, owner, state, priority, display_name, request_id, "
+    "request_hash, stop_requested, stop_reason, stop_grace_seconds, uid, user_set, message, "
+    "checksum, array_id, array_index) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+constexpr char kUpdate[] =
+    "UPDATE job SET sequence = ?2, owner = ?3, state = ?4, priority = ?5, display_name = ?6, "
+    "request_id = ?7, request_hash = ?8, stop_requested = ?9, stop_reason = ?10, "
+    "stop_grace_seconds = ?11, uid = ?12, user_set = ?13, message = ?14, checksum = ?15, "
+    "array_id = ?16, array_index = ?17 WHERE id = ?1";
 
 }  // namespace
 
@@ -102,51 +117,41 @@ absl::StatusOr<jobs::StoredJob> StoredFromRow(SQLite::Statement& row) {
 
 bool IsIntact(SQLite::Statement& row) { return MatchesSum(row, ColumnsOf(row)); }
 
-void InsertJob(Statements& statements, const jobs::JobRecord& job) {
-  static constexpr char kSql[] =
-                              "INSERT INTO job (id, sequence, owner, state, priority, display_name, request_id, request_hash, stop_requested, "
-                              "stop_reason, stop_grace_seconds, uid, user_set, message, checksum, array_id, array_index) VALUES (:id, :sequence, :owner, "
-                              ":state, :priority, :display_name, :request_id, :request_hash, :stop_requested, :stop_reason, :stop_grace_seconds, :uid, "
-                              ":user_set, :message, :checksum, :array_id, :array_index)";
-  const Statements::Use statement = statements.Get(kSql);
-  BindJob(*statement, job);
+void InsertJob(Statements& statements, const jobs::JobRecord& job, const std::string& message) {
+  WriteJob(*statements.Get(kInsert), job, message);
 }
 
-void UpdateJob(Statements& statements, const jobs::JobRecord& job) {
-  static constexpr char kSql[] =
-                              "UPDATE job SET sequence = :sequence, owner = :owner, state = :state, priority = :priority, display_name = "
-                              ":display_name, request_id = :request_id, request_hash = :request_hash, stop_requested = :stop_requested, stop_reason = "
-                              ":stop_reason, stop_grace_seconds = :stop_grace_seconds, uid = :uid, user_set = :user_set, message = :message, checksum = "
-                              ":checksum, array_id = :array_id, array_index = :array_index WHERE id = :id";
-  const Statements::Use statement = statements.Get(kSql);
-  BindJob(*statement, job);
+void UpdateJob(Statements& statements, const jobs::JobRecord& job, const std::string& message) {
+  WriteJob(*statements.Get(kUpdate), job, message);
 }
 
-int64_t AppendEvent(Statements& statements, jobs::JobRecord& job) {
-  static constexpr char kLast[] = "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'event'";
-  static constexpr char kAppend[] = "INSERT INTO event (sequence, job_id, message) VALUES (?, ?, ?)";
-  int64_t sequence = 0;
+Event AppendEvent(Statements& statements, jobs::JobRecord& job) {
+  static constexpr char kLast[] =
+      "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'event'";
+  static constexpr char kAppend[] =
+      "INSERT INTO event (sequence, job_id, message) VALUES (?, ?, ?)";
+  Event event;
   {
     const Statements::Use last = statements.Get(kLast);
     last->executeStep();
-    sequence = last->getColumn(0).getInt64();
+    event.sequence = last->getColumn(0).getInt64();
   }
-  job.public_job.set_etag(absl::StrCat(sequence));
+  job.public_job.set_etag(absl::StrCat(event.sequence));
+  event.message = job.public_job.SerializeAsString();
   // An array changes with each of its tasks; what a sweep is made of is read with the job itself.
-  std::string message;
+  std::string without_sweep;
   if (job.public_job.has_array()) {
     v1::Job shown = job.public_job;
     shown.mutable_array()->clear_sweep();
-    message = shown.SerializeAsString();
-  } else {
-    message = job.public_job.SerializeAsString();
+    without_sweep = shown.SerializeAsString();
   }
+  const std::string& told = job.public_job.has_array() ? without_sweep : event.message;
   const Statements::Use append = statements.Get(kAppend);
-  append->bind(1, sequence);
+  append->bind(1, event.sequence);
   append->bindNoCopy(2, job.id);
-  append->bindNoCopy(3, message.data(), static_cast<int>(message.size()));
+  append->bindNoCopy(3, told.data(), static_cast<int>(told.size()));
   append->exec();
-  return sequence;
+  return event;
 }
 
 }  // namespace yoke::store

@@ -23,9 +23,15 @@ absl::StatusOr<jobs::JobRecord> JobFromRow(SQLite::Statement& row);
 absl::StatusOr<jobs::StoredJob> StoredFromRow(SQLite::Statement& row);
 // Whether JobFromRow would take it; cheaper.
 bool IsIntact(SQLite::Statement& row);
-void InsertJob(Statements& statements, const jobs::JobRecord& job);
-void UpdateJob(Statements& statements, const jobs::JobRecord& job);
-// Gives the job the etag of this change and appends it to the changes; returns its sequence.
-int64_t AppendEvent(Statements& statements, jobs::JobRecord& job);
+
+struct Event {
+  int64_t sequence = 0;
+  std::string message;  // the job, encoded
+};
+// Gives the job the etag of this change and appends it to the changes.
+Event AppendEvent(Statements& statements, jobs::JobRecord& job);
+// `message`: the job, encoded.
+void InsertJob(Statements& statements, const jobs::JobRecord& job, const std::string& message);
+void UpdateJob(Statements& statements, const jobs::JobRecord& job, const std::string& message);
 
 }  // namespace yoke::store

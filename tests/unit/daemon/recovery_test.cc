@@ -40,7 +40,7 @@ class Recovery : public testing::Test {
     spec.user_set = {"data"};
     v1::JobSpec asked;
     asked.mutable_train()->set_data("/data.yaml");
-    spec.spec = nlohmann::json::parse(jobs::SpecJson(jobs::Resolve(asked).spec));
+    spec.spec = jobs::SpecJson(jobs::Resolve(asked).spec);
     const launcher::AttemptFolder attempt(spec.attempt_dir);
     ASSERT_TRUE(attempt.Create(spec).ok());
     if (outcome.empty()) return;

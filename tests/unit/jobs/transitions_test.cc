@@ -43,7 +43,9 @@ TEST(Transitions, OnlyAnAttemptIsStoppedToWaitAgain) {
     const bool runs = state == Job::STARTING || state == Job::RUNNING;
     EXPECT_EQ(stopped.ok(), runs) << state;
     EXPECT_EQ(RequeuesAfterStop(job), runs) << state;
-    if (!runs) EXPECT_FALSE(job.stop_requested) << state;
+    if (!runs) {
+      EXPECT_FALSE(job.stop_requested) << state;
+    }
   }
 }
 

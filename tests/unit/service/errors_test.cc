@@ -75,7 +75,8 @@ TEST(ServiceErrors, AFieldErrorKeepsTheReasonItHas) {
 TEST(ServiceErrors, LongErrorsAreCutToFitIntoTrailers) {
   std::vector<jobs::Violation> violations;
   for (int i = 0; i < 500; ++i)
-    violations.push_back({absl::StrCat("train.key", i), std::string(100, '\xc3') + "too long"});
+    violations.push_back(
+        {absl::StrCat("train.key", i), absl::StrCat(std::string(100, '\xc3'), "too long")});
   for (const grpc::Status& out : {ToGrpc(InvalidFields(violations, "SPEC_INVALID")),
                                   ToGrpc(absl::InvalidArgumentError(std::string(100'000, '%'))),
                                   ToGrpc(InvalidField("x", std::string(100'000, 'a'), "R"))}) {

@@ -37,7 +37,7 @@ class Submission : public testing::Test {
   }
   absl::StatusOr<jobs::JobRecord> Make(const v1::CreateJobRequest& request,
                                        const jobs::JobRecord* parent = nullptr) {
-    return MakeJobRecord(request, parent, *inventory_, cache_.path());
+    return MakeJobRecord(request, parent, *inventory_, MeasuredIn(cache_.path()));
   }
   static google::rpc::BadRequest Violations(const absl::Status& status) {
     google::rpc::BadRequest bad;

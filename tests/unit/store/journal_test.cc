@@ -227,8 +227,8 @@ TEST_F(JournalFile, WhatWasTornBeforeALaterGroupIsNoDamageAndItsBatchDoesNotCoun
     const std::string whole = Bytes();
     for (const int lost : {3, 4, 6}) {
       std::string torn = whole;
-      const size_t at = torn.find(absl::StrCat("request", lost)) - 100;
-      std::fill_n(torn.begin() + static_cast<std::ptrdiff_t>(at), 50, '\0');
+      const size_t at = torn.find(absl::StrCat("request", lost));
+      std::fill_n(torn.begin() + static_cast<std::ptrdiff_t>(at), 8, '\0');
       ASSERT_TRUE(os::AtomicWriteFile(path_, torn).ok());
       const Journal::Opened opened = Open();
       EXPECT_EQ(opened.jobs.size(), synced ? 6u : 3u) << lost;
