@@ -10,6 +10,50 @@
 
 namespace {
 
+using namespace yoke::cli;
+
+struct Verb {
+  const char* name;
+  void (*add)(CLI::App& app, Shell& shell);
+  bool about_others = false;  // needs all verbs to be there
+};
+
+// In the order of the help.
+constexpr Verb kVerbs[] = {
+    {"train", AddTrain},
+    {"val", AddVal},
+    {"label", AddLabel},
+    {"process", AddProcess},
+    {"export", AddExport},
+    {"submit", AddSubmit},
+    {"devices", AddDevices},
+    {"device", AddDevice},
+    {"jobs", AddJobs},
+    {"job", AddJob},
+    {"queue", AddQueue},
+    {"sweep", AddSweep},
+    {"logs", AddLogs},
+    {"metrics", AddMetrics},
+    {"backup", AddBackup},
+    {"check", AddCheck},
+    {"selftest", AddSelftest},
+    {"help", AddHelp, true},
+    {"version", AddVersion},
+    {"completion", AddCompletion, true},
+    {"__complete", AddComplete, true},
+};
+
+// Where the first word says which verb it is, that one alone: to describe all of them takes longer
+// than a submission.
+void AddVerbs(CLI::App& app, Shell& shell, const std::string& first_word) {
+  for (const Verb& verb : kVerbs) {
+    if (first_word != verb.name || verb.about_others) continue;
+    verb.add(app, shell);
+    return;
+  }
+  for (const Verb& verb : kVerbs) verb.add(app, shell);
+}
+
 // OK, or the error for a first word that is no verb: CLI11 would only say that one is missing.
 absl::Status CheckVerb(const CLI::App& app, int argc, char** argv) {
   if (argc < 2 || argv[1][0] == '-') return absl::OkStatus();
@@ -27,16 +71,12 @@ absl::Status CheckVerb(const CLI::App& app, int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  using namespace yoke::cli;
   Shell shell;
   CLI::App app("Yoke trains YOLOv8 detectors on the devices of a shared machine.", "yoke");
   app.require_subcommand(1);
   app.set_version_flag("--version", YOKE_VERSION);
   app.footer("Topics: yoke help keys | exit-codes | devices. Settings are Ultralytics' own keys: yoke train data=set.yaml model=yolov8n.pt epochs=100");
-  for (auto add : {AddTrain, AddVal, AddLabel, AddProcess, AddExport, AddSubmit, AddDevices, AddDevice, AddJobs, AddJob, AddQueue, AddSweep, AddLogs, AddMetrics, AddBackup, AddCheck,
-                   AddSelftest, AddHelp, AddVersion, AddCompletion, AddComplete}) {
-    add(app, shell);
-  }
+  AddVerbs(app, shell, argc > 1 ? argv[1] : "");
   const absl::Status verb = CheckVerb(app, argc, argv);
   if (!verb.ok()) return shell.Fail(verb);
   try {
