@@ -4,6 +4,7 @@ A peer has: name; version(); start(); submit() of a job that does nothing; submi
 submit_many(count) in the quickest way it has; idle(), whether nothing waits or runs; hold(), from when on nothing starts;
 close(). Two jobs run at once.
 """
+import atexit
 import os
 import pathlib
 import shutil
@@ -17,6 +18,12 @@ def run(*words, check=True, env=None):
     if check and done.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, words))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
     return done
+
+
+def remove_at_exit(folder):
+    """Not at once: before ext4 without a journal gives an inode out, it passes by each that was freed in the last minutes, so who
+    comes next would pay up to a millisecond for each of its files."""
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 class Peer:
@@ -40,7 +47,7 @@ class Peer:
         for daemon in reversed(self.daemons):
             daemon.kill()
             daemon.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_at_exit(self.folder)
 
 
 class Pueue(Peer):

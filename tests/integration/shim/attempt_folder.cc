@@ -115,13 +115,13 @@ pid_t AttemptFolder::PidOfRank(int wanted) const {
   std::string word, job, run_id;
   int attempt = 0, rank = 0;
   pid_t pid = 0;
-  int64_t ticks = 0;
+  int64_t ticks = 0, time = 0;
   while (lines >> word >> job >> attempt >> run_id >> rank) {
     if (word != "START") {
       lines >> pid;
       continue;
     }
-    lines >> pid >> ticks;
+    lines >> pid >> ticks >> time;
     if (rank == wanted) return pid;
   }
   return 0;

@@ -31,6 +31,12 @@ using nlohmann::json;
 
 volatile sig_atomic_t stop_asked = 0;
 
+int64_t Microseconds() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
+}
+
 void SleepFor(double seconds) {
   timespec time = {static_cast<time_t>(seconds),
                    static_cast<long>((seconds - static_cast<double>(static_cast<time_t>(seconds))) * 1e9)};
@@ -54,8 +60,9 @@ class Worker {
 
   absl::StatusOr<int> Run() {
     signal(SIGTERM, script_.ignore_term ? SIG_IGN : [](int) { stop_asked = 1; });
-    Witness(absl::StrCat("START ", spec_.job, " ", spec_.attempt, " ", spec_.run_id, " ", rank_, " ",
-                         getpid(), " ", os::StartTicks(getpid()).value_or(0)));
+    Witness(absl::StrCat("START ", spec_.job, " ", spec_.attempt, " ", spec_.run_id, " ", rank_,
+                         " ", getpid(), " ", os::StartTicks(getpid()).value_or(0), " ",
+                         Microseconds()));
     if (script_.events) {
       YOKE_ASSIGN_OR_RETURN(
           events_, ipc::EventWriter::Open(
