@@ -42,10 +42,8 @@ using jobs::JobRecord;
 
 constexpr int kPageMax = 1000;
 constexpr int kTrimEvery = 256;
-// Ids are random: a batch of 1,000 touches most pages of their index, 5 MiB for 100,000 jobs. They
-// stay in memory, and are folded into the database once for several batches.
+// Ids are random: a batch of 1,000 touches most pages of their index, 5 MiB for 100,000 jobs.
 constexpr int kWriterCacheKib = 16 << 10;
-constexpr int kLogPages = 4000;
 constexpr char kNextSequence[] = "SELECT coalesce(max(sequence), 0) + 1 FROM job";
 
 class SqliteJobStore : public jobs::JobStore {
@@ -487,7 +485,8 @@ absl::StatusOr<std::unique_ptr<jobs::JobStore>> OpenJobStore(const StoreOptions&
   YOKE_ASSIGN_OR_RETURN(const std::vector<JobRecord> open, RecountOpen(**database));
   // From here on the store syncs by itself what a commit has written (SyncLog).
   (*database)->exec(absl::StrCat("PRAGMA synchronous = NORMAL; PRAGMA cache_size = -",
-                                 kWriterCacheKib, "; PRAGMA wal_autocheckpoint = ", kLogPages));
+                                 kWriterCacheKib,
+                                 "; PRAGMA wal_autocheckpoint = ", options.log_pages));
   auto store = std::make_unique<SqliteJobStore>(options, *std::move(database), std::move(opened.journal));
   YOKE_RETURN_IF_ERROR(store->Begin(open, opened.jobs, opened.bytes_cut + opened.bytes_skipped > 0));
   return store;

@@ -24,6 +24,9 @@ struct StoreOptions {
   int64_t events_kept = 100'000;
   // A journal up to this size is not rewritten.
   int64_t journal_rewrite_bytes = kJournalRewriteBytes;
+  // SQLite's log is folded into the database once it has so many pages, those of several batches of
+  // 1,000 jobs.
+  int log_pages = 4000;
   int64_t reserve_bytes = kReserveBytes;
 };
 

@@ -70,6 +70,7 @@ class CrashImages : public testing::Test {
     return {.path = folder + "/yoke.db",
             .must_exist = true,
             .journal_rewrite_bytes = journal_rewrite_bytes_,
+            .log_pages = 500,
             .reserve_bytes = 0};
   }
 
