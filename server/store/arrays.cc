@@ -65,23 +65,23 @@ void Recount(SQLite::Database& database, JobRecord& record) {
 
 }  // namespace
 
-absl::StatusOr<jobs::ArrayWithTasks> ReadArray(SQLite::Database& database, const std::string& id) {
+absl::StatusOr<jobs::ArrayWithTasks> ReadArray(Statements& statements, const std::string& id) {
   jobs::ArrayWithTasks read;
-  YOKE_ASSIGN_OR_RETURN(read.array, FindJob(database, id));
+  YOKE_ASSIGN_OR_RETURN(read.array, FindJob(statements, id));
   if (!jobs::IsArray(read.array.public_job))
     return absl::FailedPreconditionError(absl::StrCat("job ", read.array.id, " is no array"));
-  YOKE_ASSIGN_OR_RETURN(read.tasks, OpenTasks(database, read.array.id));
+  YOKE_ASSIGN_OR_RETURN(read.tasks, OpenTasks(statements.database(), read.array.id));
   return read;
 }
 
-absl::StatusOr<std::optional<ArrayChange>> FollowInArray(SQLite::Database& database,
+absl::StatusOr<std::optional<ArrayChange>> FollowInArray(Statements& statements,
                                                          const JobRecord& before,
                                                          const JobRecord& task) {
   const Job::State from = before.public_job.state(), to = task.public_job.state();
   if (from == to || !jobs::IsTask(task.public_job)) return std::nullopt;
   const absl::StatusOr<std::string> id = jobs::ParseJobName(task.public_job.array_job());
   if (!id.ok()) return std::nullopt;
-  absl::StatusOr<JobRecord> array = FindJob(database, *id);
+  absl::StatusOr<JobRecord> array = FindJob(statements, *id);
   // A database made anew may have lost it; its tasks are jobs of their own then.
   if (absl::IsNotFound(array.status())) return std::nullopt;
   YOKE_RETURN_IF_ERROR(array.status());

@@ -9,17 +9,18 @@
 
 #include "absl/status/statusor.h"
 #include "server/jobs/job_store.h"
+#include "server/store/statements.h"
 
 namespace yoke::store {
 
 // An array with those of its tasks that have not ended. NotFound; FailedPrecondition: it is no array.
-absl::StatusOr<jobs::ArrayWithTasks> ReadArray(SQLite::Database& database, const std::string& id);
+absl::StatusOr<jobs::ArrayWithTasks> ReadArray(Statements& statements, const std::string& id);
 
 struct ArrayChange {
   jobs::JobRecord before, after;
 };
 // What becomes of the array of a task that was changed from `before`; nothing where no count does.
-absl::StatusOr<std::optional<ArrayChange>> FollowInArray(SQLite::Database& database,
+absl::StatusOr<std::optional<ArrayChange>> FollowInArray(Statements& statements,
                                                          const jobs::JobRecord& before,
                                                          const jobs::JobRecord& task);
 

@@ -46,23 +46,33 @@ constexpr int kTrimEvery = 256;
 constexpr int kWriterCacheKib = 16 << 10;
 constexpr char kNextSequence[] = "SELECT coalesce(max(sequence), 0) + 1 FROM job";
 
+constexpr char kKnownRequest[] = "SELECT 1 FROM job WHERE owner = ? AND request_id = ?";
+constexpr char kTrim[] = "DELETE FROM event WHERE sequence <= ?";
+
+int64_t NewestEvent(SQLite::Database& database) {
+  Statements statements(database);
+  return LastEvent(statements);
+}
+
 class SqliteJobStore : public jobs::JobStore {
  public:
-  SqliteJobStore(const StoreOptions& options, std::unique_ptr<SQLite::Database> database, std::unique_ptr<Journal> journal)
+  SqliteJobStore(const StoreOptions& options, std::unique_ptr<SQLite::Database> database,
+                 std::unique_ptr<Journal> journal)
       : options_(options),
-        last_event_(LastEvent(*database)),
+        last_event_(NewestEvent(*database)),
         journal_(std::move(journal)),
         reserve_(os::FolderOf(options.path) + "/reserve", options.reserve_bytes),
         readers_(options.path),
         writer_(std::move(database), {[this] { return FlushJournal(); },
                                       [this](bool committed) { Committed(committed); },
-                                      [this] { return reserve_.Release(); }, [this] { Done(); }, [this] { return Sync(); }}) {}
+                                      [this] { return reserve_.Release(); }, [this] { Done(); },
+                                      [this] { return Sync(); }}) {}
 
   ~SqliteJobStore() override { readers_.Close(); }
 
   absl::StatusOr<JobRecord> Create(JobRecord job) override {
-    YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) -> absl::Status {
-      YOKE_ASSIGN_OR_RETURN(const std::optional<std::string> fresh, Insert(database, job));
+    YOKE_RETURN_IF_ERROR(writer_.Run([&](Statements& statements) -> absl::Status {
+      YOKE_ASSIGN_OR_RETURN(const std::optional<std::string> fresh, Insert(statements, job));
       if (fresh) NoteNew(job, *fresh);
       return absl::OkStatus();
     }));
@@ -70,10 +80,10 @@ class SqliteJobStore : public jobs::JobStore {
   }
 
   absl::StatusOr<std::vector<JobRecord>> CreateAll(std::vector<JobRecord> jobs) override {
-    YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) -> absl::Status {
+    YOKE_RETURN_IF_ERROR(writer_.Run([&](Statements& statements) -> absl::Status {
       std::vector<Fresh> fresh;
       for (size_t i = 0; i < jobs.size(); ++i) {
-        absl::StatusOr<std::optional<std::string>> inserted = Insert(database, jobs[i]);
+        absl::StatusOr<std::optional<std::string>> inserted = Insert(statements, jobs[i]);
         if (!inserted.ok()) {
           absl::Status refused = inserted.status();
           refused.SetPayload(jobs::kIndexPayload, absl::Cord(absl::StrCat(i)));
@@ -89,8 +99,8 @@ class SqliteJobStore : public jobs::JobStore {
 
   absl::StatusOr<JobRecord> Get(const std::string& id_or_prefix) override {
     absl::StatusOr<JobRecord> found = absl::InternalError("not read");
-    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) {
-      found = FindJob(database, id_or_prefix);
+    YOKE_RETURN_IF_ERROR(readers_.Run([&](Statements& statements) {
+      found = FindJob(statements, id_or_prefix);
       return found.status();
     }));
     return found;
@@ -108,8 +118,8 @@ class SqliteJobStore : public jobs::JobStore {
 
   absl::StatusOr<std::vector<JobRecord>> ListOpen() override {
     std::vector<JobRecord> open;
-    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) -> absl::Status {
-      YOKE_ASSIGN_OR_RETURN(open, ReadOpen(database));
+    YOKE_RETURN_IF_ERROR(readers_.Run([&](Statements& statements) -> absl::Status {
+      YOKE_ASSIGN_OR_RETURN(open, ReadOpen(statements.database()));
       return absl::OkStatus();
     }));
     return open;
@@ -119,14 +129,13 @@ class SqliteJobStore : public jobs::JobStore {
 
   absl::StatusOr<int64_t> CountRequests(const std::string& owner, const std::vector<std::string>& request_ids) override {
     int64_t count = 0;
-    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) {
-      SQLite::Statement query(database, "SELECT 1 FROM job WHERE owner = ? AND request_id = ?");
+    YOKE_RETURN_IF_ERROR(readers_.Run([&](Statements& statements) {
       for (const std::string& request_id : request_ids) {
         if (request_id.empty()) continue;
-        query.reset();
-        query.bind(1, owner);
-        query.bind(2, request_id);
-        if (query.executeStep()) ++count;
+        const Statements::Use query = statements.Get(kKnownRequest);
+        query->bind(1, owner);
+        query->bind(2, request_id);
+        if (query->executeStep()) ++count;
       }
       return absl::OkStatus();
     }));
@@ -136,7 +145,8 @@ class SqliteJobStore : public jobs::JobStore {
   absl::StatusOr<JobRecord> Update(const std::string& id, const std::function<absl::Status(JobRecord&, LeaseChange&)>& change,
                                    jobs::Until until) override {
     absl::StatusOr<JobRecord> updated = absl::InternalError("not written");
-    YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) { return Change(database, id, change, updated); }, until));
+    YOKE_RETURN_IF_ERROR(writer_.Run(
+        [&](Statements& statements) { return Change(statements, id, change, updated); }, until));
     return updated;
   }
 
@@ -144,8 +154,8 @@ class SqliteJobStore : public jobs::JobStore {
     std::vector<absl::StatusOr<JobRecord>> updated(edits.size(), absl::InternalError("not written"));
     std::vector<Writer::Work> works;
     for (size_t i = 0; i < edits.size(); ++i) {
-      works.push_back([this, &edit = edits[i], &result = updated[i]](SQLite::Database& database) {
-        return Change(database, edit.id, edit.change, result);
+      works.push_back([this, &edit = edits[i], &result = updated[i]](Statements& statements) {
+        return Change(statements, edit.id, edit.change, result);
       });
     }
     const std::vector<absl::Status> statuses = writer_.RunEach(works, until);
@@ -158,14 +168,15 @@ class SqliteJobStore : public jobs::JobStore {
   absl::StatusOr<jobs::ArrayWithTasks> UpdateArray(const std::string& id,
                                                   const std::function<absl::Status(jobs::ArrayWithTasks&)>& change) override {
     absl::StatusOr<jobs::ArrayWithTasks> updated = absl::InternalError("not written");
-    YOKE_RETURN_IF_ERROR(writer_.Run([&](SQLite::Database& database) { return ChangeArray(database, id, change, updated); }));
+    YOKE_RETURN_IF_ERROR(writer_.Run(
+        [&](Statements& statements) { return ChangeArray(statements, id, change, updated); }));
     return updated;
   }
 
   absl::StatusOr<std::vector<jobs::Lease>> ListLeases() override {
     std::vector<jobs::Lease> leases;
-    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) {
-      leases = ReadLeases(database);
+    YOKE_RETURN_IF_ERROR(readers_.Run([&](Statements& statements) {
+      leases = ReadLeases(statements);
       return absl::OkStatus();
     }));
     return leases;
@@ -181,8 +192,8 @@ class SqliteJobStore : public jobs::JobStore {
       }
     }
     std::vector<jobs::JobEvent> events;
-    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) -> absl::Status {
-      YOKE_ASSIGN_OR_RETURN(events, ReadEvents(database, sequence, limit));
+    YOKE_RETURN_IF_ERROR(readers_.Run([&](Statements& statements) -> absl::Status {
+      YOKE_ASSIGN_OR_RETURN(events, ReadEvents(statements, sequence, limit));
       return absl::OkStatus();
     }));
     return events;
@@ -220,9 +231,9 @@ class SqliteJobStore : public jobs::JobStore {
     const int size = std::min(std::max(page_size, 1), kPageMax);
     Page page;
     page.jobs.reserve(static_cast<size_t>(size) + 1);
-    YOKE_RETURN_IF_ERROR(readers_.Run([&](SQLite::Database& database) -> absl::Status {
+    YOKE_RETURN_IF_ERROR(readers_.Run([&](Statements& statements) -> absl::Status {
       const Where where = ToWhere(filter);
-      SQLite::Statement query(database,
+      SQLite::Statement query(statements.database(),
                               absl::StrCat("SELECT ", columns, " FROM job WHERE ", where.sql,
                                            " AND sequence < ? ORDER BY sequence DESC LIMIT ?"));
       int at = 0;
@@ -233,7 +244,7 @@ class SqliteJobStore : public jobs::JobStore {
         YOKE_ASSIGN_OR_RETURN(Item job, read(query));
         page.jobs.push_back(std::move(job));
       }
-      page.event_sequence = LastEvent(database);
+      page.event_sequence = LastEvent(statements);
       return absl::OkStatus();
     }));
     if (static_cast<int>(page.jobs.size()) > size) {
@@ -244,18 +255,19 @@ class SqliteJobStore : public jobs::JobStore {
   }
 
   // On the writer's thread.
-  absl::Status Change(SQLite::Database& database, const std::string& id, const std::function<absl::Status(JobRecord&, LeaseChange&)>& change,
+  absl::Status Change(Statements& statements, const std::string& id,
+                      const std::function<absl::Status(JobRecord&, LeaseChange&)>& change,
                       absl::StatusOr<JobRecord>& updated) {
-    YOKE_ASSIGN_OR_RETURN(JobRecord job, FindJob(database, id));
+    YOKE_ASSIGN_OR_RETURN(JobRecord job, FindJob(statements, id));
     const JobRecord before = job;
     LeaseChange leases;
     YOKE_RETURN_IF_ERROR(change(job, leases));
     if (!leases.take.empty()) YOKE_RETURN_IF_ERROR(reserve_.Check());
-    YOKE_RETURN_IF_ERROR(ChangeLeases(database, job, leases));
+    YOKE_RETURN_IF_ERROR(ChangeLeases(statements, job, leases));
     planned_ = planned_ || !leases.take.empty() || !leases.release.empty() || !leases.quarantine.empty();
-    const std::string message = Write(database, job);
-    YOKE_ASSIGN_OR_RETURN(std::optional<ArrayChange> array, FollowInArray(database, before, job));
-    const std::string array_message = array ? Write(database, array->after) : "";
+    const std::string message = Write(statements, job);
+    YOKE_ASSIGN_OR_RETURN(std::optional<ArrayChange> array, FollowInArray(statements, before, job));
+    const std::string array_message = array ? Write(statements, array->after) : "";
     NoteChange(before, job, message);
     if (array) NoteChange(array->before, array->after, array_message);
     updated = std::move(job);
@@ -263,21 +275,22 @@ class SqliteJobStore : public jobs::JobStore {
   }
 
   // On the writer's thread.
-  absl::Status ChangeArray(SQLite::Database& database, const std::string& id, const std::function<absl::Status(jobs::ArrayWithTasks&)>& change,
+  absl::Status ChangeArray(Statements& statements, const std::string& id,
+                           const std::function<absl::Status(jobs::ArrayWithTasks&)>& change,
                            absl::StatusOr<jobs::ArrayWithTasks>& updated) {
-    YOKE_ASSIGN_OR_RETURN(const jobs::ArrayWithTasks before, ReadArray(database, id));
+    YOKE_ASSIGN_OR_RETURN(const jobs::ArrayWithTasks before, ReadArray(statements, id));
     jobs::ArrayWithTasks after = before;
     YOKE_RETURN_IF_ERROR(change(after));
     jobs::FollowTasks(before, absl::Now(), after);
-    const std::string array_message = Write(database, after.array);
+    const std::string array_message = Write(statements, after.array);
     std::vector<std::pair<size_t, std::string>> changed;
     for (size_t i = 0; i < after.tasks.size(); ++i) {
       if (!IsChanged(before.tasks[i], after.tasks[i])) continue;
-      changed.emplace_back(i, Write(database, after.tasks[i]));
+      changed.emplace_back(i, Write(statements, after.tasks[i]));
     }
     std::vector<Fresh> fresh;
     for (JobRecord& task : after.added) {
-      YOKE_ASSIGN_OR_RETURN(std::optional<std::string> message, Insert(database, task));
+      YOKE_ASSIGN_OR_RETURN(std::optional<std::string> message, Insert(statements, task));
       if (message) fresh.push_back({&task, *std::move(message)});
     }
     // The array counts the tasks that were made: the journal has it with all of them, or not at all.
@@ -295,9 +308,9 @@ class SqliteJobStore : public jobs::JobStore {
   };
 
   // On the writer's thread: a job that was written before. Returns how it is encoded.
-  std::string Write(SQLite::Database& database, JobRecord& job) {
-    std::string message = Record(database, job);
-    UpdateJob(writer_.statements(), job, message);
+  std::string Write(Statements& statements, JobRecord& job) {
+    std::string message = Record(statements, job);
+    UpdateJob(statements, job, message);
     return message;
   }
 
@@ -354,10 +367,10 @@ class SqliteJobStore : public jobs::JobStore {
 
   // On the writer's thread. `job` becomes what is stored. Returns how it is encoded; nothing: it
   // was stored before.
-  absl::StatusOr<std::optional<std::string>> Insert(SQLite::Database& database, JobRecord& job) {
+  absl::StatusOr<std::optional<std::string>> Insert(Statements& statements, JobRecord& job) {
     if (!job.request_id.empty()) {
       static const std::string kKnown = absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE owner = ? AND request_id = ?");
-      const Statements::Use query = writer_.statements().Get(kKnown.c_str());
+      const Statements::Use query = statements.Get(kKnown.c_str());
       query->bind(1, job.public_job.owner());
       query->bind(2, job.request_id);
       if (query->executeStep()) {
@@ -371,27 +384,27 @@ class SqliteJobStore : public jobs::JobStore {
     }
     YOKE_RETURN_IF_ERROR(reserve_.Check());
     {
-      const Statements::Use next = writer_.statements().Get(kNextSequence);
+      const Statements::Use next = statements.Get(kNextSequence);
       next->executeStep();
       job.sequence = next->getColumn(0).getInt64();
     }
     job.public_job.set_name(jobs::JobName(job.id));
-    std::string message = Record(database, job);
+    std::string message = Record(statements, job);
     YOKE_FAILPOINT("store.insert.before");
-    InsertJob(writer_.statements(), job, message);
+    InsertJob(statements, job, message);
     YOKE_FAILPOINT("store.insert.after");
     return message;
   }
 
   // On the writer's thread, before the row is written: the event fixes the etag, which the row
   // carries too. Returns the job, encoded.
-  std::string Record(SQLite::Database& database, JobRecord& job) {
+  std::string Record(Statements& statements, JobRecord& job) {
     changed_ = true;
-    Event event = AppendEvent(writer_.statements(), job);
+    Event event = AppendEvent(statements, job);
     if (event.sequence % kTrimEvery == 0) {
-      SQLite::Statement trim(database, "DELETE FROM event WHERE sequence <= ?");
-      trim.bind(1, event.sequence - options_.events_kept);
-      trim.exec();
+      const Statements::Use trim = statements.Get(kTrim);
+      trim->bind(1, event.sequence - options_.events_kept);
+      trim->exec();
     }
     return std::move(event.message);
   }
@@ -402,10 +415,12 @@ class SqliteJobStore : public jobs::JobStore {
     if (journal_->WantsRewrite()) RewriteJournal();
     const bool planned = std::exchange(planned_, false);
     if (!std::exchange(changed_, false)) return;
-    readers_.Run([this](SQLite::Database& database) {
-      last_event_.store(LastEvent(database));
-      return absl::OkStatus();
-    }).IgnoreError();  // the next change makes up for it
+    readers_
+        .Run([this](Statements& statements) {
+          last_event_.store(LastEvent(statements));
+          return absl::OkStatus();
+        })
+        .IgnoreError();  // the next change makes up for it
     {
       MutexLock lock(mutex_);
       event_added_.NotifyAll();
@@ -419,7 +434,7 @@ class SqliteJobStore : public jobs::JobStore {
   // Of a log that could not be synced nobody knows what is on the disk: all of it is written into the database itself.
   void MoveLog() {
     try {
-      writer_.statements().database().exec("PRAGMA wal_checkpoint(TRUNCATE)");
+      writer_.database().exec("PRAGMA wal_checkpoint(TRUNCATE)");
       log_unsure_ = false;
     } catch (const SQLite::Exception&) {
       // Tried again after the next group.

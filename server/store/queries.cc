@@ -14,14 +14,17 @@ namespace {
 using jobs::JobRecord;
 
 // Whether a device can be leased, alone or for a share of it.
-absl::Status CheckFree(SQLite::Database& database, const std::string& device_uuid, int64_t share, int64_t memory) {
-  SQLite::Statement query(database, "SELECT job_id, shared_bytes FROM lease WHERE device_uuid = ?");
-  query.bind(1, device_uuid);
+absl::Status CheckFree(Statements& statements, const std::string& device_uuid, int64_t share,
+                       int64_t memory) {
+  static constexpr char kHolders[] = "SELECT job_id, shared_bytes FROM lease WHERE device_uuid = ?";
+  const Statements::Use query = statements.Get(kHolders);
+  query->bind(1, device_uuid);
   int64_t taken = 0;
-  while (query.executeStep()) {
-    const int64_t shared = query.getColumn(1).getInt64();
+  while (query->executeStep()) {
+    const int64_t shared = query->getColumn(1).getInt64();
     if (share <= 0 || shared <= 0) {
-      return absl::FailedPreconditionError(absl::StrCat("device ", device_uuid, " is held by jobs/", query.getColumn(0).getString()));
+      return absl::FailedPreconditionError(absl::StrCat("device ", device_uuid, " is held by jobs/",
+                                                        query->getColumn(0).getString()));
     }
     taken += shared;
   }
@@ -29,16 +32,25 @@ absl::Status CheckFree(SQLite::Database& database, const std::string& device_uui
   return absl::FailedPreconditionError(absl::StrCat("device ", device_uuid, " has ", memory - taken, " bytes left to share, not ", share));
 }
 
+// What a query for one number says.
+int64_t Number(Statements& statements, const char* sql) {
+  const Statements::Use query = statements.Get(sql);
+  query->executeStep();
+  return query->getColumn(0).getInt64();
+}
+
 }  // namespace
 
-// One job by id or unique prefix, on whichever connection.
-absl::StatusOr<JobRecord> FindJob(SQLite::Database& database, const std::string& prefix) {
-  SQLite::Statement query(database, absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE id >= ? AND id < ? LIMIT 2"));
-  query.bind(1, prefix);
-  query.bind(2, prefix + "\x7f");
-  if (!query.executeStep()) return absl::NotFoundError(absl::StrCat("There is no job ", prefix, "."));
-  YOKE_ASSIGN_OR_RETURN(JobRecord job, JobFromRow(query));
-  if (job.id != prefix && query.executeStep()) {
+absl::StatusOr<JobRecord> FindJob(Statements& statements, const std::string& prefix) {
+  static const std::string kFind =
+      absl::StrCat("SELECT ", kJobColumns, " FROM job WHERE id >= ? AND id < ? LIMIT 2");
+  const Statements::Use query = statements.Get(kFind.c_str());
+  query->bind(1, prefix);
+  query->bind(2, prefix + "\x7f");
+  if (!query->executeStep())
+    return absl::NotFoundError(absl::StrCat("There is no job ", prefix, "."));
+  YOKE_ASSIGN_OR_RETURN(JobRecord job, JobFromRow(*query));
+  if (job.id != prefix && query->executeStep()) {
     return absl::InvalidArgumentError(absl::StrCat("More than one job begins with ", prefix, ": give more characters of its id."));
   }
   return job;
@@ -66,69 +78,85 @@ absl::StatusOr<std::vector<JobRecord>> ReadOpen(SQLite::Database& database) {
   return ReadJobs(query);
 }
 
-absl::StatusOr<std::vector<jobs::JobEvent>> ReadEvents(SQLite::Database& database, int64_t sequence, int limit) {
-  const int64_t oldest = database.execAndGet("SELECT coalesce(min(sequence), 0) FROM event").getInt64();
-  if (sequence < 0 || sequence > LastEvent(database) || sequence + 1 < oldest) {
+absl::StatusOr<std::vector<jobs::JobEvent>> ReadEvents(Statements& statements, int64_t sequence,
+                                                       int limit) {
+  static constexpr char kOldest[] = "SELECT coalesce(min(sequence), 0) FROM event";
+  static constexpr char kAfter[] =
+      "SELECT sequence, message FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?";
+  if (sequence < 0 || sequence > LastEvent(statements) ||
+      sequence + 1 < Number(statements, kOldest)) {
     return absl::OutOfRangeError("that position is no longer kept: list the jobs again and watch from there");
   }
   std::vector<jobs::JobEvent> events;
-  SQLite::Statement query(database, "SELECT sequence, message FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?");
-  query.bind(1, sequence);
-  query.bind(2, limit);
-  while (query.executeStep()) {
+  const Statements::Use query = statements.Get(kAfter);
+  query->bind(1, sequence);
+  query->bind(2, limit);
+  while (query->executeStep()) {
     jobs::JobEvent event;
-    event.sequence = query.getColumn(0).getInt64();
-    const SQLite::Column message = query.getColumn(1);
+    event.sequence = query->getColumn(0).getInt64();
+    const SQLite::Column message = query->getColumn(1);
     if (!event.job.ParseFromArray(message.getBlob(), message.getBytes())) return absl::DataLossError("a stored change is damaged");
     events.push_back(std::move(event));
   }
   return events;
 }
 
-int64_t LastEvent(SQLite::Database& database) {
-  return database.execAndGet("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'").getInt64();
+int64_t LastEvent(Statements& statements) {
+  static constexpr char kLast[] =
+      "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'";
+  return Number(statements, kLast);
 }
 
-absl::Status ChangeLeases(SQLite::Database& database, const JobRecord& job, const jobs::JobStore::LeaseChange& change) {
+absl::Status ChangeLeases(Statements& statements, const JobRecord& job,
+                          const jobs::JobStore::LeaseChange& change) {
+  static constexpr char kRelease[] = "DELETE FROM lease WHERE device_uuid = ? AND job_id = ?";
+  static constexpr char kQuarantine[] =
+      "UPDATE lease SET quarantined = 1, quarantine_reason = ? WHERE device_uuid = ? AND job_id = "
+      "?";
+  static constexpr char kTake[] =
+      "INSERT INTO lease (device_uuid, job_id, attempt, quarantined, quarantine_reason, "
+      "shared_bytes) VALUES (?, ?, ?, 0, '', ?)";
   for (const std::string& uuid : change.release) {
     YOKE_FAILPOINT("lease.release.before");
-    SQLite::Statement statement(database, "DELETE FROM lease WHERE device_uuid = ? AND job_id = ?");
-    statement.bind(1, uuid);
-    statement.bind(2, job.id);
-    statement.exec();
+    const Statements::Use release = statements.Get(kRelease);
+    release->bind(1, uuid);
+    release->bind(2, job.id);
+    release->exec();
   }
   for (const std::string& uuid : change.quarantine) {
-    SQLite::Statement statement(database, "UPDATE lease SET quarantined = 1, quarantine_reason = ? WHERE device_uuid = ? AND job_id = ?");
-    statement.bind(1, change.quarantine_reason);
-    statement.bind(2, uuid);
-    statement.bind(3, job.id);
-    statement.exec();
+    const Statements::Use quarantine = statements.Get(kQuarantine);
+    quarantine->bind(1, change.quarantine_reason);
+    quarantine->bind(2, uuid);
+    quarantine->bind(3, job.id);
+    quarantine->exec();
   }
   const int64_t share = job.public_job.scheduling().share_memory_bytes();
   for (const std::string& uuid : change.take) {
     const auto memory = change.memory_bytes.find(uuid);
-    YOKE_RETURN_IF_ERROR(CheckFree(database, uuid, share, memory == change.memory_bytes.end() ? 0 : memory->second));
-    SQLite::Statement statement(database,
-                                "INSERT INTO lease (device_uuid, job_id, attempt, quarantined, quarantine_reason, shared_bytes) "
-                                "VALUES (?, ?, ?, 0, '', ?)");
-    statement.bind(1, uuid);
-    statement.bind(2, job.id);
-    statement.bind(3, job.public_job.attempts_size());
-    statement.bind(4, share);
+    YOKE_RETURN_IF_ERROR(CheckFree(statements, uuid, share,
+                                   memory == change.memory_bytes.end() ? 0 : memory->second));
+    const Statements::Use take = statements.Get(kTake);
+    take->bind(1, uuid);
+    take->bind(2, job.id);
+    take->bind(3, job.public_job.attempts_size());
+    take->bind(4, share);
     YOKE_FAILPOINT("lease.take.before");
-    statement.exec();
+    take->exec();
     YOKE_FAILPOINT("lease.take.after");
   }
   return absl::OkStatus();
 }
 
-std::vector<jobs::Lease> ReadLeases(SQLite::Database& database) {
+std::vector<jobs::Lease> ReadLeases(Statements& statements) {
+  static constexpr char kLeases[] =
+      "SELECT device_uuid, job_id, attempt, quarantined, quarantine_reason, shared_bytes FROM "
+      "lease ORDER BY device_uuid, job_id";
   std::vector<jobs::Lease> leases;
-  SQLite::Statement query(database,
-                          "SELECT device_uuid, job_id, attempt, quarantined, quarantine_reason, shared_bytes FROM lease ORDER BY device_uuid, job_id");
-  while (query.executeStep()) {
-    leases.push_back({query.getColumn(0).getString(), query.getColumn(1).getString(), query.getColumn(2).getInt(), query.getColumn(3).getInt() != 0,
-                      query.getColumn(4).getString(), query.getColumn(5).getInt64()});
+  const Statements::Use query = statements.Get(kLeases);
+  while (query->executeStep()) {
+    leases.push_back({query->getColumn(0).getString(), query->getColumn(1).getString(),
+                      query->getColumn(2).getInt(), query->getColumn(3).getInt() != 0,
+                      query->getColumn(4).getString(), query->getColumn(5).getInt64()});
   }
   return leases;
 }

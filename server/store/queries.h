@@ -9,11 +9,12 @@
 
 #include "absl/status/statusor.h"
 #include "server/jobs/job_store.h"
+#include "server/store/statements.h"
 
 namespace yoke::store {
 
 // One job by id or unique prefix. NotFound; InvalidArgument if ambiguous.
-absl::StatusOr<jobs::JobRecord> FindJob(SQLite::Database& database, const std::string& prefix);
+absl::StatusOr<jobs::JobRecord> FindJob(Statements& statements, const std::string& prefix);
 // All rows of a query for kJobColumns.
 absl::StatusOr<std::vector<jobs::JobRecord>> ReadJobs(SQLite::Statement& query);
 
@@ -23,14 +24,16 @@ std::string OpenStates();
 absl::StatusOr<std::vector<jobs::JobRecord>> ReadOpen(SQLite::Database& database);
 
 // Changes after `sequence`, at most `limit`. OutOfRange: it is no longer kept, or was never reached.
-absl::StatusOr<std::vector<jobs::JobEvent>> ReadEvents(SQLite::Database& database, int64_t sequence, int limit);
+absl::StatusOr<std::vector<jobs::JobEvent>> ReadEvents(Statements& statements, int64_t sequence,
+                                                       int limit);
 // The number of the last change that was ever made.
-int64_t LastEvent(SQLite::Database& database);
+int64_t LastEvent(Statements& statements);
 
 // All leases, by device and job.
-std::vector<jobs::Lease> ReadLeases(SQLite::Database& database);
+std::vector<jobs::Lease> ReadLeases(Statements& statements);
 // FailedPrecondition: a device that the job shall take is held by another, or has too little memory left to share.
-absl::Status ChangeLeases(SQLite::Database& database, const jobs::JobRecord& job, const jobs::JobStore::LeaseChange& change);
+absl::Status ChangeLeases(Statements& statements, const jobs::JobRecord& job,
+                          const jobs::JobStore::LeaseChange& change);
 
 // The WHERE clause of a filter, and its values in order.
 struct Where {

@@ -8,6 +8,8 @@ constexpr int kConnectionsMax = 8;
 // The system has the pages anyway; a cache of 256 KiB holds the upper ones of each index.
 constexpr char kSettings[] =
     "PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = ON; PRAGMA cache_size = -256;";
+constexpr char kBegin[] = "BEGIN";
+constexpr char kEnd[] = "ROLLBACK";
 }  // namespace
 
 // A connection for the time of its scope. Given back only by Keep: one that threw is closed.
@@ -32,13 +34,13 @@ class Readers::Loan {
   Loan(const Loan&) = delete;
   Loan& operator=(const Loan&) = delete;
 
-  SQLite::Database& Connection() {
+  Statements& Open() {
     if (connection_ == nullptr) {
-      connection_ = std::make_unique<SQLite::Database>(readers_.path_, SQLite::OPEN_READONLY,
-                                                       /*busy timeout ms=*/5000);
-      connection_->exec(kSettings);
+      connection_.reset(
+          new Connection{{readers_.path_, SQLite::OPEN_READONLY, /*busy timeout ms=*/5000}});
+      connection_->database.exec(kSettings);
     }
-    return *connection_;
+    return connection_->statements;
   }
 
   void Keep() {
@@ -48,17 +50,16 @@ class Readers::Loan {
 
  private:
   Readers& readers_;
-  std::unique_ptr<SQLite::Database> connection_;
+  std::unique_ptr<Connection> connection_;
 };
 
-absl::Status Readers::Run(const std::function<absl::Status(SQLite::Database&)>& work) {
+absl::Status Readers::Run(const std::function<absl::Status(Statements&)>& work) {
   try {
     Loan loan(*this);
-    absl::Status status;
-    {
-      SQLite::Transaction transaction(loan.Connection());
-      status = work(loan.Connection());
-    }
+    Statements& connection = loan.Open();
+    connection.Get(kBegin)->exec();
+    absl::Status status = work(connection);
+    connection.Get(kEnd)->exec();
     loan.Keep();
     return status;
   } catch (const SQLite::Exception& error) {

@@ -145,7 +145,7 @@ absl::Status Writer::TryCommit(const std::vector<Request*>& group) {
     for (Request* request : group) {
       try {
         statements_.Get(kBegin)->exec();
-        request->status = (*request->work)(*database_);
+        request->status = (*request->work)(statements_);
       } catch (const SQLite::Exception& error) {
         request->status = StatusOf(error, "cannot write to the database");
         // SQLite may have undone the transaction by itself.

@@ -33,7 +33,7 @@ struct CommitHooks {
 
 class Writer {
  public:
-  using Work = std::function<absl::Status(SQLite::Database&)>;
+  using Work = std::function<absl::Status(Statements&)>;
 
   Writer(std::unique_ptr<SQLite::Database> database, CommitHooks hooks);
   // Finishes what was asked before.
@@ -45,8 +45,8 @@ class Writer {
   // The same for each of these, with one commit.
   std::vector<absl::Status> RunEach(const std::vector<Work>& works, jobs::Until until);
 
-  // Those of the connection that `work` is given. On the writer's thread.
-  Statements& statements() { return statements_; }
+  // On the writer's thread.
+  SQLite::Database& database() { return *database_; }
 
  private:
   struct Request {

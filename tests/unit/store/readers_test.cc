@@ -45,12 +45,12 @@ TEST_F(ReadersTest, ManyAtOnceShareAFewConnections) {
   std::vector<std::thread> askers;
   for (int i = 0; i < kAskers; ++i) {
     askers.emplace_back([&] {
-      const absl::Status status = readers_.Run([&](SQLite::Database& database) {
+      const absl::Status status = readers_.Run([&](Statements& statements) {
         const int now = ++reading;
         for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
-        answered += database.execAndGet("SELECT max(x) FROM t").getInt() == 8 ? 1 : 0;
+        answered += statements.database().execAndGet("SELECT max(x) FROM t").getInt() == 8 ? 1 : 0;
         --reading;
         return absl::OkStatus();
       });
@@ -66,19 +66,19 @@ TEST_F(ReadersTest, ManyAtOnceShareAFewConnections) {
 
 TEST_F(ReadersTest, OneThatFailsMakesRoomForTheNext) {
   for (int i = 0; i < 3 * kConnectionsMax; ++i) {
-    const absl::Status failed = readers_.Run([](SQLite::Database& database) {
-      database.exec("SELECT * FROM nothing");
+    const absl::Status failed = readers_.Run([](Statements& statements) {
+      statements.database().exec("SELECT * FROM nothing");
       return absl::OkStatus();
     });
     EXPECT_FALSE(failed.ok());
-    EXPECT_TRUE(readers_.Run([](SQLite::Database&) { return absl::OkStatus(); }).ok());
+    EXPECT_TRUE(readers_.Run([](Statements&) { return absl::OkStatus(); }).ok());
   }
 }
 
 TEST_F(ReadersTest, NoneCanWrite) {
   EXPECT_FALSE(readers_
-                   .Run([](SQLite::Database& database) {
-                     database.exec("INSERT INTO t VALUES (9)");
+                   .Run([](Statements& statements) {
+                     statements.database().exec("INSERT INTO t VALUES (9)");
                      return absl::OkStatus();
                    })
                    .ok());
