@@ -335,6 +335,7 @@ class ThreadLauncher : public Launcher {
     WatchFolder(attempt);
     if (!attempt.pidfd.valid() && !Adopt(attempt, seen)) return LookAgainIn(attempt, kSweepAgainMs);
     if (attempt.stop && !attempt.stop_sent) SendStop(attempt);
+    if (attempt.stop_sent) LookAgainIn(attempt, PressOn(attempt) - os::BootMilliseconds());
     Tell(attempt);
   }
 

@@ -3,12 +3,20 @@
 #include <signal.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/os/clock.h"
 #include "common/os/failpoint.h"
 #include "common/os/file.h"
 #include "common/os/process.h"
 #include "spdlog/spdlog.h"
 
 namespace yoke::launcher {
+namespace {
+
+// After the grace. A shim itself gives strays 30 s to go.
+constexpr int64_t kOverdueMs = 45'000;
+constexpr int64_t kOverdueStoppedMs = 5'000;
+
+}  // namespace
 
 bool Adopt(LiveAttempt& attempt, const Observation& seen) {
   if (!seen.started) return false;
@@ -43,6 +51,30 @@ void SendStop(LiveAttempt& attempt) {
   spdlog::info("job {}: asked to stop ({}), grace {} s", attempt.job_id, attempt.stop->reason,
                attempt.stop->grace_seconds);
   attempt.stop_sent = sent.ok() || absl::IsNotFound(sent);
+  attempt.stop_overdue_ms = os::BootMilliseconds() +
+                            static_cast<int64_t>(attempt.stop->grace_seconds * 1000) + kOverdueMs;
+}
+
+int64_t PressOn(const LiveAttempt& attempt) {
+  const int64_t now = os::BootMilliseconds();
+  const int64_t look = attempt.stop_overdue_ms - kOverdueMs + kOverdueStoppedMs;
+  if (now < look) return look;
+  const absl::StatusOr<os::ProcessStat> shim = os::ReadProcessStat(attempt.shim_pid);
+  const bool overdue = now >= attempt.stop_overdue_ms;
+  if (overdue) {
+    spdlog::error("job {}: its shim {} does not carry out the stop; it is killed", attempt.job_id,
+                  attempt.shim_pid);
+  } else if (shim.ok() && shim->state == 'T') {
+    spdlog::warn(
+        "job {}: its shim {} is stopped (SIGSTOP) and was asked to stop the job; it is "
+        "continued",
+        attempt.job_id, attempt.shim_pid);
+  } else {
+    return now + kOverdueStoppedMs;
+  }
+  // Its end wakes us, or we look again.
+  os::PidfdSignal(attempt.pidfd.get(), overdue ? SIGKILL : SIGCONT).IgnoreError();
+  return now + kOverdueStoppedMs;
 }
 
 std::string ReapProblem(const LiveAttempt& attempt) {

@@ -37,6 +37,18 @@ def eventually(test, holds, what, seconds=10):
 
 
 class Stopped(unittest.TestCase):
+    def test_a_stopped_shim_that_is_asked_to_stop_is_continued_after_the_grace(self):
+        with FaultBox() as box:
+            name = box.run("ever", "cpu:0")
+            box.until(name, lambda job: job["state"] == "RUNNING")
+            shim = next(iter(box.shims().values()))
+            os.kill(shim, signal.SIGSTOP)
+            box.cancel(name)
+            self.assertEqual(box.wait(name)["state"], "CANCELLED")
+            self.assertIn("is stopped (SIGSTOP)", box.evidence())
+            box.drain()
+            invariants.judge(box)
+
     def test_a_stopped_shim_leaves_its_job_alone_and_ends_it_when_it_goes_on(self):
         with FaultBox(supervised=False) as box:
             name = box.run("ever", "cpu:0")
