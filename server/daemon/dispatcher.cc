@@ -172,6 +172,7 @@ void Dispatcher::Loop() {
     failed = !dispatched.ok();
     const std::string problem = failed ? dispatched.ToString() : "";
     if (!problem.empty() && problem != told) spdlog::error("scheduling: {}", problem);
+    if (problem != told) desk_.SetProblem(std::string(dispatched.message()));
     told = problem;
   }
 }

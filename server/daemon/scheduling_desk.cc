@@ -108,6 +108,8 @@ absl::StatusOr<jobs::QueueView> SchedulingDesk::View() {
   for (const scheduler::Wait& wait : plan.waits) {
     view.entries.push_back(ToEntry(wait, open[wait.tag].public_job, {snapshot.now, absl::Now()}));
   }
+  MutexLock lock(mutex_);
+  view.problem = problem_;
   return view;
 }
 

@@ -39,6 +39,12 @@ class SchedulingDesk {
   // Makes a plan of all that is stored now; nothing of it is carried out.
   absl::StatusOr<jobs::QueueView> View();
 
+  // Why the last plan could not be carried out, for View; empty: it was.
+  void SetProblem(const std::string& problem) {
+    MutexLock lock(mutex_);
+    problem_ = problem;
+  }
+
   const std::set<std::string>& queue_names() const { return options_.queues; }
   double preempt_grace_seconds() const { return options_.preempt_grace_seconds; }
 
@@ -51,6 +57,7 @@ class SchedulingDesk {
   Mutex mutex_;
   bool seeded_ YOKE_GUARDED_BY(mutex_) = false;
   Ledger ledger_ YOKE_GUARDED_BY(mutex_);
+  std::string problem_ YOKE_GUARDED_BY(mutex_);
 };
 
 }  // namespace yoke::daemon

@@ -24,6 +24,7 @@ inline constexpr char kDefaultQueue[] = "default";
 // The waiting jobs as the scheduler sees them now.
 struct QueueView {
   std::vector<v1::QueueEntry> entries;  // by place
+  std::string problem;                  // why what could start now does not; empty: nothing
 };
 
 class JobControl {

@@ -144,7 +144,9 @@ absl::Status JobService::Explain(const grpc::ServerContext& context,
   }
   if (entry == view.entries.end()) {
     response.add_sentences(
-        job.state() == v1::Job::QUEUED
+        job.state() == v1::Job::QUEUED && !view.problem.empty()
+            ? absl::StrCat("It could start now, but nothing can be started: ", view.problem)
+        : job.state() == v1::Job::QUEUED
             ? "It starts now, or ends because it never can."
             : absl::StrCat("It does not wait: it is ", v1::Job::State_Name(job.state()), "."));
     if (job.state() != v1::Job::QUEUED && !job.message().empty())

@@ -44,7 +44,8 @@ class FullDisk(unittest.TestCase):
                 box.until(job, lambda job: job["state"] == "RUNNING")
             ranks = box.rank_pids(through)
             self.assertTrue((box.state / "reserve").exists())
-            accepted = [runs, through]
+            held = box.yoke("train", "data=server:/d.yaml", "model=yolov8n.yaml", "device=1", "--no-check", "--hold").stdout.strip()
+            accepted = [runs, through, held]
             self.fill()
             for _ in range(200):
                 answer = self.submit(box, check=False)
@@ -58,6 +59,12 @@ class FullDisk(unittest.TestCase):
                 self.assertNotEqual(self.submit(box, check=False).returncode, 0)
             listed = {job["name"] for job in box.json("jobs")["jobs"]}
             self.assertEqual(listed, {"jobs/" + job for job in accepted})
+            # What could start says why it does not.
+            box.yoke("job", "release", held)
+            deadline = time.monotonic() + 10
+            while "nothing can be started: the disk" not in (told := box.yoke("job", "explain", held).stdout):
+                self.assertLess(time.monotonic(), deadline, told)
+                time.sleep(0.1)
             # What runs can still be stopped, and its end is kept.
             box.yoke("job", "cancel", runs, "--grace", "2s")
             box.wait(runs, "CANCELLED")
