@@ -4,9 +4,11 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands/commands.h"
 #include "client/cli/keys/key_list.h"
+#include "client/cli/output/text.h"
 
 namespace {
 
@@ -68,6 +70,15 @@ absl::Status CheckVerb(const CLI::App& app, int argc, char** argv) {
       absl::StrCat("no verb '", verb, "'", nearest.empty() ? "" : absl::StrCat("; did you mean '", nearest, "'?"), " (all verbs: yoke help)"));
 }
 
+absl::Status CheckText(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (!IsUtf8(argv[i]))
+      return absl::InvalidArgumentError(
+          absl::StrCat("argument ", i, ", '", absl::CHexEscape(argv[i]), "', is not UTF-8"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -77,8 +88,9 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", YOKE_VERSION);
   app.footer("Topics: yoke help keys | exit-codes | devices. Settings are Ultralytics' own keys: yoke train data=set.yaml model=yolov8n.pt epochs=100");
   AddVerbs(app, shell, argc > 1 ? argv[1] : "");
-  const absl::Status verb = CheckVerb(app, argc, argv);
-  if (!verb.ok()) return shell.Fail(verb);
+  absl::Status wrong = CheckVerb(app, argc, argv);
+  if (wrong.ok()) wrong = CheckText(argc, argv);
+  if (!wrong.ok()) return shell.Fail(wrong);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -160,6 +161,10 @@ absl::Status DeviceService::Drain(const grpc::ServerContext& context,
     return InvalidField("reason", absl::StrCat("the reason has ", request.reason().size(),
                                                " characters; it takes ", kReasonMax),
                         "REASON_INVALID");
+  }
+  if (std::any_of(request.reason().begin(), request.reason().end(),
+                  [](char c) { return absl::ascii_iscntrl(c); })) {
+    return InvalidField("reason", "the reason must have no control characters", "REASON_INVALID");
   }
   const std::string reason = request.reason().empty() ? absl::StrCat("by ", caller.user)
                                                       : absl::StrCat(request.reason(), " (", caller.user, ")");

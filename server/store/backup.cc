@@ -44,7 +44,16 @@ absl::Status BackUp(const std::string& database_path, const std::string& to) {
   if (os::FileExists(to))
     return absl::AlreadyExistsError(absl::StrCat(to, " exists; name a new file for the backup"));
   const std::string partial = absl::StrCat(to, ".partial.", getpid());
+  if (!os::FileExists(os::FolderOf(to)))
+    return absl::NotFoundError(absl::StrCat("there is no folder ", os::FolderOf(to),
+                                            "; make it, or name another for the backup"));
   YOKE_RETURN_IF_ERROR(os::RemoveFile(partial));
+  {
+    // It tells of everybody's jobs: nobody else's to read, as the state folder. SQLite takes an
+    // empty file as none.
+    const os::UniqueFd empty(open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!empty.valid()) return os::ErrnoStatus(errno, absl::StrCat("cannot write the backup ", to));
+  }
   absl::Status status = CopyTo(database_path, partial);
   // A link, not a rename: it never replaces what somebody else has put there meanwhile.
   if (status.ok() && link(partial.c_str(), to.c_str()) != 0)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import time
 import unittest
 
@@ -142,7 +143,10 @@ class Backups(unittest.TestCase):
             again = b.yoke("backup", "--to", copy, check=False)
             self.assertNotEqual(again.returncode, 0)
             self.assertIn("exists", again.stderr)
-            self.assertNotEqual(b.yoke("backup", "--to", b.dir / "no" / "folder.db", check=False).returncode, 0)
+            self.assertEqual(stat.S_IMODE(copy.stat().st_mode), 0o600)
+            nowhere = b.yoke("backup", "--to", b.dir / "no" / "folder.db", check=False)
+            self.assertEqual(nowhere.returncode, 3)
+            self.assertIn(f"there is no folder {b.dir / 'no'}", nowhere.stderr)
             b.yoke("job", "cancel", runs, "--grace", "1s")
             b.wait(runs, "CANCELLED")
             later = submit(b, "1")

@@ -182,7 +182,7 @@ class Queue(unittest.TestCase):
 
     def submit_file(self, box, lines, *words, check=True):
         file = box.dir / "jobs.txt"
-        file.write_text("\n".join(lines) + "\n")
+        file.write_text("\n".join(lines) + "\n", errors="surrogateescape")
         return box.yoke("submit", file, *words, check=check)
 
     def test_a_file_of_jobs_is_submitted_as_a_whole_in_its_order(self):
@@ -205,7 +205,8 @@ class Queue(unittest.TestCase):
             good = "train data=server:/none.yaml model=yolov8n.yaml device=cpu:0"
             for bad, words in (("trian data=a.yaml", "did you mean 'train'"), (good + " epohcs=3", "did you mean 'epochs'"), ("{\"spec\": 3}", "no CreateJobRequest"),
                                (good + " --name 'x", "is not closed"), (good + " --follow", "not for a file"), (good + " --priority 900", "--priority"),
-                               (good + " epochs=0", "epochs=0"), ("train data=server:/none.yaml device=cpu:9", "CPU slot"), (good + " --after aaaaaaaa", "There is no job")):
+                               (good + " epochs=0", "epochs=0"), ("train data=server:/none.yaml device=cpu:9", "CPU slot"), (good + " --after aaaaaaaa", "There is no job"),
+                               (good + " --time-limit 99999999999999h", "longer than"), (good + " --name b\udcff", "not UTF-8")):
                 refused = self.submit_file(box, ["", good, bad, good], check=False)
                 self.assertEqual(refused.returncode, 2, (bad, refused.stderr))
                 self.assertRegex(refused.stderr, r"jobs\.txt:3: ", bad)

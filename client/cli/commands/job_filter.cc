@@ -32,8 +32,10 @@ absl::StatusOr<std::string> JobFilter(const std::vector<std::string>& words) {
     const std::string key = parts[0] == "name" ? "display_name" : parts[0];
     if (key != "state" && key != "owner" && key != "display_name") {
       const std::string nearest = Nearest(parts[0], {"state", "owner", "name"});
-      return absl::InvalidArgumentError(absl::StrCat("jobs are not filtered by '", parts[0], "'",
-                                                     nearest.empty() ? "; use state, owner or name" : absl::StrCat("; did you mean '", nearest, "'?")));
+      return absl::InvalidArgumentError(
+          absl::StrCat("jobs are not filtered by '", parts[0], "'",
+                       nearest.empty() ? "; use state, owner, name or array"
+                                       : absl::StrCat("; did you mean '", nearest, "'?")));
     }
     std::vector<std::string> alternatives;
     for (const absl::string_view value : absl::StrSplit(parts[1], ',')) {

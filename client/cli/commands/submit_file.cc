@@ -12,11 +12,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "client/cli/commands/commands.h"
 #include "client/cli/commands/job_list.h"
 #include "client/cli/commands/project_link.h"
 #include "client/cli/commands/submit.h"
 #include "client/cli/keys/key_list.h"
+#include "client/cli/output/text.h"
 #include "common/base/status_macros.h"
 #include "common/os/file.h"
 #include "google/protobuf/util/json_util.h"
@@ -24,6 +26,7 @@
 namespace yoke::cli {
 namespace {
 
+constexpr char kByteOrderMark[] = "\xef\xbb\xbf";  // some editors begin a file with it
 constexpr int kBatchMax = 1000;
 constexpr size_t kProblemsShown = 20;
 constexpr char kPlace[] = "requests[";
@@ -96,6 +99,7 @@ absl::Status ParseWords(absl::string_view text, Line& line) {
 }
 
 absl::Status ParseLine(absl::string_view text, Line& line) {
+  if (!IsUtf8(std::string(text))) return absl::InvalidArgumentError("the line is not UTF-8");
   if (text[0] != '{') return ParseWords(text, line);
   const auto parsed = google::protobuf::util::JsonStringToMessage(std::string(text), &line.request);
   return parsed.ok() ? absl::OkStatus() : absl::InvalidArgumentError(absl::StrCat("no CreateJobRequest in JSON: ", std::string(parsed.message())));
@@ -107,7 +111,8 @@ absl::StatusOr<std::string> ReadText(const std::string& file) {
 }
 
 absl::StatusOr<std::vector<Line>> ReadLines(const std::string& file) {
-  YOKE_ASSIGN_OR_RETURN(const std::string text, ReadText(file));
+  YOKE_ASSIGN_OR_RETURN(const std::string whole, ReadText(file));
+  const absl::string_view text = absl::StripPrefix(whole, kByteOrderMark);
   std::vector<Line> lines;
   std::vector<std::string> problems;
   int number = 0;

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "client/cli/output/table.h"
 #include "client/lib/client.h"
+#include "nlohmann/json.hpp"
 
 namespace yoke::cli {
 namespace {
@@ -142,6 +143,15 @@ std::string DevicesWord(const v1::Job& job) {
 }
 
 }  // namespace
+
+bool IsUtf8(const std::string& text) {
+  try {
+    static_cast<void>(nlohmann::json(text).dump());
+    return true;
+  } catch (const nlohmann::json::exception&) {
+    return false;
+  }
+}
 
 std::string ShortDuration(absl::Duration duration) {
   const int64_t seconds = std::max<int64_t>(0, absl::ToInt64Seconds(duration));

@@ -119,6 +119,7 @@ TEST_F(Devices, DrainedOnesAreShownAndGivenOutAgainAndNonsenseIsRefused) {
   ASSERT_TRUE(resume("1", &device).ok());
   EXPECT_EQ(device.state(), v1::Device::FREE);
   ASSERT_TRUE(resume("1", &device).ok());
+  EXPECT_EQ(drain("1", "two\nlines", &device).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   for (const char* wrong : {"", "9", "cpu:9", "GPU-", "0,1", "auto", "cpu"}) {
     EXPECT_EQ(drain(wrong, "", &device).error_code(), grpc::StatusCode::INVALID_ARGUMENT) << wrong;
     EXPECT_EQ(resume(wrong, &device).error_code(), grpc::StatusCode::INVALID_ARGUMENT) << wrong;
