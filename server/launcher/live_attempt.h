@@ -44,7 +44,7 @@ struct LiveAttempt {
   int64_t tell_due_ms = 0;  // its pid and that it runs, not before
   std::optional<ipc::StopRequest> stop;
   bool stop_sent = false;
-  int64_t stop_overdue_ms = kNever;  // then its shim should long have ended
+  int64_t grace_ends_ms = kNever;  // of the stop that was sent
 
   bool report_dirty = false;    // events were read that the store does not show yet
   int64_t report_due_ms = 0;    // not before

@@ -51,16 +51,16 @@ void SendStop(LiveAttempt& attempt) {
   spdlog::info("job {}: asked to stop ({}), grace {} s", attempt.job_id, attempt.stop->reason,
                attempt.stop->grace_seconds);
   attempt.stop_sent = sent.ok() || absl::IsNotFound(sent);
-  attempt.stop_overdue_ms = os::BootMilliseconds() +
-                            static_cast<int64_t>(attempt.stop->grace_seconds * 1000) + kOverdueMs;
+  attempt.grace_ends_ms =
+      os::BootMilliseconds() + static_cast<int64_t>(attempt.stop->grace_seconds * 1000);
 }
 
 int64_t PressOn(const LiveAttempt& attempt) {
   const int64_t now = os::BootMilliseconds();
-  const int64_t look = attempt.stop_overdue_ms - kOverdueMs + kOverdueStoppedMs;
-  if (now < look) return look;
+  const int64_t first_look = attempt.grace_ends_ms + kOverdueStoppedMs;
+  if (now < first_look) return first_look;
   const absl::StatusOr<os::ProcessStat> shim = os::ReadProcessStat(attempt.shim_pid);
-  const bool overdue = now >= attempt.stop_overdue_ms;
+  const bool overdue = now >= attempt.grace_ends_ms + kOverdueMs;
   if (overdue) {
     spdlog::error("job {}: its shim {} does not carry out the stop; it is killed", attempt.job_id,
                   attempt.shim_pid);

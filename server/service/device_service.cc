@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
@@ -10,6 +9,7 @@
 #include "server/jobs/ids.h"
 #include "server/service/durations.h"
 #include "server/service/errors.h"
+#include "server/service/request_fields.h"
 
 namespace yoke::service {
 namespace {
@@ -162,8 +162,7 @@ absl::Status DeviceService::Drain(const grpc::ServerContext& context,
                                                " characters; it takes ", kReasonMax),
                         "REASON_INVALID");
   }
-  if (std::any_of(request.reason().begin(), request.reason().end(),
-                  [](char c) { return absl::ascii_iscntrl(c); })) {
+  if (HasControlCharacters(request.reason())) {
     return InvalidField("reason", "the reason must have no control characters", "REASON_INVALID");
   }
   const std::string reason = request.reason().empty() ? absl::StrCat("by ", caller.user)

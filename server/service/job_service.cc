@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
@@ -173,8 +172,7 @@ absl::Status JobService::Cancel(const grpc::ServerContext& context,
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kCancelJob));
   YOKE_ASSIGN_OR_RETURN(const absl::Duration grace, GraceOf(request));
   const std::string& comment = request.comment();
-  if (comment.size() > kCommentMax ||
-      std::any_of(comment.begin(), comment.end(), [](char c) { return absl::ascii_iscntrl(c); })) {
+  if (comment.size() > kCommentMax || HasControlCharacters(comment)) {
     return InvalidField("comment",
                         absl::StrCat("the comment must have at most ", kCommentMax,
                                      " bytes and no control characters"),

@@ -2,14 +2,20 @@
 #pragma once
 
 #include <algorithm>
+#include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "server/service/durations.h"
 #include "server/service/errors.h"
 
 namespace yoke::service {
+
+inline bool HasControlCharacters(const std::string& text) {
+  return std::any_of(text.begin(), text.end(), [](char c) { return absl::ascii_iscntrl(c); });
+}
 
 // How many items a page has at most: 100 where 0 is asked, never more than 1000; PAGE_SIZE_INVALID below 0.
 inline absl::StatusOr<int> PageSizeOf(int asked) {

@@ -21,6 +21,7 @@
 #include "server/jobs/state_machine.h"
 #include "server/jobs/sweep.h"
 #include "server/service/errors.h"
+#include "server/service/request_fields.h"
 
 namespace yoke::service {
 namespace {
@@ -184,9 +185,7 @@ void Explain(const jobs::ResolvedSpec& resolved, const devices::DeviceSelection&
 }  // namespace
 
 std::string DisplayNameProblem(const std::string& name) {
-  const bool plain =
-      std::none_of(name.begin(), name.end(), [](char c) { return absl::ascii_iscntrl(c); });
-  if (plain && name.size() <= kDisplayNameMax) return "";
+  if (!HasControlCharacters(name) && name.size() <= kDisplayNameMax) return "";
   return absl::StrCat("the job's name must have at most ", kDisplayNameMax,
                       " bytes and no control characters");
 }

@@ -383,11 +383,7 @@ class SqliteJobStore : public jobs::JobStore {
       }
     }
     YOKE_RETURN_IF_ERROR(reserve_.Check());
-    {
-      const Statements::Use next = statements.Get(kNextSequence);
-      next->executeStep();
-      job.sequence = next->getColumn(0).getInt64();
-    }
+    job.sequence = statements.Number(kNextSequence);
     job.public_job.set_name(jobs::JobName(job.id));
     std::string message = Record(statements, job);
     YOKE_FAILPOINT("store.insert.before");

@@ -32,13 +32,6 @@ absl::Status CheckFree(Statements& statements, const std::string& device_uuid, i
   return absl::FailedPreconditionError(absl::StrCat("device ", device_uuid, " has ", memory - taken, " bytes left to share, not ", share));
 }
 
-// What a query for one number says.
-int64_t Number(Statements& statements, const char* sql) {
-  const Statements::Use query = statements.Get(sql);
-  query->executeStep();
-  return query->getColumn(0).getInt64();
-}
-
 }  // namespace
 
 absl::StatusOr<JobRecord> FindJob(Statements& statements, const std::string& prefix) {
@@ -84,7 +77,7 @@ absl::StatusOr<std::vector<jobs::JobEvent>> ReadEvents(Statements& statements, i
   static constexpr char kAfter[] =
       "SELECT sequence, message FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?";
   if (sequence < 0 || sequence > LastEvent(statements) ||
-      sequence + 1 < Number(statements, kOldest)) {
+      sequence + 1 < statements.Number(kOldest)) {
     return absl::OutOfRangeError("that position is no longer kept: list the jobs again and watch from there");
   }
   std::vector<jobs::JobEvent> events;
@@ -99,12 +92,6 @@ absl::StatusOr<std::vector<jobs::JobEvent>> ReadEvents(Statements& statements, i
     events.push_back(std::move(event));
   }
   return events;
-}
-
-int64_t LastEvent(Statements& statements) {
-  static constexpr char kLast[] =
-      "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'";
-  return Number(statements, kLast);
 }
 
 absl::Status ChangeLeases(Statements& statements, const JobRecord& job,

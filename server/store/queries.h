@@ -26,8 +26,6 @@ absl::StatusOr<std::vector<jobs::JobRecord>> ReadOpen(SQLite::Database& database
 // Changes after `sequence`, at most `limit`. OutOfRange: it is no longer kept, or was never reached.
 absl::StatusOr<std::vector<jobs::JobEvent>> ReadEvents(Statements& statements, int64_t sequence,
                                                        int limit);
-// The number of the last change that was ever made.
-int64_t LastEvent(Statements& statements);
 
 // All leases, by device and job.
 std::vector<jobs::Lease> ReadLeases(Statements& statements);

@@ -125,17 +125,17 @@ void UpdateJob(Statements& statements, const jobs::JobRecord& job, const std::st
   WriteJob(*statements.Get(kUpdate), job, message);
 }
 
-Event AppendEvent(Statements& statements, jobs::JobRecord& job) {
+int64_t LastEvent(Statements& statements) {
   static constexpr char kLast[] =
-      "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'event'";
+      "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'";
+  return statements.Number(kLast);
+}
+
+Event AppendEvent(Statements& statements, jobs::JobRecord& job) {
   static constexpr char kAppend[] =
       "INSERT INTO event (sequence, job_id, message) VALUES (?, ?, ?)";
   Event event;
-  {
-    const Statements::Use last = statements.Get(kLast);
-    last->executeStep();
-    event.sequence = last->getColumn(0).getInt64();
-  }
+  event.sequence = LastEvent(statements) + 1;
   job.public_job.set_etag(absl::StrCat(event.sequence));
   event.message = job.public_job.SerializeAsString();
   // An array changes with each of its tasks; what a sweep is made of is read with the job itself.

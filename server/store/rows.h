@@ -24,6 +24,9 @@ absl::StatusOr<jobs::StoredJob> StoredFromRow(SQLite::Statement& row);
 // Whether JobFromRow would take it; cheaper.
 bool IsIntact(SQLite::Statement& row);
 
+// The number of the last change that was ever made.
+int64_t LastEvent(Statements& statements);
+
 struct Event {
   int64_t sequence = 0;
   std::string message;  // the job, encoded

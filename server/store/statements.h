@@ -3,6 +3,7 @@
 
 #include <SQLiteCpp/SQLiteCpp.h>
 
+#include <cstdint>
 #include <map>
 #include <memory>
 
@@ -35,6 +36,13 @@ class Statements {
     std::unique_ptr<SQLite::Statement>& statement = prepared_[sql];
     if (statement == nullptr) statement = std::make_unique<SQLite::Statement>(database_, sql);
     return Use(*statement);
+  }
+
+  // What a query for one number says. As Get.
+  int64_t Number(const char* sql) {
+    const Use query = Get(sql);
+    query->executeStep();
+    return query->getColumn(0).getInt64();
   }
 
   SQLite::Database& database() const { return database_; }
