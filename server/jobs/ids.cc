@@ -35,6 +35,15 @@ std::string Random128() {
 }  // namespace
 
 std::string NewJobId() { return Random128(); }
+
+std::vector<std::string> NewJobIds(size_t count) {
+  std::vector<std::string> ids(count);
+  for (std::string& id : ids) id = NewJobId();
+  if (count < kLargeBatch) return ids;
+  for (std::string& id : ids) id.replace(0, kMinPrefixLength, ids.front(), 0, kMinPrefixLength);
+  return ids;
+}
+
 std::string NewRunId() { return Random128(); }
 
 absl::StatusOr<std::string> ParseJobName(absl::string_view name_or_id) {

@@ -3,18 +3,23 @@
 #pragma once
 
 #include <string>
-#include "absl/strings/string_view.h"
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace yoke::jobs {
 
 std::string NewJobId();
+// Ids of jobs that are submitted together. Those of a large batch begin with the same kMinPrefixLength characters,
+// which leaves 108 random bits: in an index that is in the order of ids they lie side by side.
+std::vector<std::string> NewJobIds(size_t count);
 // Random as well: marks all processes and files of an attempt.
 std::string NewRunId();
 
 inline constexpr size_t kJobIdLength = 26;
 inline constexpr size_t kMinPrefixLength = 4;
+inline constexpr size_t kLargeBatch = 64;
 
 // "jobs/x" -> "x"; "x" -> "x". InvalidArgument unless it is a possible id or a prefix of at least
 // kMinPrefixLength characters.

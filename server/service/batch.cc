@@ -5,6 +5,7 @@
 #include "common/base/status_macros.h"
 #include "common/os/failpoint.h"
 #include "google/rpc/error_details.pb.h"
+#include "server/jobs/ids.h"
 #include "server/service/errors.h"
 #include "server/service/job_service.h"
 #include "server/service/submission.h"
@@ -102,11 +103,13 @@ absl::Status JobService::BatchCreate(const grpc::ServerContext& context,
                         "BATCH_INVALID");
   }
   YOKE_ASSIGN_OR_RETURN(std::vector<jobs::JobRecord> records, PrepareAll(caller, request));
-  std::vector<std::string> request_ids, ids;
+  const std::vector<std::string> ids = jobs::NewJobIds(records.size());
+  std::vector<std::string> request_ids;
   size_t bytes = 0;
-  for (const jobs::JobRecord& record : records) {
+  for (size_t i = 0; i < records.size(); ++i) {
+    jobs::JobRecord& record = records[i];
+    record.id = ids[i];
     request_ids.push_back(record.request_id);
-    ids.push_back(record.id);
     bytes += record.public_job.ByteSizeLong();
   }
   if (bytes > kAnswerBytesMax) {

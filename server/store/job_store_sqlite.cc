@@ -42,7 +42,7 @@ using jobs::JobRecord;
 
 constexpr int kPageMax = 1000;
 constexpr int kTrimEvery = 256;
-// Ids are random: a batch of 1,000 touches most pages of their index, 5 MiB for 100,000 jobs.
+// Ids of jobs that were not submitted in one batch are random: they touch most pages of their index, 5 MiB for 100,000.
 constexpr int kWriterCacheKib = 16 << 10;
 constexpr char kNextSequence[] = "SELECT coalesce(max(sequence), 0) + 1 FROM job";
 
@@ -65,7 +65,8 @@ class SqliteJobStore : public jobs::JobStore {
         readers_(options.path),
         writer_(std::move(database), {[this] { return FlushJournal(); },
                                       [this](bool committed) { Committed(committed); },
-                                      [this] { return reserve_.Release(); }, [this] { Done(); },
+                                      [this] { return reserve_.Release(); },
+                                      [this](bool kept) { Done(kept); },
                                       [this] { return Sync(); }}) {}
 
   ~SqliteJobStore() override { readers_.Close(); }
@@ -406,11 +407,12 @@ class SqliteJobStore : public jobs::JobStore {
   }
 
   // On the writer's thread.
-  void Done() {
+  void Done(bool kept) {
     if (log_unsure_) MoveLog();
     if (journal_->WantsRewrite()) RewriteJournal();
     const bool planned = std::exchange(planned_, false);
-    if (!std::exchange(changed_, false)) return;
+    // Who is told of a change that was refused may ask for it again at once, without end.
+    if (!std::exchange(changed_, false) || !kept) return;
     readers_
         .Run([this](Statements& statements) {
           last_event_.store(LastEvent(statements));

@@ -168,6 +168,13 @@ bool IsSound(SQLite::Database& database, int version) {
   return true;
 }
 
+// What a savepoint may have to undo stays in memory: SQLite would write a file of it, and unlink it, for each savepoint
+// that changes more than 16 pages. Has no effect once the library is in use.
+void KeepSavepointsInMemory() {
+  static const int configured = sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, -1);
+  static_cast<void>(configured);
+}
+
 void Migrate(SQLite::Database& database, const std::string& path, int version, const Migrations& migrations) {
   if (version > 0) {
     SQLite::Statement backup(database, "VACUUM INTO ?");
@@ -212,6 +219,7 @@ void UpgradeForReading(SQLite::Database& database) {
 }
 
 absl::StatusOr<std::unique_ptr<SQLite::Database>> OpenDatabase(const std::string& path, bool must_exist, const Migrations& migrations) {
+  KeepSavepointsInMemory();
   YOKE_RETURN_IF_ERROR(CheckHeader(path, must_exist, migrations.size()));
   try {
     YOKE_FAILPOINT("schema.open.before");

@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <utility>
@@ -79,7 +80,7 @@ void Writer::Loop() {
     }
     Commit(group);
     YOKE_FAILPOINT("store.announce.before");
-    hooks_.written();
+    hooks_.written(std::any_of(group.begin(), group.end(), [](const Request* request) { return request->status.ok(); }));
     HandOver(group);
   }
 }

@@ -24,8 +24,8 @@ struct CommitHooks {
   std::function<void(bool committed)> after;
   // The disk is full: whether some room could be made, and the group shall be tried once more.
   std::function<bool()> full;
-  // After that, however it went, and before the callers return.
-  std::function<void()> written;
+  // After that, and before the callers return: whether any of the group's work was kept.
+  std::function<void(bool kept)> written;
   // On a thread of its own: makes durable all that was committed until now. An error is every waiting caller's,
   // as Unavailable: whether it is kept is not known.
   std::function<absl::Status()> sync;

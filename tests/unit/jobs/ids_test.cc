@@ -18,6 +18,24 @@ TEST(Ids, AreLongDistinctAndTheirOwnNames) {
   EXPECT_EQ(seen.size(), 1000u);
 }
 
+TEST(Ids, OfALargeBatchBeginAlike) {
+  const auto beginnings = [](size_t count) {
+    std::set<std::string> seen, begin;
+    for (const std::string& id : NewJobIds(count)) {
+      EXPECT_EQ(ParseJobName(id).value_or(""), id);
+      EXPECT_EQ(id.size(), kJobIdLength);
+      seen.insert(id);
+      begin.insert(id.substr(0, kMinPrefixLength));
+    }
+    EXPECT_EQ(seen.size(), count);
+    return begin.size();
+  };
+  EXPECT_EQ(beginnings(0), 0u);
+  EXPECT_EQ(beginnings(kLargeBatch), 1u);
+  EXPECT_EQ(beginnings(1000), 1u);
+  EXPECT_GT(beginnings(kLargeBatch - 1), 1u);
+}
+
 TEST(Ids, RefuseWhatCannotBeAnId) {
   for (const char* bad : {"", "abc", "jobs/", "jobs/ab1c", "ABCD", "abcd/efgh", "abcdefghijklmnopqrstuvwxyz2"}) {
     EXPECT_FALSE(ParseJobName(bad).ok()) << bad;

@@ -287,6 +287,24 @@ TEST_F(Store, TellsWhetherAPlanCouldBeAnother) {
   store_->SetListener(nullptr);
 }
 
+TEST_F(Store, DoesNotTellOfAChangeThatWasRefused) {
+  const std::string holder = Add(), late = Add();
+  const auto take = [&](const std::string& id) {
+    return store_->Update(id, [](JobRecord&, JobStore::LeaseChange& leases) {
+      leases.take = {"GPU-1"};
+      return absl::OkStatus();
+    });
+  };
+  ASSERT_TRUE(take(holder).ok());
+  std::atomic<int> told = 0;
+  store_->SetListener([&](bool) { ++told; });
+  EXPECT_EQ(take(late).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(told, 0);
+  EXPECT_TRUE(store_->Update(late, [](JobRecord&, JobStore::LeaseChange&) { return absl::OkStatus(); }).ok());
+  store_->SetListener(nullptr);
+  EXPECT_EQ(told, 1);
+}
+
 TEST_F(Store, ManyWritersAtOnceGetOneSequenceEach) {
   std::atomic<int> told = 0;
   store_->SetListener([&](bool) { ++told; });
