@@ -110,7 +110,8 @@ class Following final : public grpc::ServerWriteReactor<Frame>, public streams::
       waiting_ = {};
     }
     streams::Wait wait = waiting_;
-    wait.due_ms = streams::kNever;
+    wait.due_ms =
+        gone_ ? streams::kNever : write_begun_ms_ + absl::ToInt64Milliseconds(kTakesNothingMax) + 1;
     return wait;
   }
 

@@ -16,7 +16,7 @@
 namespace yoke::service {
 
 // A client learns at least so often that a silent stream lives (the API promises 10 s).
-inline constexpr absl::Duration kBookmarkInterval = absl::Seconds(8);
+inline constexpr absl::Duration kBookmarkInterval = absl::Seconds(9);
 // How long a serving thread sleeps at most before it looks whether its client is still there.
 inline constexpr absl::Duration kLookInterval = absl::Milliseconds(500);
 // Streams and waits at once; each has a thread.

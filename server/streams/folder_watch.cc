@@ -1,14 +1,20 @@
 #include "server/streams/folder_watch.h"
 
+#include <dirent.h>
 #include <linux/magic.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 
+#include "absl/hash/hash.h"
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
 #include "common/os/clock.h"
 
 namespace yoke::streams {
@@ -29,6 +35,26 @@ bool IsRemote(const std::string& folder) {
 }
 
 }  // namespace
+
+std::vector<uint64_t> FolderStamps(const std::string& folder,
+                                   const std::vector<std::string>& suffixes) {
+  std::vector<uint64_t> stamps(suffixes.size(), 1);
+  const std::unique_ptr<DIR, int (*)(DIR*)> listing(opendir(folder.c_str()), closedir);
+  if (listing == nullptr) return stamps;
+  while (const dirent* entry = readdir(listing.get())) {
+    const absl::string_view name(entry->d_name);
+    struct stat info = {};
+    for (size_t i = 0; i < suffixes.size(); ++i) {
+      if (!absl::EndsWith(name, suffixes[i])) continue;
+      if (info.st_ino == 0 && fstatat(dirfd(listing.get()), entry->d_name, &info, 0) != 0) break;
+      // In whatever order they are listed.
+      stamps[i] +=
+          absl::HashOf(name, info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+    }
+  }
+  for (uint64_t& stamp : stamps) stamp |= 1;
+  return stamps;
+}
 
 FolderWatch::FolderWatch()
     : inotify_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)),

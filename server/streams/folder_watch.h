@@ -17,6 +17,11 @@ struct FolderChange {
   std::string name;  // of the file; empty: any of them
 };
 
+// For each of `suffixes`, in their order, what is another number once any of the folder's files
+// whose names end so has grown, was cut or came; never 0.
+std::vector<uint64_t> FolderStamps(const std::string& folder,
+                                   const std::vector<std::string>& suffixes);
+
 // Thread-safe; one thread at a time waits.
 class FolderWatch {
  public:

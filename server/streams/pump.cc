@@ -11,8 +11,7 @@ namespace {
 
 constexpr int kRunners = 2;
 constexpr int64_t kSweepMs = 250;
-// With the sweep's, a second.
-constexpr int64_t kLookMs = 750;
+constexpr int64_t kLookMs = 1000;
 // Within it a change is told of that a reader came before.
 constexpr int64_t kTellMs = 1000;
 // Nothing here waits for anybody: a turn that takes longer is worth a word.
@@ -70,6 +69,7 @@ void Pump::JobsChanged() {
 
 void Pump::Tell(Entry& entry) {
   entry.found_ms = 0;
+  found_.erase(entry.tailer.get());
   Enqueue(entry);
 }
 
@@ -107,40 +107,60 @@ void Pump::Run() {
 void Pump::Settle(const Tailer* key, Entry& entry, Wait wait) {
   if (wait.kind == Wait::Kind::kGone) {
     Forget(entry);
+    ForgetDue(entry);
+    found_.erase(key);
     entries_.erase(key);
     tailers_ = entries_.size();
     return;
   }
   const bool due = entry.wait.due_ms <= os::BootMilliseconds();
-  if (std::exchange(entry.looked_at, false) && wait.found && !due) entry.found_ms = entry.turn_ms;
+  if (std::exchange(entry.looked_at, false) && wait.found && !due) {
+    entry.found_ms = entry.turn_ms;
+    found_.insert(key);
+  }
   bool again = wait.kind == Wait::Kind::kTurn ||
                std::exchange(entry.state, State::kParked) == State::kRunningAgain;
   if (wait.kind == Wait::Kind::kPark &&
-      (wait.folder != entry.wait.folder || wait.job != entry.wait.job)) {
+      (wait.folder != entry.wait.folder || wait.suffix != entry.wait.suffix ||
+       wait.job != entry.wait.job)) {
     Forget(entry);
     if (!wait.folder.empty()) {
-      std::set<const Tailer*>& members = by_folder_[wait.folder];
-      if (members.empty()) folders_.Add(wait.folder);
-      members.insert(key);
+      if (!by_folder_.contains(wait.folder)) folders_.Add(wait.folder);
+      Readers& readers = by_folder_[wait.folder].by_suffix[wait.suffix];
+      readers.tailers.insert(key);
+      readers.stamp = 0;
     }
     if (!wait.job.empty()) by_job_[wait.job].insert(key);
     entry.tailer->JobChanged();
     again = true;  // for what came between its look and the watch
   }
-  if (wait.kind == Wait::Kind::kPark) entry.wait = std::move(wait);
+  if (wait.kind == Wait::Kind::kPark) {
+    ForgetDue(entry);
+    if (wait.due_ms != kNever) by_due_.emplace(wait.due_ms, key);
+    entry.wait = std::move(wait);
+  }
   entry.state = State::kParked;
   if (again) Enqueue(entry);
 }
 
+void Pump::ForgetFolder(const Entry& entry) {
+  const auto folder = by_folder_.find(entry.wait.folder);
+  if (folder == by_folder_.end()) return;
+  std::map<std::string, Readers>& by_suffix = folder->second.by_suffix;
+  const auto readers = by_suffix.find(entry.wait.suffix);
+  if (readers == by_suffix.end()) return;
+  readers->second.tailers.erase(entry.tailer.get());
+  if (readers->second.tailers.empty()) by_suffix.erase(readers);
+  if (!by_suffix.empty()) return;
+  folders_.Remove(folder->first);
+  by_folder_.erase(folder);
+}
+
+void Pump::ForgetDue(const Entry& entry) { by_due_.erase({entry.wait.due_ms, entry.tailer.get()}); }
+
 void Pump::Forget(Entry& entry) {
   const Tailer* key = entry.tailer.get();
-  if (const auto found = by_folder_.find(entry.wait.folder); found != by_folder_.end()) {
-    found->second.erase(key);
-    if (found->second.empty()) {
-      folders_.Remove(found->first);
-      by_folder_.erase(found);
-    }
-  }
+  ForgetFolder(entry);
   if (const auto found = by_job_.find(entry.wait.job); found != by_job_.end()) {
     found->second.erase(key);
     if (found->second.empty()) by_job_.erase(found);
@@ -153,7 +173,10 @@ void Pump::Watch() {
     if (stopping_) return;
     WakeJobs();
     WakeFolders(changes);
-    WakeDue(os::BootMilliseconds());
+    const int64_t now = os::BootMilliseconds();
+    WakeDue(now);
+    LookAtFolders(now);
+    CountLateFinds(now);
     if (!changes.empty()) LetPass();
   }
 }
@@ -189,32 +212,70 @@ void Pump::WakeFolders(const std::vector<FolderChange>& changes) {
   for (const FolderChange& change : changes) {
     const auto found = by_folder_.find(change.folder);
     if (found == by_folder_.end()) continue;
-    for (const Tailer* key : found->second) {
-      Entry& entry = entries_.at(key);
-      if (change.name.empty() || absl::EndsWith(change.name, entry.wait.suffix)) Tell(entry);
+    for (const auto& [suffix, readers] : found->second.by_suffix) {
+      if (!change.name.empty() && !absl::EndsWith(change.name, suffix)) continue;
+      for (const Tailer* key : readers.tailers) Tell(entries_.at(key));
     }
   }
 }
 
 void Pump::WakeDue(int64_t now_ms) {
   MutexLock lock(mutex_);
-  for (auto& [key, entry] : entries_) {
-    if (entry.wait.due_ms <= now_ms) Enqueue(entry);
-    LookAt(entry, now_ms);
+  for (auto next = by_due_.begin(); next != by_due_.end() && next->first <= now_ms; ++next)
+    Enqueue(entries_.at(next->second));
+}
+
+void Pump::LookAtFolders(int64_t now_ms) {
+  struct Look {
+    std::string folder;
+    std::vector<std::string> suffixes;
+  };
+  std::vector<Look> looks;
+  {
+    MutexLock lock(mutex_);
+    for (auto& [path, folder] : by_folder_) {
+      if (now_ms - folder.looked_ms < kLookMs) continue;
+      folder.looked_ms = now_ms;
+      Look& look = looks.emplace_back(Look{path, {}});
+      for (const auto& [suffix, readers] : folder.by_suffix) look.suffixes.push_back(suffix);
+    }
+  }
+  for (const Look& look : looks) {
+    const std::vector<uint64_t> stamps = FolderStamps(look.folder, look.suffixes);
+    MutexLock lock(mutex_);
+    const auto folder = by_folder_.find(look.folder);
+    if (folder == by_folder_.end()) continue;
+    for (size_t i = 0; i < stamps.size(); ++i) {
+      const auto readers = folder->second.by_suffix.find(look.suffixes[i]);
+      if (readers == folder->second.by_suffix.end()) continue;
+      if (std::exchange(readers->second.stamp, stamps[i]) == stamps[i]) continue;
+      for (const Tailer* key : readers->second.tailers) {
+        Entry& entry = entries_.at(key);
+        const bool parked = entry.state == State::kParked;
+        Enqueue(entry);
+        if (parked) entry.looked_at = true;
+      }
+    }
   }
 }
 
-void Pump::LookAt(Entry& entry, int64_t now_ms) {
-  if (entry.found_ms > 0 && now_ms - entry.found_ms > kTellMs) {
+void Pump::CountLateFinds(int64_t now_ms) {
+  MutexLock lock(mutex_);
+  std::set<std::string> forgotten;
+  for (auto next = found_.begin(); next != found_.end();) {
+    Entry& entry = entries_.at(*next);
+    if (now_ms - entry.found_ms <= kTellMs) {
+      ++next;
+      continue;
+    }
     entry.found_ms = 0;
+    next = found_.erase(next);
     ++late_finds_;
     spdlog::warn("a reader of {} was not told that files in {} grew, and found it by looking",
                  entry.wait.job, entry.wait.folder);
-    WatchAnew(entry.wait.folder);
+    forgotten.insert(entry.wait.folder);
   }
-  if (entry.state != State::kParked || now_ms - entry.turn_ms < kLookMs) return;
-  Enqueue(entry);
-  entry.looked_at = true;
+  for (const std::string& folder : forgotten) WatchAnew(folder);
 }
 
 void Pump::WatchAnew(const std::string& folder) {
@@ -222,7 +283,9 @@ void Pump::WatchAnew(const std::string& folder) {
   if (found == by_folder_.end()) return;
   folders_.Remove(folder);
   folders_.Add(folder);
-  for (const Tailer* key : found->second) Tell(entries_.at(key));
+  for (const auto& [suffix, readers] : found->second.by_suffix) {
+    for (const Tailer* key : readers.tailers) Tell(entries_.at(key));
+  }
 }
 
 void Pump::LetPass() {

@@ -1,7 +1,7 @@
 // Runs all readers of streams on a few threads. A reader takes short turns; between them it costs
 // no thread, and it is woken by what it waits for: its files (inotify), its job (the store's
-// events), its client, its time. Whoever is not woken is looked at once a second all the same;
-// what is found only so is counted: it ought to have been told.
+// events), its client, its time. The files are looked at once a second all the same, and whoever
+// reads one that changed has a turn; what is found only so is counted: it ought to have been told.
 #pragma once
 
 #include <sys/types.h>
@@ -78,8 +78,19 @@ class Pump {
     Wait wait;
     State state = State::kQueued;
     int64_t turn_ms = 0;      // of its last turn
-    bool looked_at = false;   // its next turn is not because of anything
+    bool looked_at = false;   // nobody told of a change that its next turn is for
     int64_t found_ms = 0;     // found by looking then, and not told of yet; 0: nothing
+  };
+
+  // Who reads files of one folder whose names end alike.
+  struct Readers {
+    std::set<const Tailer*> tailers;
+    uint64_t stamp =
+        0;  // FolderStamp when the files were looked at; 0: since one came they were not
+  };
+  struct Folder {
+    std::map<std::string, Readers> by_suffix;
+    int64_t looked_ms = 0;
   };
 
   void Run();    // one of the threads that give turns
@@ -89,10 +100,13 @@ class Pump {
   void Tell(Entry& entry) YOKE_REQUIRES(mutex_);
   void Settle(const Tailer* key, Entry& entry, Wait wait) YOKE_REQUIRES(mutex_);
   void Forget(Entry& entry) YOKE_REQUIRES(mutex_);
+  void ForgetFolder(const Entry& entry) YOKE_REQUIRES(mutex_);
+  void ForgetDue(const Entry& entry) YOKE_REQUIRES(mutex_);
   void WakeJobs();
   void WakeFolders(const std::vector<FolderChange>& changes);
   void WakeDue(int64_t now_ms);
-  void LookAt(Entry& entry, int64_t now_ms) YOKE_REQUIRES(mutex_);
+  void LookAtFolders(int64_t now_ms);
+  void CountLateFinds(int64_t now_ms);
   // Kernels before 6.12 can forget the files of a watch that begins while another one of its folder
   // ends and a file is written to.
   void WatchAnew(const std::string& folder) YOKE_REQUIRES(mutex_);
@@ -110,8 +124,10 @@ class Pump {
   CondVar queued_;
   std::unordered_map<const Tailer*, Entry> entries_ YOKE_GUARDED_BY(mutex_);
   std::deque<const Tailer*> queue_ YOKE_GUARDED_BY(mutex_);
-  std::map<std::string, std::set<const Tailer*>> by_folder_ YOKE_GUARDED_BY(mutex_);
+  std::map<std::string, Folder> by_folder_ YOKE_GUARDED_BY(mutex_);
   std::map<std::string, std::set<const Tailer*>> by_job_ YOKE_GUARDED_BY(mutex_);
+  std::set<std::pair<int64_t, const Tailer*>> by_due_ YOKE_GUARDED_BY(mutex_);
+  std::set<const Tailer*> found_ YOKE_GUARDED_BY(mutex_);  // whose found_ms is not 0
 
   std::vector<std::thread> threads_;
 };
