@@ -103,7 +103,8 @@ json ToJson(const ExitRecord& record) {
               {"start_time", record.start_time},
               {"end_time", record.end_time},
               {"peak_rss_bytes", record.peak_rss_bytes},
-              {"killed_strays", record.killed_strays}};
+              {"killed_strays", record.killed_strays},
+              {"none_left", record.none_left}};
   if (record.has_first_failure) {
     out["first_failure"] = RankExitToJson(record.first_failure);
     out["last_lines"] = record.last_lines;
@@ -173,6 +174,7 @@ absl::StatusOr<ExitRecord> ExitRecordFromJson(const json& object) {
   reader.ReadIfPresent("end_time", record.end_time);
   reader.ReadIfPresent("peak_rss_bytes", record.peak_rss_bytes);
   reader.ReadIfPresent("killed_strays", record.killed_strays);
+  reader.ReadIfPresent("none_left", record.none_left);
   reader.ReadIfPresent("last_lines", record.last_lines);
   if (!reader.status().ok()) return reader.status();
   if (const json* failure = reader.Find("first_failure")) {

@@ -110,6 +110,9 @@ struct ExitRecord {
   double start_time = 0, end_time = 0;  // seconds since the epoch
   int64_t peak_rss_bytes = 0;           // sum over ranks of each one's maximum
   int64_t killed_strays = 0;            // processes that had left their group and were killed
+  // The shim, to which all orphans of the attempt come, had no child and the control group no
+  // process when it wrote this.
+  bool none_left = false;
 };
 
 nlohmann::json ToJson(const AttemptSpec&);

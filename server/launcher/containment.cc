@@ -87,7 +87,7 @@ std::string Containment::Make(const std::string& run_id) const {
   const std::string group = absl::StrCat(folder_, "/", run_id);
   // The shim that ends last removes the empty folder.
   for (int i = 0; i < 3; ++i) {
-    if (!MakeGroup(folder_) || !MakeGroup(group)) continue;
+    if (!MakeGroup(group) && (!MakeGroup(folder_) || !MakeGroup(group))) continue;
     if (limits_processes_) {
       PassOn(base_, folder_, "pids");
       os::SetCgroup(group, "pids.max", absl::StrCat(processes_max_)).IgnoreError();

@@ -215,7 +215,7 @@ class ThreadLauncher : public Launcher {
       if (!known || known->grace_seconds != request.grace_seconds) found->second.stop_sent = false;
       known = request;
     }
-    Look(found->second);
+    Look(found->second, &*job);
   }
 
   // No job can go on on a device that failed: it ends, and waits for another device or for this one.
@@ -250,7 +250,8 @@ class ThreadLauncher : public Launcher {
   }
 
   // The one place that decides what an attempt needs next. May end it, and then `attempt` is gone.
-  void Look(LiveAttempt& attempt) {
+  // `job`: as it was read a moment ago; null: it was not.
+  void Look(LiveAttempt& attempt, const JobRecord* job = nullptr) {
     attempt.look_due_ms = attempt.watched || !attempt.pidfd.valid() ? kNever : os::BootMilliseconds() + kUnwatchedLookMs;
     if (attempt.over || attempt.over_without_record) return Sweep(attempt);
     if (attempt.events.Read()) attempt.report_dirty = true;
@@ -260,7 +261,8 @@ class ThreadLauncher : public Launcher {
       return LookAgainIn(attempt, kRetryMs);
     }
     switch (seen->sight) {
-      case Sight::kNotStarted: return NotStarted(attempt);
+      case Sight::kNotStarted:
+        return NotStarted(attempt, job);
       case Sight::kAlive: return Alive(attempt, *seen);
       case Sight::kEnded: return Over(attempt, std::move(*seen));
       case Sight::kLost:
@@ -271,20 +273,20 @@ class ThreadLauncher : public Launcher {
 
   static void LookAgainIn(LiveAttempt& attempt, int64_t ms) { attempt.look_due_ms = std::min(attempt.look_due_ms, os::BootMilliseconds() + ms); }
 
-  void NotStarted(LiveAttempt& attempt) {
+  void NotStarted(LiveAttempt& attempt, const JobRecord* known) {
     if (attempt.child) return HoldChild(attempt);  // on its way; its files or its end will wake us
     if (attempt.stop) return OverWithoutRecord(attempt, CancelledBeforeStart());
     // A change of the job, its own message too, makes us look at once.
     if (const int64_t early = attempt.spawn_due_ms - os::BootMilliseconds(); early > 0) return LookAgainIn(attempt, early);
     if (attempt.spawns >= kSpawnsMax) return OverWithoutRecord(attempt, SpawnFailedEnding(attempt.spawn_problem));
-    const absl::StatusOr<JobRecord> job = ReadRecord(attempt.job_id);
+    const absl::StatusOr<JobRecord> job = known != nullptr ? *known : ReadRecord(attempt.job_id);
     if (!job.ok()) return LookAgainIn(attempt, kRetryMs);
     absl::StatusOr<ipc::AttemptSpec> spec = MakeAttemptSpec(options_, store_, inventory_, *job);
     if (absl::IsNotFound(spec.status()) || absl::IsInvalidArgument(spec.status()))
       return OverWithoutRecord(attempt, SpawnFailedEnding(std::string(spec.status().message())));
     if (!spec.ok()) return LookAgainIn(attempt, kRetryMs);
     ++attempt.spawns;
-    spec->cgroup = containment_.Make(attempt.run_id);
+    attempt.cgroup = spec->cgroup = containment_.Make(attempt.run_id);
     spec->processes_max = containment_.limits_processes() ? 0 : options_.processes_max;
     YOKE_FAILPOINT("launcher.folder.before");
     if (const absl::Status made = attempt.folder.Create(*spec); !made.ok()) return CannotSpawn(attempt, made);
@@ -381,18 +383,23 @@ class ThreadLauncher : public Launcher {
 
   void BeginSweep(LiveAttempt& attempt) {
     attempt.sweep_deadline_ms = os::BootMilliseconds() + kSweepLimitMs;
-    attempt.cgroup = attempt.folder.Cgroup();
+    if (!attempt.cgroup) attempt.cgroup = attempt.folder.Cgroup();
     Sweep(attempt);
   }
 
   // Ends what is left of the attempt; once nothing is, or the limit has passed, writes the job's end.
   void Sweep(LiveAttempt& attempt) {
     YOKE_FAILPOINT("launcher.sweep.before");
-    const std::vector<pid_t> left = KillMarked(attempt.run_id, attempt.cgroup);
-    const bool populated = !attempt.cgroup.empty() && os::IsCgroupPopulated(attempt.cgroup).value_or(false);
+    const std::string& cgroup = *attempt.cgroup;
+    // A shim that was there to the end has seen that none is; else all processes of the machine are
+    // looked at.
+    const bool none_left = attempt.over && attempt.over->exit && attempt.over->exit->none_left;
+    const bool populated = !cgroup.empty() && os::IsCgroupPopulated(cgroup).value_or(false);
+    const std::vector<pid_t> left =
+        none_left && !populated ? std::vector<pid_t>() : KillMarked(attempt.run_id, cgroup);
     if ((!left.empty() || populated) && os::BootMilliseconds() < attempt.sweep_deadline_ms) return LookAgainIn(attempt, kSweepAgainMs);
     if (left.empty()) {
-      if (!attempt.cgroup.empty()) os::RemoveCgroup(attempt.cgroup).IgnoreError();  // or at the next start
+      if (!cgroup.empty()) os::RemoveCgroup(cgroup).IgnoreError();  // or at the next start
       os::RemoveUnfinished(attempt.folder.dir());
       os::RemoveUnfinished(RunDir(JobsRoot(options_.state_dir), attempt.job_id) + "/weights");
     }

@@ -54,7 +54,7 @@ struct LiveAttempt {
   std::optional<Observation> over;
   std::optional<Ending> over_without_record;
   int64_t sweep_deadline_ms = 0;
-  std::string cgroup;      // empty: none
+  std::optional<std::string> cgroup;  // empty: none; nothing: not known yet
   int64_t emptied_ms = 0;  // when the last of its processes was gone; 0: not yet
 };
 

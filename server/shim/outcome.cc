@@ -112,6 +112,7 @@ ipc::ExitRecord Judge(const ipc::AttemptSpec& spec, const Stop& stop, const Hist
     }
   }
   record.killed_strays = history.strays.killed;
+  record.none_left = history.strays.none_left;
 
   if (history.prepare && history.prepare->first_failure) {
     Fail(*history.prepare, record);

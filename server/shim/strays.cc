@@ -76,12 +76,12 @@ StraySweep KillStrays(const std::string& run_id, const std::string& cgroup, doub
     if (strays.empty() && grouped.empty()) {
       ReapAll();  // what was killed since the search before
       if (!cgroup.empty()) RemoveGroup(cgroup);
-      return {static_cast<int64_t>(killed.size()), 0};
+      return {static_cast<int64_t>(killed.size()), 0, !HasChildren()};
     }
     if (os::BootMilliseconds() >= deadline) {
       strays.insert(strays.end(), grouped.begin(), grouped.end());
       return {static_cast<int64_t>(killed.size()),
-              static_cast<int64_t>(std::set<pid_t>(strays.begin(), strays.end()).size())};
+              static_cast<int64_t>(std::set<pid_t>(strays.begin(), strays.end()).size()), false};
     }
     const bool all_stopped =
         std::all_of(strays.begin(), strays.end(), [&](pid_t pid) { return stopped.contains(pid); });

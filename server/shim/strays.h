@@ -10,6 +10,7 @@ namespace yoke::shim {
 struct StraySweep {
   int64_t killed = 0;
   int64_t left = 0;  // still there after the limit: the kernel holds them
+  bool none_left = false;  // no child, so no descendant, and nobody in the control group
 };
 
 // Kills until none is left, for at most `limit_seconds`, and removes the attempt's control group

@@ -59,6 +59,7 @@ TEST(Shim, RecordsAnAttemptThatSucceeds) {
   EXPECT_GE(record.end_time - record.start_time, 0.3);
   EXPECT_GT(record.peak_rss_bytes, 0);
   EXPECT_EQ(record.killed_strays, 0);
+  EXPECT_TRUE(record.none_left);
   EXPECT_THAT(attempt.ReadText("rank1.log"), HasSubstr("rank 1 epoch"));
   EXPECT_EQ(CountStarts(attempt), 2);
   EXPECT_FALSE(attempt.Has("reserve"));
@@ -272,6 +273,7 @@ TEST_P(ShimStray, IsFoundAndKilled) {
   const ipc::ExitRecord record = attempt.ReadExit();
   EXPECT_EQ(record.outcome, "succeeded");
   EXPECT_EQ(record.killed_strays, 1);
+  EXPECT_TRUE(record.none_left);
   EXPECT_FALSE(os::ReadProcessStat(stray).ok());
   EXPECT_THAT(attempt.Processes(), IsEmpty());
 }

@@ -56,6 +56,7 @@ TEST(AttemptFiles, ExitRecordSurvivesTheFile) {
   record.end_time = 20.5;
   record.peak_rss_bytes = int64_t{5} << 32;
   record.killed_strays = 2;
+  record.none_left = true;
   TempFolder folder;
   const std::string path = folder.path() + "/exit.json";
   ASSERT_TRUE(WriteJsonFile(path, ToJson(record)).ok());
