@@ -9,6 +9,7 @@
 #include "client/cli/commands/commands.h"
 #include "client/cli/keys/key_list.h"
 #include "client/cli/output/text.h"
+#include "common/base/utf8.h"
 
 namespace {
 
@@ -72,7 +73,7 @@ absl::Status CheckVerb(const CLI::App& app, int argc, char** argv) {
 
 absl::Status CheckText(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
-    if (!IsUtf8(argv[i]))
+    if (!yoke::IsUtf8(argv[i]))
       return absl::InvalidArgumentError(
           absl::StrCat("argument ", i, ", '", absl::CHexEscape(argv[i]), "', is not UTF-8"));
   }

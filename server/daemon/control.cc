@@ -95,8 +95,10 @@ class Control : public jobs::JobControl {
           SchedulingDesk& desk)
       : options_(options), store_(store), inventory_(inventory), launcher_(launcher), desk_(desk) {}
 
-  absl::StatusOr<jobs::JobRecord> Cancel(const std::string& id, absl::Duration grace, const std::string& comment) override {
-    const double seconds = absl::ToDoubleSeconds(std::clamp(grace, absl::ZeroDuration(), kGraceMax));
+  absl::StatusOr<jobs::JobRecord> Cancel(const std::string& id, std::optional<absl::Duration> grace,
+                                         const std::string& comment) override {
+    const double seconds = absl::ToDoubleSeconds(
+        std::clamp(grace.value_or(options_.grace), absl::ZeroDuration(), kGraceMax));
     YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord found, store_.Get(id));
     if (jobs::IsArray(found.public_job)) return CancelArray(id, {jobs::kStopCancel, seconds, comment, ""});
     YOKE_ASSIGN_OR_RETURN(jobs::JobRecord job, store_.Update(id, [&](jobs::JobRecord& record, jobs::JobStore::LeaseChange&) {
@@ -106,8 +108,10 @@ class Control : public jobs::JobControl {
     return job;
   }
 
-  absl::StatusOr<jobs::JobRecord> Requeue(const std::string& id, absl::Duration grace) override {
-    const double seconds = absl::ToDoubleSeconds(std::clamp(grace, absl::ZeroDuration(), kGraceMax));
+  absl::StatusOr<jobs::JobRecord> Requeue(const std::string& id,
+                                          std::optional<absl::Duration> grace) override {
+    const double seconds = absl::ToDoubleSeconds(
+        std::clamp(grace.value_or(options_.grace), absl::ZeroDuration(), kGraceMax));
     YOKE_ASSIGN_OR_RETURN(jobs::JobRecord job, store_.Update(id, [&](jobs::JobRecord& record, jobs::JobStore::LeaseChange&) {
                             return jobs::StopAttempt(record, {jobs::kStopRequeue, seconds, "", ""});
                           }));

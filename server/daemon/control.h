@@ -16,6 +16,7 @@ struct ControlOptions {
   std::string state_dir;
   std::string worker_path;
   absl::Duration prepare_timeout = absl::Seconds(120);
+  absl::Duration grace = absl::Seconds(10);  // of a job that is stopped, where nobody says how long
 };
 
 // Everything given must outlive it. Thread-safe.

@@ -151,7 +151,9 @@ absl::StatusOr<std::unique_ptr<Core>> Core::Open(const Config& config) {
   devices.cpu_slots = config.cpu_slots;
   devices.state_dir = state;
   YOKE_ASSIGN_OR_RETURN(devices.drains, devices::Drains::Open(state + "/devices.json"));
-  const ControlOptions controlling{state, launching.worker_path, absl::Seconds(config.prepare_timeout_seconds)};
+  const ControlOptions controlling{state, launching.worker_path,
+                                   absl::Seconds(config.prepare_timeout_seconds),
+                                   absl::Seconds(config.grace_seconds)};
   return std::make_unique<ComposedCore>(std::move(folder), std::move(warnings), std::move(store), devices::MakeInventory(devices), launching,
                                         controlling, std::move(scheduling), absl::Seconds(config.backup_seconds));
 }

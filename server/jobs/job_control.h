@@ -2,6 +2,7 @@
 // composition of scheduler and launcher; faked in the service's tests.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -30,12 +31,16 @@ struct QueueView {
 class JobControl {
  public:
   virtual ~JobControl() = default;
-  // Commits the intent to stop and carries it out in the background. Idempotent while the job is stopping.
-  // NotFound; FailedPrecondition if it has ended.
-  virtual absl::StatusOr<JobRecord> Cancel(const std::string& id, absl::Duration grace, const std::string& comment) = 0;
+  // Commits the intent to stop and carries it out in the background. `grace`: how long it may take
+  // to stop by itself; nothing: as long as the daemon's configuration says. Idempotent while the
+  // job is stopping. NotFound; FailedPrecondition if it has ended.
+  virtual absl::StatusOr<JobRecord> Cancel(const std::string& id,
+                                           std::optional<absl::Duration> grace,
+                                           const std::string& comment) = 0;
   // Commits the intent to stop a job that has started so that it waits again, and carries it out in the background.
   // NotFound; FailedPrecondition as jobs::StopAttempt.
-  virtual absl::StatusOr<JobRecord> Requeue(const std::string& id, absl::Duration grace) = 0;
+  virtual absl::StatusOr<JobRecord> Requeue(const std::string& id,
+                                            std::optional<absl::Duration> grace) = 0;
   // Makes a plan and carries nothing of it out.
   virtual absl::StatusOr<QueueView> Queue() = 0;
   // The queues that jobs may be submitted to.

@@ -6,6 +6,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/strings.h"
+#include "common/base/utf8.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "spdlog/spdlog.h"
@@ -21,33 +23,13 @@ size_t EncodedSize(char c) { return c >= 0x20 && c <= 0x7e && c != '%' ? 1 : 3; 
 
 bool ContinuesCharacter(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
 
-// Length of the UTF-8 character at the beginning of `text`; 0 if there is none.
-size_t CharacterLength(absl::string_view text) {
-  const unsigned char first = static_cast<unsigned char>(text[0]);
-  const size_t length = first < 0x80                    ? 1
-                        : first >= 0xc2 && first < 0xe0 ? 2
-                        : first >= 0xe0 && first < 0xf0 ? 3
-                        : first >= 0xf0 && first < 0xf5 ? 4
-                                                        : 0;
-  if (length > text.size()) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if (!ContinuesCharacter(text[i])) return 0;
-  }
-  // Forms that are longer than need be, surrogates, and what lies beyond Unicode.
-  const unsigned char second = length > 2 ? static_cast<unsigned char>(text[1]) : 0;
-  const bool refused = (first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) ||
-                       (first == 0xf0 && second < 0x90) || (first == 0xf4 && second >= 0x90);
-  return refused ? 0 : length;
-}
-
 // File names and output may hold any bytes; protobuf's strings, which clients refuse to parse
 // otherwise, may not.
 std::string AsUtf8(absl::string_view text) {
   std::string valid;
-  while (!text.empty()) {
-    const size_t length = CharacterLength(text);
-    absl::StrAppend(&valid, length == 0 ? absl::string_view("?") : text.substr(0, length));
-    text.remove_prefix(std::max<size_t>(1, length));
+  for (std::string_view rest = ToStd(text); !rest.empty();) {
+    const std::string_view character = TakeUtf8(rest);
+    valid += character.empty() ? "?" : character;
   }
   return valid;
 }

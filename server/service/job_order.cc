@@ -109,7 +109,7 @@ grpc::Status JobService::RequeueJob(grpc::ServerContext* context,
 absl::Status JobService::Requeue(const grpc::ServerContext& context,
                                  const v1::RequeueJobRequest& request, v1::Job& job) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kRequeueJob));
-  YOKE_ASSIGN_OR_RETURN(const absl::Duration grace, GraceOf(request));
+  YOKE_ASSIGN_OR_RETURN(const std::optional<absl::Duration> grace, GraceOf(request));
   YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord found,
                         shared_.FindJob(kRequeueJob, caller, request.name()));
   const absl::StatusOr<jobs::JobRecord> requeued = shared_.control().Requeue(found.id, grace);

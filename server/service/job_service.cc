@@ -170,7 +170,7 @@ grpc::Status JobService::CancelJob(grpc::ServerContext* context,
 absl::Status JobService::Cancel(const grpc::ServerContext& context,
                                 const v1::CancelJobRequest& request, v1::Job& job) {
   YOKE_ASSIGN_OR_RETURN(const Caller caller, shared_.Admit(context, kCancelJob));
-  YOKE_ASSIGN_OR_RETURN(const absl::Duration grace, GraceOf(request));
+  YOKE_ASSIGN_OR_RETURN(const std::optional<absl::Duration> grace, GraceOf(request));
   const std::string& comment = request.comment();
   if (comment.size() > kCommentMax || HasControlCharacters(comment)) {
     return InvalidField("comment",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -25,11 +26,12 @@ inline absl::StatusOr<int> PageSizeOf(int asked) {
   return asked == 0 ? 100 : std::min(asked, 1000);
 }
 
-// How long a job may take to stop by itself: 10 s unless the request says else; GRACE_INVALID outside 0 to 1 h.
+// How long a job may take to stop by itself; nothing: the request leaves it to the daemon.
+// GRACE_INVALID outside 0 to 1 h.
 template <typename Request>
-absl::StatusOr<absl::Duration> GraceOf(const Request& request) {
-  const absl::Duration grace =
-      request.has_grace() ? FromProto(request.grace()) : absl::Seconds(10);
+absl::StatusOr<std::optional<absl::Duration>> GraceOf(const Request& request) {
+  if (!request.has_grace()) return std::nullopt;
+  const absl::Duration grace = FromProto(request.grace());
   if (grace >= absl::ZeroDuration() && grace <= absl::Hours(1)) return grace;
   return InvalidField(
       "grace",

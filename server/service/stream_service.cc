@@ -1,5 +1,7 @@
 #include "server/service/stream_service.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "server/jobs/job_control.h"
@@ -48,6 +50,18 @@ absl::Status CheckLogsRequest(const v1::TailLogsRequest& request) {
   return absl::OkStatus();
 }
 
+// A rank that no attempt had; one that has not begun may have any.
+absl::Status CheckRank(const v1::Job& job, int rank) {
+  int ranks = 0;
+  for (const v1::Attempt& attempt : job.attempts()) ranks = std::max(ranks, attempt.world_size());
+  if (ranks == 0 || rank < ranks) return absl::OkStatus();
+  return InvalidField(
+      "rank",
+      absl::StrCat("rank=", rank, ": ", job.name(), " has ",
+                   ranks == 1 ? "rank 0 only" : absl::StrCat("ranks 0 to ", ranks - 1)),
+      "RANK_INVALID");
+}
+
 streams::LogLevel ToLevel(v1::TailLogsRequest::Level level) {
   if (level == v1::TailLogsRequest::ERROR) return streams::LogLevel::kError;
   return level == v1::TailLogsRequest::WARNING ? streams::LogLevel::kWarning
@@ -87,6 +101,7 @@ grpc::ServerWriteReactor<v1::TailLogsResponse>* StreamService::TailLogs(
         YOKE_ASSIGN_OR_RETURN(const jobs::JobRecord job,
                               shared_.FindJob(kTailLogs, caller, request.name()));
         YOKE_ASSIGN_OR_RETURN(const streams::SourceOptions options, LogsOptions(job.id, request));
+        if (options.rank) YOKE_RETURN_IF_ERROR(CheckRank(job.public_job, *options.rank));
         auto source = streams::OpenLogs(shared_.store(), AttemptDirs(shared_, job.id), options);
         if (!source.ok())
           return AsFieldError(source.status(), "resume_token", "RESUME_TOKEN_INVALID");

@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <iostream>
 #include <memory>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "client/cli/commands/commands.h"
 #include "client/cli/keys/key_list.h"
 
@@ -25,9 +27,14 @@ constexpr char kDevicesTopic[] =
 Without GPUs plain numbers mean CPU slots. A job whose devices are busy waits; `yoke jobs` says for whom.
 )";
 
-int PrintKeys(const std::string& verb) {
+int PrintKeys(Shell& shell, const std::string& verb) {
   const std::vector<std::pair<std::string, std::string>> tasks = {
       {"train", "train"}, {"val", "validate"}, {"label", "label"}, {"process", "process"}, {"selftest", "selftest"}, {"export", "export"}};
+  std::vector<std::string> verbs;
+  for (const auto& [name, task] : tasks) verbs.push_back(name);
+  if (!verb.empty() && std::find(verbs.begin(), verbs.end(), verb) == verbs.end())
+    return shell.Fail(absl::InvalidArgumentError(
+        absl::StrCat("'", verb, "' is no task; keys are of: ", absl::StrJoin(verbs, ", "))));
   std::cout << "Any task:\n" << KeyTable(KeysOfEveryTask());
   for (const auto& [name, task] : tasks) {
     if (verb.empty() ? name != "process" : verb == name) std::cout << "\nyoke " << name << ":\n" << KeyTable(KeysOfTask(task));
@@ -47,7 +54,7 @@ int Help(Shell& shell, const CLI::App& app, const std::vector<std::string>& topi
     std::cout << app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal);
     return client::kOk;
   }
-  if (topic[0] == "keys") return PrintKeys(topic.size() > 1 ? topic[1] : "");
+  if (topic[0] == "keys") return PrintKeys(shell, topic.size() > 1 ? topic[1] : "");
   if (topic[0] == "exit-codes") return PrintExitCodes();
   if (topic[0] == "devices") {
     std::cout << kDevicesTopic;

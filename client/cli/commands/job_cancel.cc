@@ -34,7 +34,9 @@ void AddJobCancel(CLI::App& job, Shell& shell) {
   shell.AddOptions(*command);
   auto options = std::make_shared<CancelOptions>();
   command->add_option("ids", options->ids, "Ids, or the beginning of one")->required()->type_name("ID");
-  command->add_option("--grace", options->grace, "Time to save and end before they are killed (10s)");
+  command->add_option(
+      "--grace", options->grace,
+      "Time to save and end before they are killed (default: as yoked --grace-seconds says, 10s)");
   command->add_option("--comment", options->comment, "Why, for the record");
   command->callback(Guarded(shell, [&shell, options] { return RunCancel(shell, *options); }));
 }

@@ -45,7 +45,9 @@ void AddJobRequeue(CLI::App& job, Shell& shell) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = AddChange(job, shell, "requeue", "Stop jobs that run and let them wait again; they continue from their checkpoint", options->ids);
-  command->add_option("--grace", options->grace, "Time to save and end before they are killed (10s)");
+  command->add_option(
+      "--grace", options->grace,
+      "Time to save and end before they are killed (default: as yoked --grace-seconds says, 10s)");
   command->callback(Guarded(shell, [&shell, options]() -> int {
     absl::Duration grace = absl::Seconds(-1);  // the server's default
     if (!options->grace.empty()) {

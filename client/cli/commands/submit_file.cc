@@ -20,6 +20,8 @@
 #include "client/cli/keys/key_list.h"
 #include "client/cli/output/text.h"
 #include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/base/utf8.h"
 #include "common/os/file.h"
 #include "google/protobuf/util/json_util.h"
 
@@ -99,7 +101,7 @@ absl::Status ParseWords(absl::string_view text, Line& line) {
 }
 
 absl::Status ParseLine(absl::string_view text, Line& line) {
-  if (!IsUtf8(std::string(text))) return absl::InvalidArgumentError("the line is not UTF-8");
+  if (!IsUtf8(ToStd(text))) return absl::InvalidArgumentError("the line is not UTF-8");
   if (text[0] != '{') return ParseWords(text, line);
   const auto parsed = google::protobuf::util::JsonStringToMessage(std::string(text), &line.request);
   return parsed.ok() ? absl::OkStatus() : absl::InvalidArgumentError(absl::StrCat("no CreateJobRequest in JSON: ", std::string(parsed.message())));

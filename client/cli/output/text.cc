@@ -144,15 +144,6 @@ std::string DevicesWord(const v1::Job& job) {
 
 }  // namespace
 
-bool IsUtf8(const std::string& text) {
-  try {
-    static_cast<void>(nlohmann::json(text).dump());
-    return true;
-  } catch (const nlohmann::json::exception&) {
-    return false;
-  }
-}
-
 std::string ShortDuration(absl::Duration duration) {
   const int64_t seconds = std::max<int64_t>(0, absl::ToInt64Seconds(duration));
   if (seconds < 120) return absl::StrCat(seconds, "s");

@@ -11,9 +11,6 @@
 
 namespace yoke::cli {
 
-// What a message can carry as text.
-bool IsUtf8(const std::string& text);
-
 // "45s", "12m", "3h", "2d".
 std::string ShortDuration(absl::Duration duration);
 // "11.7 GiB".

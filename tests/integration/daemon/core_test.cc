@@ -236,6 +236,18 @@ TEST_F(DaemonCore, CancelStopsARunningJobAndItsPartialWeightsStay) {
   EXPECT_EQ(core_->control().Cancel(id, absl::Seconds(5), "").status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
+TEST_F(DaemonCore, WhoSaysNoGraceGivesTheConfiguredOne) {
+  Script(R"({"run_for": 60, "ignore_term": true})");
+  config_.grace_seconds = 1;
+  Open();
+  const std::string id = Submit("0");
+  PidOfRank(WaitForState(id, Job::RUNNING), 0);
+  const auto stopping = core_->control().Cancel(id, std::nullopt, "");
+  ASSERT_TRUE(stopping.ok()) << stopping.status();
+  EXPECT_EQ(stopping->stop_grace_seconds, 1);
+  EXPECT_EQ(WaitForEnd(id).state(), Job::CANCELLED);
+}
+
 TEST_F(DaemonCore, AJobThatIgnoresItsStopIsKilledAfterTheGrace) {
   Script(R"({"run_for": 60, "ignore_term": true})");
   Open();

@@ -136,6 +136,10 @@ TEST_F(Streams, OneRankOnlyAndTheLastLinesOnly) {
   EXPECT_EQ(logs.bytes.at(1), "rank 1 epoch 3 step 9\nrank 1 epoch 3 step 10\n");
   request.set_rank(-7);
   EXPECT_EQ(Read(request).status.error_code(), grpc::INVALID_ARGUMENT);
+  request.set_rank(2);
+  const grpc::Status none = Read(request).status;
+  EXPECT_EQ(none.error_code(), grpc::INVALID_ARGUMENT);
+  EXPECT_THAT(none.error_message(), testing::HasSubstr("rank=2: jobs/" + id + " has ranks 0 to 1"));
 }
 
 TEST_F(Streams, WithoutFollowARunningJobsStreamEndsWithWhatIsThere) {

@@ -205,9 +205,20 @@ TEST_F(Yoke, ACheckThatFailsExitsWithOne) {
 
 TEST_F(Yoke, UsageErrorsExitWithTwoAndSayWhy) {
   EXPECT_THAT(Run({"jbos"}).err, HasSubstr("did you mean 'jobs'"));
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-           {}, {"jbos"}, {"train", "epoch=3"}, {"jobs", "--nonsense"}, {"jobs", "-o", "xml"}, {"jobs", "--color", "pink"}, {"job"}, {"logs"},
-           {"help", "nothing"}, {"completion", "csh"}, {"train", "data=set.yaml", "--priority", "1000"}, {"jobs", "--server", "tls://x:1"}}) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{},
+                                             {"jbos"},
+                                             {"train", "epoch=3"},
+                                             {"jobs", "--nonsense"},
+                                             {"jobs", "-o", "xml"},
+                                             {"jobs", "--color", "pink"},
+                                             {"job"},
+                                             {"logs"},
+                                             {"help", "nothing"},
+                                             {"help", "keys", "nothing"},
+                                             {"completion", "csh"},
+                                             {"train", "data=set.yaml", "--priority", "1000"},
+                                             {"jobs", "--server", "tls://x:1"}}) {
     const Result result = Run(words);
     EXPECT_EQ(result.code, 2) << ::testing::PrintToString(words) << result.err;
     EXPECT_NE(result.err, "") << ::testing::PrintToString(words);
