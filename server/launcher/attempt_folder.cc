@@ -24,10 +24,12 @@ absl::StatusOr<Observation> AttemptFolder::Observe() const {
   // and the lock is free, its shim is dead; and a dead shim writes no exit.json after that.
   const bool claimed = os::FileExists(Path("started"));
   YOKE_ASSIGN_OR_RETURN(const bool held, os::OfdLock::IsHeld(Path("lock")));
-  if (const auto json = ipc::ReadJsonFile(Path("exit.json")); json.ok()) {
-    YOKE_ASSIGN_OR_RETURN(seen.exit, ipc::ExitRecordFromJson(*json));
-  } else if (!absl::IsNotFound(json.status())) {
-    return json.status();
+  if (!held) {
+    if (const auto json = ipc::ReadJsonFile(Path("exit.json")); json.ok()) {
+      YOKE_ASSIGN_OR_RETURN(seen.exit, ipc::ExitRecordFromJson(*json));
+    } else if (!absl::IsNotFound(json.status())) {
+      return json.status();
+    }
   }
   if (const auto json = ipc::ReadJsonFile(Path("started")); json.ok()) {
     if (const auto record = ipc::StartRecordFromJson(*json); record.ok()) seen.started = *record;

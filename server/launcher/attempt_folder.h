@@ -25,7 +25,7 @@ enum class Sight {
 struct Observation {
   Sight sight = Sight::kNotStarted;
   std::optional<ipc::StartRecord> started;  // absent also while it is being written
-  std::optional<ipc::ExitRecord> exit;
+  std::optional<ipc::ExitRecord> exit;      // not looked for while it is alive
 };
 
 class AttemptFolder {

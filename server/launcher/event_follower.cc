@@ -1,6 +1,7 @@
 #include "server/launcher/event_follower.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -79,8 +80,10 @@ void Fold(const ipc::ParsedEvent& event, Report& report) {
 bool EventFollower::Read() {
   const absl::StatusOr<os::UniqueFd> fd = os::Open(path_, O_RDONLY);
   if (!fd.ok()) return false;
+  struct stat info;
+  if (fstat(fd->get(), &info) != 0 || info.st_size <= offset_) return false;
   bool any = false;
-  std::string buffer(kReadBytes, '\0');
+  std::string buffer(std::min(kReadBytes, static_cast<size_t>(info.st_size - offset_)), '\0');
   for (;;) {
     const ssize_t got = pread(fd->get(), buffer.data(), buffer.size(), offset_);
     if (got <= 0) return any;

@@ -9,12 +9,18 @@
 #include <cstdint>
 #include <cstring>
 
+#include "common/ipc/attempt_files.h"
 #include "common/os/file.h"
 
 namespace yoke::launcher {
 namespace {
 
-bool IsOutput(std::string_view name) { return name.ends_with(".log"); }
+// Of all that happens in an attempt's folder: that a shim has claimed it, that the ranks were
+// started, and what rank 0 reports. How it ended is read once the shim's end is seen.
+bool Matters(std::string_view name, uint32_t mask) {
+  if (name == ipc::RankLogName(0)) return (mask & IN_CREATE) != 0;
+  return name == "started" || name == ipc::RankEventsName(0);
+}
 
 }  // namespace
 
@@ -61,7 +67,7 @@ Waker::Woken Waker::Wait(const std::vector<Pidfd>& pidfds, int timeout_ms) {
   return woken;
 }
 
-void Waker::DrainInotify(std::vector<std::string>& changed) {
+void Waker::DrainInotify(std::set<std::string>& changed) {
   alignas(inotify_event) char buffer[64 << 10];
   for (;;) {
     const ssize_t got = read(inotify_.get(), buffer, sizeof buffer);
@@ -72,14 +78,12 @@ void Waker::DrainInotify(std::vector<std::string>& changed) {
       const std::string_view name = event.len > 0 ? std::string_view(at + sizeof event) : std::string_view();
       at += sizeof event + event.len;
       if ((event.mask & IN_Q_OVERFLOW) != 0) {  // something was missed: look everywhere
-        for (const auto& [watch, key] : keys_) changed.push_back(key);
+        for (const auto& [watch, key] : keys_) changed.insert(key);
         continue;
       }
       const auto key = keys_.find(event.wd);
       if (key == keys_.end()) continue;
-      // Ranks write their logs all the time; only that a log appears matters.
-      if (IsOutput(name) && (event.mask & IN_CREATE) == 0) continue;
-      if (changed.empty() || changed.back() != key->second) changed.push_back(key->second);
+      if (Matters(name, event.mask)) changed.insert(key->second);
     }
   }
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,15 +28,16 @@ class Waker {
     int fd;
   };
   struct Woken {
-    std::vector<std::string> ended;    // keys whose pidfd's process has ended
-    std::vector<std::string> changed;  // keys in whose folder something other than output happened
+    std::vector<std::string> ended;  // keys whose pidfd's process has ended
+    std::set<std::string>
+        changed;  // keys in whose folder something happened that matters while it runs
   };
   // Waits at most `timeout_ms` (-1: for ever).
   Woken Wait(const std::vector<Pidfd>& pidfds, int timeout_ms);
 
  private:
   Waker(os::UniqueFd event, os::UniqueFd inotify) : event_(std::move(event)), inotify_(std::move(inotify)) {}
-  void DrainInotify(std::vector<std::string>& changed);
+  void DrainInotify(std::set<std::string>& changed);
 
   os::UniqueFd event_, inotify_;
   std::map<int, std::string> keys_;  // by watch descriptor
