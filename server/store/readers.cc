@@ -1,5 +1,9 @@
 #include "server/store/readers.h"
 
+#include <fcntl.h>
+#include <sqlite3.h>
+
+#include "common/os/file.h"
 #include "server/store/schema.h"
 
 namespace yoke::store {
@@ -10,6 +14,9 @@ constexpr char kSettings[] =
     "PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = ON; PRAGMA cache_size = -256;";
 constexpr char kBegin[] = "BEGIN";
 constexpr char kEnd[] = "ROLLBACK";
+
+// SQLite does not say why it cannot open a file.
+bool HasSpareDescriptor() { return os::Open("/dev/null", O_RDONLY).ok(); }
 }  // namespace
 
 // A connection for the time of its scope. Given back only by Keep: one that threw is closed.
@@ -63,6 +70,10 @@ absl::Status Readers::Run(const std::function<absl::Status(Statements&)>& work) 
     loan.Keep();
     return status;
   } catch (const SQLite::Exception& error) {
+    if (error.getErrorCode() == SQLITE_CANTOPEN && !HasSpareDescriptor()) {
+      return absl::UnavailableError(
+          "cannot read the database now: yoked has no descriptor left (ulimit -n); ask again");
+    }
     return ToStatus(error, "cannot read the database");
   }
 }

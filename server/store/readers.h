@@ -20,7 +20,7 @@ class Readers {
  public:
   explicit Readers(std::string path) : path_(std::move(path)) {}
   // Runs `work` in one read transaction: all it sees is of one moment. Waits while all connections
-  // are taken: `work` must not ask for another one.
+  // are taken: `work` must not ask for another one. Unavailable where no descriptor is left.
   absl::Status Run(const std::function<absl::Status(Statements&)>& work);
   // Closes what is kept, so that the writer's connection is the last one and folds the log in.
   void Close();

@@ -1,6 +1,7 @@
 #include "server/store/readers.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
@@ -82,6 +83,20 @@ TEST_F(ReadersTest, NoneCanWrite) {
                      return absl::OkStatus();
                    })
                    .ok());
+}
+
+// No error of the database, nor of who asks: a moment later it may go.
+TEST_F(ReadersTest, AskWhoComesWhileNoDescriptorIsLeftToComeAgain) {
+  const auto read = [&] { return readers_.Run([](Statements&) { return absl::OkStatus(); }); };
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const absl::Status refused = read();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable) << refused;
+  EXPECT_TRUE(read().ok());
 }
 
 }  // namespace
