@@ -54,7 +54,9 @@ class Following final : public grpc::ServerWriteReactor<Frame>, public streams::
 
   // On a thread of the pump.
   streams::Wait TakeTurn() override {
+    turned_ = true;  // before that look: who ends the write looks at it afterwards
     if (writing_) return WhileWriting();
+    turned_ = false;
     if (shared_.stopping()) return End(ShuttingDown());
     if (gone_) return End(absl::CancelledError("the client went away"));
     if (source_ == nullptr) {
@@ -66,20 +68,25 @@ class Following final : public grpc::ServerWriteReactor<Frame>, public streams::
     frame_.Clear();
     const absl::StatusOr<streams::Pull> pull = source_->Next(frame_);
     if (!pull.ok()) return End(pull.status());
+    quiet_ = false;
     if (*pull == streams::Pull::kFrame) {
       streams::Wait wait = Send();
       wait.found = true;
       return wait;
     }
-    if (os::BootMilliseconds() >= bookmark_due_ms_) {
-      *frame_.mutable_bookmark()->mutable_time() = ToProto(absl::Now());
-      frame_.set_resume_token(source_->ResumeToken());
-      return Send();
-    }
-    if (*pull == streams::Pull::kMore) return {.kind = streams::Wait::Kind::kTurn};
+    const bool bookmark = os::BootMilliseconds() >= bookmark_due_ms_;
+    if (!bookmark && *pull == streams::Pull::kMore) return {.kind = streams::Wait::Kind::kTurn};
+    if (bookmark) bookmark_due_ms_ = NextBookmark();
     waiting_ = source_->Waiting();
     waiting_.due_ms = std::min(waiting_.due_ms, bookmark_due_ms_);
-    return waiting_;
+    if (!bookmark) return waiting_;
+    quiet_ = *pull == streams::Pull::kNothing;
+    const int64_t due_ms = waiting_.due_ms;
+    *frame_.mutable_bookmark()->mutable_time() = ToProto(absl::Now());
+    frame_.set_resume_token(source_->ResumeToken());
+    streams::Wait wait = Send();
+    if (quiet_ && !gone_) wait.due_ms = due_ms;
+    return wait;
   }
 
   void JobChanged() override { job_changed_ = true; }
@@ -87,7 +94,10 @@ class Following final : public grpc::ServerWriteReactor<Frame>, public streams::
   // On threads of gRPC.
   void OnWriteDone(bool ok) override {
     if (!ok) gone_ = true;
+    const bool quiet = quiet_;
     writing_ = false;
+    // Nothing was to be read behind a bookmark, and nobody told of anything since.
+    if (ok && quiet && !turned_) return;
     pump_.Wake(this);
   }
   void OnCancel() override {
@@ -146,6 +156,8 @@ class Following final : public grpc::ServerWriteReactor<Frame>, public streams::
   const Open open_;
   std::shared_ptr<Following> self_;  // until gRPC is done with it
   std::atomic<bool> writing_ = false, gone_ = false, job_changed_ = false;
+  // A turn found `writing_`, and did nothing; there was nothing more to read when the write began.
+  std::atomic<bool> turned_ = false, quiet_ = false;
   // Of the turns.
   Source source_;
   Frame frame_;
