@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands/commands.h"
 #include "client/cli/keys/key_list.h"
-#include "client/cli/output/text.h"
 #include "common/base/utf8.h"
 
 namespace {

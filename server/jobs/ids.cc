@@ -36,12 +36,9 @@ std::string Random128() {
 
 std::string NewJobId() { return Random128(); }
 
-std::vector<std::string> NewJobIds(size_t count) {
-  std::vector<std::string> ids(count);
-  for (std::string& id : ids) id = NewJobId();
-  if (count < kLargeBatch) return ids;
+void BeginAlike(std::vector<std::string>& ids) {
+  if (ids.size() < kLargeBatch) return;
   for (std::string& id : ids) id.replace(0, kMinPrefixLength, ids.front(), 0, kMinPrefixLength);
-  return ids;
 }
 
 std::string NewRunId() { return Random128(); }

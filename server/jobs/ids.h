@@ -11,9 +11,10 @@
 namespace yoke::jobs {
 
 std::string NewJobId();
-// Ids of jobs that are submitted together. Those of a large batch begin with the same kMinPrefixLength characters,
-// which leaves 108 random bits: in an index that is in the order of ids they lie side by side.
-std::vector<std::string> NewJobIds(size_t count);
+// For new ids of jobs that are submitted together. Those of a large batch get the same
+// kMinPrefixLength first characters, which leaves 108 random bits: in an index that is in the order
+// of ids they lie side by side.
+void BeginAlike(std::vector<std::string>& ids);
 // Random as well: marks all processes and files of an attempt.
 std::string NewRunId();
 

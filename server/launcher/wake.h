@@ -29,8 +29,7 @@ class Waker {
   };
   struct Woken {
     std::vector<std::string> ended;  // keys whose pidfd's process has ended
-    std::set<std::string>
-        changed;  // keys in whose folder something happened that matters while it runs
+    std::set<std::string> changed;   // keys in whose folder something that matters happened
   };
   // Waits at most `timeout_ms` (-1: for ever).
   Woken Wait(const std::vector<Pidfd>& pidfds, int timeout_ms);

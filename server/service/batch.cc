@@ -103,13 +103,11 @@ absl::Status JobService::BatchCreate(const grpc::ServerContext& context,
                         "BATCH_INVALID");
   }
   YOKE_ASSIGN_OR_RETURN(std::vector<jobs::JobRecord> records, PrepareAll(caller, request));
-  const std::vector<std::string> ids = jobs::NewJobIds(records.size());
-  std::vector<std::string> request_ids;
+  std::vector<std::string> request_ids, ids;
   size_t bytes = 0;
-  for (size_t i = 0; i < records.size(); ++i) {
-    jobs::JobRecord& record = records[i];
-    record.id = ids[i];
+  for (const jobs::JobRecord& record : records) {
     request_ids.push_back(record.request_id);
+    ids.push_back(record.id);
     bytes += record.public_job.ByteSizeLong();
   }
   if (bytes > kAnswerBytesMax) {
@@ -118,6 +116,8 @@ absl::Status JobService::BatchCreate(const grpc::ServerContext& context,
                                      kAnswerBytesMax, "; send fewer at once"),
                         "BATCH_INVALID");
   }
+  jobs::BeginAlike(ids);
+  for (size_t i = 0; i < ids.size(); ++i) records[i].id = ids[i];
   YOKE_RETURN_IF_ERROR(queue_.Reserve(caller.user, request_ids));
   YOKE_FAILPOINT("submit.before");
   absl::StatusOr<std::vector<jobs::JobRecord>> created =

@@ -68,8 +68,7 @@ void Pump::JobsChanged() {
 }
 
 void Pump::Tell(Entry& entry) {
-  entry.found_ms = 0;
-  found_.erase(entry.tailer.get());
+  found_ms_.erase(entry.tailer.get());
   Enqueue(entry);
 }
 
@@ -108,16 +107,13 @@ void Pump::Settle(const Tailer* key, Entry& entry, Wait wait) {
   if (wait.kind == Wait::Kind::kGone) {
     Forget(entry);
     ForgetDue(entry);
-    found_.erase(key);
+    found_ms_.erase(key);
     entries_.erase(key);
     tailers_ = entries_.size();
     return;
   }
   const bool due = entry.wait.due_ms <= os::BootMilliseconds();
-  if (std::exchange(entry.looked_at, false) && wait.found && !due) {
-    entry.found_ms = entry.turn_ms;
-    found_.insert(key);
-  }
+  if (std::exchange(entry.looked_at, false) && wait.found && !due) found_ms_[key] = entry.turn_ms;
   bool again = wait.kind == Wait::Kind::kTurn ||
                std::exchange(entry.state, State::kParked) == State::kRunningAgain;
   if (wait.kind == Wait::Kind::kPark &&
@@ -262,14 +258,14 @@ void Pump::LookAtFolders(int64_t now_ms) {
 void Pump::CountLateFinds(int64_t now_ms) {
   MutexLock lock(mutex_);
   std::set<std::string> forgotten;
-  for (auto next = found_.begin(); next != found_.end();) {
-    Entry& entry = entries_.at(*next);
-    if (now_ms - entry.found_ms <= kTellMs) {
+  for (auto next = found_ms_.begin(); next != found_ms_.end();) {
+    const auto& [key, since_ms] = *next;
+    if (now_ms - since_ms <= kTellMs) {
       ++next;
       continue;
     }
-    entry.found_ms = 0;
-    next = found_.erase(next);
+    const Entry& entry = entries_.at(key);
+    next = found_ms_.erase(next);
     ++late_finds_;
     spdlog::warn("a reader of {} was not told that files in {} grew, and found it by looking",
                  entry.wait.job, entry.wait.folder);

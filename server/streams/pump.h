@@ -79,14 +79,12 @@ class Pump {
     State state = State::kQueued;
     int64_t turn_ms = 0;      // of its last turn
     bool looked_at = false;   // nobody told of a change that its next turn is for
-    int64_t found_ms = 0;     // found by looking then, and not told of yet; 0: nothing
   };
 
   // Who reads files of one folder whose names end alike.
   struct Readers {
     std::set<const Tailer*> tailers;
-    uint64_t stamp =
-        0;  // FolderStamp when the files were looked at; 0: since one came they were not
+    uint64_t stamp = 0;  // of FolderStamps; 0: since one came the files were not looked at
   };
   struct Folder {
     std::map<std::string, Readers> by_suffix;
@@ -127,7 +125,8 @@ class Pump {
   std::map<std::string, Folder> by_folder_ YOKE_GUARDED_BY(mutex_);
   std::map<std::string, std::set<const Tailer*>> by_job_ YOKE_GUARDED_BY(mutex_);
   std::set<std::pair<int64_t, const Tailer*>> by_due_ YOKE_GUARDED_BY(mutex_);
-  std::set<const Tailer*> found_ YOKE_GUARDED_BY(mutex_);  // whose found_ms is not 0
+  // Who found something by looking, and was not told of it yet: since when.
+  std::map<const Tailer*, int64_t> found_ms_ YOKE_GUARDED_BY(mutex_);
 
   std::vector<std::thread> threads_;
 };

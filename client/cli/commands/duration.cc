@@ -40,4 +40,9 @@ absl::StatusOr<absl::Duration> ParseDuration(const std::string& option, const st
   return duration;
 }
 
+absl::StatusOr<absl::Duration> ParseGrace(const std::string& text) {
+  if (text.empty()) return absl::Seconds(-1);
+  return ParseDuration("--grace", text);
+}
+
 }  // namespace yoke::cli

@@ -12,4 +12,10 @@ namespace yoke::cli {
 // for negative ones.
 absl::StatusOr<absl::Duration> ParseDuration(const std::string& option, const std::string& text);
 
+// --grace of verbs that stop jobs: how it is described, and what was given. Empty: negative, the
+// daemon's own.
+inline constexpr char kGraceHelp[] =
+    "Time to save and end before they are killed (default: as yoked --grace-seconds says, 10s)";
+absl::StatusOr<absl::Duration> ParseGrace(const std::string& text);
+
 }  // namespace yoke::cli

@@ -16,14 +16,13 @@ struct CancelOptions {
 };
 
 int RunCancel(Shell& shell, const CancelOptions& options) {
-  absl::Duration grace = absl::Seconds(-1);  // the server's default
-  if (!options.grace.empty()) {
-    const absl::StatusOr<absl::Duration> given = ParseDuration("--grace", options.grace);
-    if (!given.ok()) return shell.Fail(given.status());
-    grace = *given;
-  }
+  const absl::StatusOr<absl::Duration> grace = ParseGrace(options.grace);
+  if (!grace.ok()) return shell.Fail(grace.status());
   return ChangeJobs(
-      shell, options.ids, [&](client::Client& client, const std::string& id) { return client.CancelJob(id, grace, options.comment); },
+      shell, options.ids,
+      [&](client::Client& client, const std::string& id) {
+        return client.CancelJob(id, *grace, options.comment);
+      },
       [](const v1::Job& job) { return absl::StrCat("is ", StateWord(job)); });
 }
 
@@ -34,9 +33,7 @@ void AddJobCancel(CLI::App& job, Shell& shell) {
   shell.AddOptions(*command);
   auto options = std::make_shared<CancelOptions>();
   command->add_option("ids", options->ids, "Ids, or the beginning of one")->required()->type_name("ID");
-  command->add_option(
-      "--grace", options->grace,
-      "Time to save and end before they are killed (default: as yoked --grace-seconds says, 10s)");
+  command->add_option("--grace", options->grace, kGraceHelp);
   command->add_option("--comment", options->comment, "Why, for the record");
   command->callback(Guarded(shell, [&shell, options] { return RunCancel(shell, *options); }));
 }

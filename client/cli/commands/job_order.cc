@@ -45,17 +45,16 @@ void AddJobRequeue(CLI::App& job, Shell& shell) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = AddChange(job, shell, "requeue", "Stop jobs that run and let them wait again; they continue from their checkpoint", options->ids);
-  command->add_option(
-      "--grace", options->grace,
-      "Time to save and end before they are killed (default: as yoked --grace-seconds says, 10s)");
+  command->add_option("--grace", options->grace, kGraceHelp);
   command->callback(Guarded(shell, [&shell, options]() -> int {
-    absl::Duration grace = absl::Seconds(-1);  // the server's default
-    if (!options->grace.empty()) {
-      const absl::StatusOr<absl::Duration> given = ParseDuration("--grace", options->grace);
-      if (!given.ok()) return shell.Fail(given.status());
-      grace = *given;
-    }
-    return ChangeJobs(shell, options->ids, [grace](client::Client& client, const std::string& id) { return client.RequeueJob(id, grace); }, StateAndPriority);
+    const absl::StatusOr<absl::Duration> grace = ParseGrace(options->grace);
+    if (!grace.ok()) return shell.Fail(grace.status());
+    return ChangeJobs(
+        shell, options->ids,
+        [&grace](client::Client& client, const std::string& id) {
+          return client.RequeueJob(id, *grace);
+        },
+        StateAndPriority);
   }));
 }
 

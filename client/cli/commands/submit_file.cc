@@ -18,7 +18,6 @@
 #include "client/cli/commands/project_link.h"
 #include "client/cli/commands/submit.h"
 #include "client/cli/keys/key_list.h"
-#include "client/cli/output/text.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/base/utf8.h"

@@ -8,7 +8,6 @@
 #include "absl/time/clock.h"
 #include "client/cli/output/table.h"
 #include "client/lib/client.h"
-#include "nlohmann/json.hpp"
 
 namespace yoke::cli {
 namespace {
