@@ -39,6 +39,8 @@ constexpr int64_t PaddedChannels(int64_t channels) {
 
 class Convolution {
  public:
+  using Value = float;
+
   // Odd `kernel`, padding kernel / 2. weights: (out, in, kernel, kernel); bias: (out).
   struct Shape {
     int64_t in = 0, out = 0, kernel = 1, stride = 1;

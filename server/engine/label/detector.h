@@ -41,7 +41,7 @@ class Detector {
  private:
   struct Member {
     std::shared_ptr<DetectionModel> model;  // null where there is a `net`
-    std::unique_ptr<InferenceNet> net;      // on CPUs in float32
+    std::unique_ptr<InferenceNet> net;      // on CPUs, where it has the type
     ClassMap classes;                       // in `names_`
     NmsOptions nms;
     bool asked = true;  // has a vote, and knows a class that is to be kept

@@ -5,6 +5,7 @@
 
 #include "gtest/gtest.h"
 #include "server/engine/model/lanes.h"
+#include "tests/unit/kernels/plain_tiles.h"
 
 namespace yoke::engine {
 namespace {
@@ -67,6 +68,38 @@ TEST_P(InferenceNetTest, GivesWhatTheModelGivesFoldedOrNot) {
   ExpectClose(RunAll(InferenceNet(*model), bytes), want);
   model->Fuse();
   ExpectClose(RunAll(InferenceNet(*model), bytes), want);
+}
+
+// Of bfloat16's eight bits some sixty layers leave a few; a wrong weight or channel leaves none.
+constexpr double kReducedRelative = 0.05;
+
+std::vector<const kernels::TileLoops*> AllTiles() {
+  std::vector<const kernels::TileLoops*> all = {&kernels::PlainTileLoops()};
+  if (kernels::ProcessorTileLoops() != nullptr) all.push_back(kernels::ProcessorTileLoops());
+  return all;
+}
+
+double Distance(const at::Tensor& got, const at::Tensor& want) {
+  return ((got - want).norm() / want.norm()).item<double>();
+}
+
+TEST_P(InferenceNetTest, GivesNearlyThatInBFloat16) {
+  at::manual_seed(7);
+  const at::NoGradGuard no_gradients;
+  const auto model = Model(GetParam().scale, GetParam().classes);
+  const at::Tensor bytes = RandomBytes(GetParam().shape);
+  const HeadMaps want = RunAll(InferenceNet(*model), bytes);
+  for (const kernels::TileLoops* tiles : AllTiles()) {
+    // In plain C++ a large network takes seconds.
+    const bool large = GetParam().scale == 'm' || GetParam().scale == 'x';
+    if (tiles == &kernels::PlainTileLoops() && large) continue;
+    SCOPED_TRACE(tiles == kernels::ProcessorTileLoops() ? "of the processor" : "plain");
+    const HeadMaps got = RunAll(InferenceNet(*model, *tiles), bytes);
+    for (size_t level = 0; level < 3; ++level) {
+      EXPECT_LT(Distance(got.box[level], want.box[level]), kReducedRelative) << level;
+      EXPECT_LT(Distance(got.cls[level], want.cls[level]), kReducedRelative) << level;
+    }
+  }
 }
 
 // Widths of all scales; class branches whose channels are no multiple of a vector; maps that are no
