@@ -91,6 +91,7 @@ struct TrainConfig {
   bool cls_remap = true;  // class weights follow class names where the classes differ
   bool plots = true;
   bool cuda_graphs = false;
+  bool nvjpeg = false;
   AugmentConfig augment;
   std::vector<std::string> user_set;  // keys the user gave; optimizer=auto fills only the others
 };
@@ -117,6 +118,7 @@ struct ValConfig {
   EnsembleConfig ensemble;
   int workers = 8;
   std::string amp = "off";
+  bool nvjpeg = false;
   std::string on_bad_label = "fail";
 };
 
@@ -135,6 +137,7 @@ struct LabelConfig {
   bool overwrite = false;  // false: an existing label file is kept
   int workers = 8;
   std::string amp = "off";
+  bool nvjpeg = false;
 };
 
 struct ProcessConfig {

@@ -69,6 +69,7 @@ class Reader {
     object.Read("cls_remap", c.cls_remap);
     object.Read("plots", c.plots);
     object.Read("cuda_graphs", c.cuda_graphs);
+    object.Read("nvjpeg", c.nvjpeg);
     object.ReadIfPresent("resume", c.resume);
     ReadAugment(object, c.augment);
     YOKE_RETURN_IF_ERROR(object.Finish());
@@ -99,6 +100,7 @@ class Reader {
     ReadEnsemble(object, c.models.size(), c.ensemble);
     object.Read("workers", c.workers);
     ReadAmp(object, c.amp);
+    object.Read("nvjpeg", c.nvjpeg);
     object.Read("on_bad_label", c.on_bad_label);
     YOKE_RETURN_IF_ERROR(object.Finish());
     c.run_dir = attempt_.run_dir;
@@ -123,6 +125,7 @@ class Reader {
     object.Read("overwrite", c.overwrite);
     object.Read("workers", c.workers);
     ReadAmp(object, c.amp);
+    object.Read("nvjpeg", c.nvjpeg);
     if (c.models.empty()) object.Fail("model", "names no weights");
     ReadEnsemble(object, c.models.size(), c.ensemble);
     if (c.sources.empty()) object.Fail("source", "names no folder of images");

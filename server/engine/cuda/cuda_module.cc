@@ -7,6 +7,7 @@
 #include "c10/cuda/CUDACachingAllocator.h"
 #include "c10/cuda/CUDAFunctions.h"
 #include "c10/cuda/CUDAGuard.h"
+#include "server/engine/cuda/nvjpeg.h"
 #include "torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp"
 
 namespace yoke::engine {
@@ -67,6 +68,9 @@ class RealCudaModule : public CudaModule {
   }
   StepGraphFactory StepGraphs() override {
     return [pool = at::cuda::graph_pool_handle()] { return std::make_unique<CudaStepGraph>(pool); };
+  }
+  absl::StatusOr<std::unique_ptr<JpegDecoder>> MakeJpegDecoder(int index) override {
+    return MakeNvJpegDecoder(index);
   }
   c10::intrusive_ptr<c10d::Backend> MakeNccl(c10::intrusive_ptr<c10d::Store> store, int rank,
                                              int world_size, int timeout_seconds) override {

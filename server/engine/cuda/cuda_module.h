@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "server/engine/cuda/jpeg_decoder.h"
 #include "server/engine/cuda/step_graph.h"
 #include "torch/csrc/distributed/c10d/Backend.hpp"
 #include "torch/csrc/distributed/c10d/Store.hpp"
@@ -40,6 +41,8 @@ class CudaModule {
   // On the current device. The graphs that it makes share memory: what one leaves behind has to be
   // copied before the next replay of any.
   virtual StepGraphFactory StepGraphs() = 0;
+  // On device `index`. FailedPrecondition: libnvjpeg is not here or does not work, saying why.
+  virtual absl::StatusOr<std::unique_ptr<JpegDecoder>> MakeJpegDecoder(int index) = 0;
   // An NCCL backend of a process group. Throws c10::Error.
   virtual c10::intrusive_ptr<c10d::Backend> MakeNccl(c10::intrusive_ptr<c10d::Store> store,
                                                      int rank, int world_size,

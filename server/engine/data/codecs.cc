@@ -27,11 +27,11 @@ cv::Mat CmykToBgr(const cv::Mat& cmyk) {
   return bgr;
 }
 
+}  // namespace
+
 bool EndsAsJpeg(absl::Span<const uint8_t> bytes) {
   return bytes.size() >= 2 && bytes[bytes.size() - 2] == 0xff && bytes[bytes.size() - 1] == 0xd9;
 }
-
-}  // namespace
 
 absl::StatusOr<cv::Mat> DecodeJpeg(absl::Span<const uint8_t> bytes) {
   const std::unique_ptr<void, int (*)(tjhandle)> handle(tjInitDecompress(), tjDestroy);

@@ -38,9 +38,15 @@ absl::Status Invalid(const absl::Status& status) {
   return status.ok() ? status : absl::InvalidArgumentError(status.message());
 }
 
-absl::StatusOr<cv::Mat> DecodeStored(absl::Span<const uint8_t> bytes, const ImageHeader& header) {
+absl::StatusOr<cv::Mat> DecodeStored(absl::Span<const uint8_t> bytes, const ImageHeader& header,
+                                     JpegDecoder* jpegs) {
   switch (header.format) {
     case ImageFormat::kJpeg:
+      if (jpegs != nullptr && EndsAsJpeg(bytes)) {
+        cv::Mat image(header.height, header.width, CV_8UC3);
+        if (jpegs->Decode(bytes.data(), bytes.size(), header.width, header.height, image.data))
+          return image;
+      }
       return DecodeJpeg(bytes);
     case ImageFormat::kPng:
       return DecodePng(bytes);
@@ -97,11 +103,12 @@ bool HasImageExtension(const std::string& path) {
   return false;
 }
 
-absl::StatusOr<cv::Mat> DecodeImage(absl::Span<const uint8_t> bytes, int64_t max_pixels) {
+absl::StatusOr<cv::Mat> DecodeImage(absl::Span<const uint8_t> bytes, int64_t max_pixels,
+                                    JpegDecoder* jpegs) {
   absl::StatusOr<ImageHeader> header = CheckedHeader(bytes, max_pixels);
   if (!header.ok()) return Invalid(header.status());
   try {
-    absl::StatusOr<cv::Mat> stored = DecodeStored(bytes, *header);
+    absl::StatusOr<cv::Mat> stored = DecodeStored(bytes, *header, jpegs);
     if (!stored.ok()) return Invalid(stored.status());
     // libtiff applies its own orientation tag.
     return header->format == ImageFormat::kTiff ? *stored : Orient(*stored, header->orientation);
@@ -110,9 +117,9 @@ absl::StatusOr<cv::Mat> DecodeImage(absl::Span<const uint8_t> bytes, int64_t max
   }
 }
 
-absl::StatusOr<cv::Mat> ReadImage(const std::string& path) {
+absl::StatusOr<cv::Mat> ReadImage(const std::string& path, JpegDecoder* jpegs) {
   YOKE_ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, ReadFileBytes(path));
-  absl::StatusOr<cv::Mat> image = DecodeImage(bytes);
+  absl::StatusOr<cv::Mat> image = DecodeImage(bytes, kPixelsMax, jpegs);
   if (!image.ok())
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", image.status().message()));
   return image;

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "opencv2/core/mat.hpp"
+#include "server/engine/cuda/jpeg_decoder.h"
 
 namespace yoke::engine {
 
@@ -18,10 +19,12 @@ bool HasImageExtension(const std::string& path);
 
 // Decodes by magic bytes, not by extension; applies EXIF orientation; grey and alpha become BGR.
 // InvalidArgument with the reason (empty file, truncated, unsupported format, over `max_pixels`).
+// jpegs: may be null; is offered whole JPEGs, whose pixels then differ from the reference's by a
+// few levels.
 absl::StatusOr<cv::Mat> DecodeImage(absl::Span<const uint8_t> bytes,
-                                    int64_t max_pixels = 100'000'000);
+                                    int64_t max_pixels = 100'000'000, JpegDecoder* jpegs = nullptr);
 // NotFound if there is no such file; else as DecodeImage, the message starting with the path.
-absl::StatusOr<cv::Mat> ReadImage(const std::string& path);
+absl::StatusOr<cv::Mat> ReadImage(const std::string& path, JpegDecoder* jpegs = nullptr);
 
 struct ImageSize {
   int width = 0, height = 0;

@@ -8,10 +8,11 @@
 namespace yoke::engine {
 
 ImageStore::ImageStore(const Split& split, int imgsz, std::shared_ptr<ImageArena> cache,
-                       int64_t recent)
+                       int64_t recent, std::shared_ptr<JpegDecoder> jpegs)
     : split_(split),
       imgsz_(imgsz),
       cache_(std::move(cache)),
+      jpegs_(std::move(jpegs)),
       recent_(static_cast<size_t>(recent)),
       bytes_left_(recent > 0 ? FreeHostMemory() / 16 : 0),
       kept_(recent > 0 ? split.samples.size() : 0) {}
@@ -25,7 +26,8 @@ absl::StatusOr<StoredImage> ImageStore::Get(int64_t sample) {
     MutexLock lock(mutex_);
     if (index < kept_.size() && !kept_[index].bgr.empty()) return kept_[index];
   }
-  YOKE_ASSIGN_OR_RETURN(const cv::Mat decoded, ReadImage(split_.samples[index].image_path));
+  YOKE_ASSIGN_OR_RETURN(const cv::Mat decoded,
+                        ReadImage(split_.samples[index].image_path, jpegs_.get()));
   StoredImage image{.bgr = ResizeLongSide(decoded, imgsz_),
                     .original = {decoded.cols, decoded.rows}};
   if (cache_ != nullptr) cache_->Store(sample, image);

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
+#include "server/engine/cuda/jpeg_decoder.h"
 #include "server/engine/data/dataset.h"
 #include "server/engine/data/image_arena.h"
 #include "server/engine/data/stored_image.h"
@@ -19,8 +20,9 @@ namespace yoke::engine {
 class ImageStore {
  public:
   // cache: may be null. recent: as many that were decoded last are held beside it, in at most a
-  // sixteenth of the free memory.
-  ImageStore(const Split& split, int imgsz, std::shared_ptr<ImageArena> cache, int64_t recent = 0);
+  // sixteenth of the free memory. jpegs: see DecodeImage.
+  ImageStore(const Split& split, int imgsz, std::shared_ptr<ImageArena> cache, int64_t recent = 0,
+             std::shared_ptr<JpegDecoder> jpegs = nullptr);
 
   // Errors as ReadImage.
   absl::StatusOr<StoredImage> Get(int64_t sample);
@@ -31,6 +33,7 @@ class ImageStore {
   const Split& split_;
   const int imgsz_;
   const std::shared_ptr<ImageArena> cache_;
+  const std::shared_ptr<JpegDecoder> jpegs_;
   const size_t recent_;
   Mutex mutex_;
   int64_t bytes_left_ YOKE_GUARDED_BY(mutex_);

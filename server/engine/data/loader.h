@@ -42,7 +42,8 @@ struct LoaderOptions {
   int threads = 2;
   int rank = 0, world_size = 1;
   uint64_t seed = 0;
-  std::shared_ptr<ImageArena> cache;  // of the split's images; null: none
+  std::shared_ptr<ImageArena> cache;   // of the split's images; null: none
+  std::shared_ptr<JpegDecoder> jpegs;  // see DecodeImage; null: the host decodes all
   int ring = 4;                       // batches kept ready
   bool rect = false;  // training: batches of similar aspect ratio, see MakeTrainLoader
 };

@@ -63,7 +63,8 @@ class TrainSource : public BatchSource {
         batch_(std::clamp<int64_t>(options.batch, 1, std::max<int64_t>(per_rank_, 1))),
         window_(RecentWindow(sample_count(), batch_ * options.world_size)),
         images_(split_, options.imgsz, options.cache,
-                opened_.mosaic > 0 && opened_.mosaic_recent ? window_ + 2 * options.threads : 0) {
+                opened_.mosaic > 0 && opened_.mosaic_recent ? window_ + 2 * options.threads : 0,
+                options.jpegs) {
     if (options.rect) SortByAspect();
   }
 

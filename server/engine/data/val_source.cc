@@ -45,7 +45,7 @@ std::vector<BatchPlan> AllBatches(const Split& split, const LoaderOptions& optio
 class ValSource : public BatchSource {
  public:
   ValSource(const Split& split, const LoaderOptions& options, bool rect)
-      : split_(split), images_(split_, options.imgsz, options.cache) {
+      : split_(split), images_(split_, options.imgsz, options.cache, /*recent=*/0, options.jpegs) {
     std::vector<BatchPlan> all = AllBatches(split_, options, rect);
     // Contiguous shards of whole batches; the first ranks take one more where it does not divide.
     const size_t world = static_cast<size_t>(options.world_size),

@@ -43,11 +43,11 @@ absl::StatusOr<std::shared_ptr<C10dGroup>> C10dGroup::Connect(const GroupOptions
     group->process_group_ =
         c10::make_intrusive<c10d::ProcessGroup>(scoped("main"), options.rank, options.world_size);
     if (options.backend == "nccl") {
-      YOKE_ASSIGN_OR_RETURN(CudaModule * cuda, CudaModule::Load());
+      YOKE_ASSIGN_OR_RETURN(group->cuda_, CudaModule::Load());
       group->process_group_->setBackend(
           c10::DeviceType::CUDA, c10d::ProcessGroup::BackendType::NCCL,
-          cuda->MakeNccl(scoped("nccl"), options.rank, options.world_size,
-                         options.timeout_seconds));
+          group->cuda_->MakeNccl(scoped("nccl"), options.rank, options.world_size,
+                                 options.timeout_seconds));
       group->process_group_->setDefaultBackend(c10d::ProcessGroup::BackendType::NCCL);
     } else {
       group->process_group_->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO,
@@ -60,11 +60,25 @@ absl::StatusOr<std::shared_ptr<C10dGroup>> C10dGroup::Connect(const GroupOptions
   return group;
 }
 
+// NCCL's threads must not outlive its communicators. To shut them down takes all ranks, who may be
+// gone; to abort them takes nobody, but peers may still read what this rank has sent.
+C10dGroup::~C10dGroup() {
+  if (cuda_ == nullptr || process_group_ == nullptr) return;
+  try {
+    if (!failed_) cuda_->Synchronize();
+    if (!failed_) Max({0}).IgnoreError();
+    process_group_->abort();
+  } catch (const std::exception&) {
+    // The process is about to end.
+  }
+}
+
 template <typename Start>
 absl::Status C10dGroup::Await(const char* operation, Start start) {
   try {
     start()->wait();
   } catch (const std::exception& error) {
+    failed_ = true;
     return Failed(operation, rank(), error.what());
   }
   return absl::OkStatus();

@@ -11,9 +11,13 @@
 
 namespace yoke::engine {
 
+class CudaModule;
+
 class C10dGroup : public Group {
  public:
   static absl::StatusOr<std::shared_ptr<C10dGroup>> Connect(const GroupOptions& options);
+  // After collectives that all went well, waits until every rank is here.
+  ~C10dGroup() override;
 
   int rank() const override { return options_.rank; }
   int world_size() const override { return options_.world_size; }
@@ -34,6 +38,8 @@ class C10dGroup : public Group {
   GroupOptions options_;
   c10::intrusive_ptr<c10d::ProcessGroup> process_group_;
   c10::intrusive_ptr<c10d::Backend> side_;
+  CudaModule* cuda_ = nullptr;  // with NCCL
+  bool failed_ = false;
 };
 
 }  // namespace yoke::engine

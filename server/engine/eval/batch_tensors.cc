@@ -1,14 +1,40 @@
 #include "server/engine/eval/batch_tensors.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
+
+#include "c10/core/Event.h"
+#include "c10/core/StreamGuard.h"
+#include "c10/core/impl/VirtualGuardImpl.h"
 
 namespace yoke::engine {
 namespace {
 
-// Out of pinned memory a device fetches the bytes by itself while the host goes on.
+// What brings a batch to `device` while it still works on the one before. Each thread has its own.
+c10::Stream CopyStream(at::Device device) {
+  thread_local std::optional<c10::Stream> stream;
+  if (!stream.has_value() || stream->device() != device)
+    stream = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+  return *stream;
+}
+
+// Out of pinned memory a device fetches the bytes by itself while the host goes on; what is
+// launched from now on waits for them.
 at::Tensor Sent(const at::Tensor& here, at::Device device) {
-  return device.is_cpu() ? here : here.pin_memory().to(device, /*non_blocking=*/true);
+  if (device.is_cpu()) return here;
+  const c10::Stream work = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
+  const c10::Stream copies = CopyStream(device);
+  at::Tensor there;
+  {
+    const c10::StreamGuard on_copies(copies);
+    there = here.pin_memory().to(device, /*non_blocking=*/true);
+  }
+  c10::Event arrived(device.type());
+  arrived.record(copies);
+  arrived.block(work);
+  there.record_stream(work);  // its memory is free when `work` is done with it
+  return there;
 }
 
 }  // namespace

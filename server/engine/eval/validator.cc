@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
+#include "server/engine/cuda/open_jpeg_decoder.h"
 #include "server/engine/eval/class_map.h"
 #include "server/engine/eval/coco_categories.h"
 #include "server/engine/eval/ensemble.h"
@@ -150,6 +151,7 @@ class ValidationRun {
     options.threads = std::max(config_.workers, 1);
     options.rank = group_.rank();
     options.world_size = group_.world_size();
+    options.jpegs = OpenJpegDecoder(config_.nvjpeg, device_, observer_);
     options.ring = std::max(kBatchesReady / group_.world_size(), 2);
     return MakeValLoader(split_, options, config_.rect);
   }

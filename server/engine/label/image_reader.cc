@@ -88,7 +88,7 @@ LabelInput ImageReader::Read(const LabelItem& item) const {
     return input;
   }
   try {
-    const absl::StatusOr<cv::Mat> image = ReadImage(item.image_path);
+    const absl::StatusOr<cv::Mat> image = ReadImage(item.image_path, options_.jpegs.get());
     if (!image.ok()) {
       const std::string reason(image.status().message());
       input.failure = std::string(absl::StripPrefix(reason, item.image_path + ": "));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -18,7 +19,8 @@ struct ReaderOptions {
   bool overwrite = false;
   int threads = 1;
   int rank = 0, world_size = 1;
-  int ahead = 16;  // images kept ready
+  int ahead = 16;                      // images kept ready
+  std::shared_ptr<JpegDecoder> jpegs;  // see DecodeImage; null: the host decodes all
 };
 
 // An image as it comes out of the reader.

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "server/engine/cuda/open_jpeg_decoder.h"
 #include "server/engine/label/agreement.h"
 #include "server/engine/label/detector.h"
 #include "server/engine/label/image_reader.h"
@@ -47,6 +48,7 @@ class LabelRun {
     YOKE_ASSIGN_OR_RETURN(Detector detector, Detector::Load(config_, device));
     detector_ = std::make_unique<Detector>(std::move(detector));
     totals_.images = static_cast<int64_t>(items_.size());
+    jpegs_ = OpenJpegDecoder(config_.nvjpeg, device, observer_);
     if (group_.rank() != 0) return absl::OkStatus();
     for (const std::string& note : detector_->notes()) observer_.OnLog(note);
     return WriteClassNames(config_.out, detector_->names(), config_.overwrite, writer_);
@@ -54,6 +56,7 @@ class LabelRun {
 
   void StartReading() {
     ReaderOptions options;
+    options.jpegs = jpegs_;
     options.imgsz = config_.imgsz;
     options.overwrite = config_.overwrite;
     options.threads = std::max(config_.workers, 1);
@@ -127,6 +130,7 @@ class LabelRun {
   ShapeBatches batches_;
   std::vector<LabelItem> items_;
   std::unique_ptr<Detector> detector_;
+  std::shared_ptr<JpegDecoder> jpegs_;
   LabelResult totals_;
   std::unique_ptr<ImageReader> reader_;  // last: its threads use items_
 };

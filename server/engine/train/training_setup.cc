@@ -13,6 +13,7 @@
 #include "common/base/status_macros.h"
 #include "server/engine/checkpoint/weights.h"
 #include "server/engine/cuda/cuda_module.h"
+#include "server/engine/cuda/open_jpeg_decoder.h"
 #include "server/engine/data/image_arena.h"
 #include "server/engine/eval/batch_tensors.h"
 #include "server/engine/eval/max_det.h"
@@ -111,8 +112,9 @@ std::shared_ptr<ImageArena> OpenCache(const TrainConfig& config, const Split& sp
   return *cache;
 }
 
-void MakeLoaders(const Group& group, TrainingSetup& setup, Observer& observer) {
+void MakeLoaders(at::Device device, const Group& group, TrainingSetup& setup, Observer& observer) {
   LoaderOptions options = OptionsOf(setup.config, group);
+  options.jpegs = OpenJpegDecoder(setup.config.nvjpeg, device, observer);
   options.cache = OpenCache(setup.config, setup.data.train, observer);
   setup.train_loader = MakeTrainLoader(setup.data.train, setup.config.augment, options,
                                        CloseMosaicFrom(setup.config));
@@ -393,7 +395,7 @@ absl::StatusOr<TrainingSetup> SetUpTraining(const TrainConfig& config, at::Devic
                           FindBatch(config, setup.identity.spec, setup.data.train, *setup.loss,
                                     device, group, observer));
   }
-  MakeLoaders(group, setup, observer);
+  MakeLoaders(device, group, setup, observer);
   YOKE_RETURN_IF_ERROR(MakeOptimizer(device, setup, observer));
   at::Tensor values = setup.flat->values();
   YOKE_RETURN_IF_ERROR(group.Broadcast(values, 0));

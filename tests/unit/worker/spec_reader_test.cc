@@ -31,7 +31,7 @@ class Text {
         c.warmup_momentum, c.warmup_bias_lr, c.box, c.cls, c.dfl, c.nbs, c.close_mosaic, c.cos_lr,
         c.rect, c.multi_scale, c.single_cls, c.fraction, c.time_hours, c.seed, c.deterministic,
         c.amp, c.sync_bn, c.cache, c.save_period, c.val, c.iou, c.max_det, c.cls_pw, c.recipe_name,
-        c.on_bad_label, c.pretrained, c.cls_remap, c.plots, c.cuda_graphs);
+        c.on_bad_label, c.pretrained, c.cls_remap, c.plots, c.cuda_graphs, c.nvjpeg);
     AddList(c.freeze_layers);
     const engine::RecipeConfig& r = c.recipe;
     Add(r.tal_floor, r.box_bias, r.fresh_var, r.warmup_floor, r.warmup_cap, r.lr_lag,
@@ -51,7 +51,7 @@ class Text {
     AddList(c.models);
     AddEnsemble(c.ensemble);
     Add(c.data, c.split, c.batch, c.imgsz, c.conf, c.iou, c.max_det, c.rect, c.single_cls,
-        c.save_json, c.plots, c.workers, c.amp, c.on_bad_label);
+        c.save_json, c.plots, c.workers, c.amp, c.nvjpeg, c.on_bad_label);
   }
   void operator()(const engine::LabelConfig& c) {
     AddList(c.models);
@@ -59,7 +59,7 @@ class Text {
     AddList(c.classes);
     AddEnsemble(c.ensemble);
     Add(c.out, c.batch, c.imgsz, c.conf, c.iou, c.max_det, c.save_conf, c.agnostic_nms, c.overwrite,
-        c.workers, c.amp);
+        c.workers, c.amp, c.nvjpeg);
   }
   void operator()(const ProcessJob& job) {
     const engine::ProcessConfig& c = job.process;
