@@ -10,7 +10,8 @@ class JpegDecoder {
  public:
   virtual ~JpegDecoder() = default;
   // Fills `bgr`, height x width x 3 bytes, with the pixels as stored. False, and anything in `bgr`,
-  // for what it does not take: other sizes, CMYK, what is damaged, no memory. Thread-safe.
+  // for what it does not take: another size, CMYK, no memory. Damage within a file may go unseen.
+  // Thread-safe.
   virtual bool Decode(const uint8_t* bytes, size_t count, int width, int height, uint8_t* bgr) = 0;
 };
 

@@ -28,6 +28,7 @@ struct Functions {
   Status (*CreateEx)(int backend, void* device_allocator, void* pinned_allocator, unsigned flags,
                      Handle* handle);
   Status (*JpegStateCreate)(Handle handle, State* state);
+  Status (*JpegStateDestroy)(State state);
   Status (*GetImageInfo)(Handle handle, const unsigned char* data, size_t length, int* components,
                          int* subsampling, int* widths, int* heights);
   Status (*Decode)(Handle handle, State state, const unsigned char* data, size_t length, int output,
@@ -48,6 +49,7 @@ absl::Status Load(Functions& functions) {
   };
   find("CreateEx", functions.CreateEx);
   find("JpegStateCreate", functions.JpegStateCreate);
+  find("JpegStateDestroy", functions.JpegStateDestroy);
   find("GetImageInfo", functions.GetImageInfo);
   find("Decode", functions.Decode);
   find("DecodeBatchedInitialize", functions.DecodeBatchedInitialize);
@@ -81,7 +83,7 @@ class NvJpegDecoder : public JpegDecoder {
     if (nvjpeg_.GetImageInfo(cores_, bytes, count, &components, &subsampling, widths, heights) !=
             kSuccess ||
         (components != 1 && components != 3) || widths[0] != width || heights[0] != height ||
-        cudaSetDevice(index_) != cudaSuccess) {
+        !Done(cudaSetDevice(index_))) {
       return false;
     }
     Lane* const lane = Take();
@@ -93,6 +95,21 @@ class NvJpegDecoder : public JpegDecoder {
   }
 
  private:
+  // What a call that failed leaves behind is nobody else's.
+  static bool Done(cudaError_t error) {
+    if (error != cudaSuccess) cudaGetLastError();
+    return error == cudaSuccess;
+  }
+
+  // For the first image, and after one that failed.
+  void ResetDecoder(Lane& lane) {
+    if (lane.by_decoder != nullptr && nvjpeg_.DecodeBatchedInitialize(decoders_, lane.by_decoder, 1,
+                                                                      1, kOutputBgri) != kSuccess) {
+      nvjpeg_.JpegStateDestroy(lane.by_decoder);
+      lane.by_decoder = nullptr;
+    }
+  }
+
   // Null: no memory.
   Lane* Take() {
     {
@@ -104,16 +121,15 @@ class NvJpegDecoder : public JpegDecoder {
       }
     }
     auto lane = std::make_unique<Lane>();
-    if (cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking) != cudaSuccess ||
-        nvjpeg_.JpegStateCreate(cores_, &lane->by_cores) != kSuccess) {
+    if (!Done(cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking))) return nullptr;
+    if (nvjpeg_.JpegStateCreate(cores_, &lane->by_cores) != kSuccess) {
+      cudaStreamDestroy(lane->stream);
       return nullptr;
     }
-    if (decoders_ != nullptr &&
-        (nvjpeg_.JpegStateCreate(decoders_, &lane->by_decoder) != kSuccess ||
-         nvjpeg_.DecodeBatchedInitialize(decoders_, lane->by_decoder, 1, 1, kOutputBgri) !=
-             kSuccess)) {
+    if (decoders_ != nullptr && nvjpeg_.JpegStateCreate(decoders_, &lane->by_decoder) != kSuccess) {
       lane->by_decoder = nullptr;
     }
+    ResetDecoder(*lane);
     return lane.release();
   }
 
@@ -124,22 +140,30 @@ class NvJpegDecoder : public JpegDecoder {
       cudaFree(lane.pixels);
       lane.pixels = nullptr;
       lane.capacity = 0;
-      if (cudaMalloc(reinterpret_cast<void**>(&lane.pixels), size) != cudaSuccess) {
-        cudaGetLastError();  // the next call is not to find it
-        return false;
-      }
+      if (!Done(cudaMalloc(reinterpret_cast<void**>(&lane.pixels), size))) return false;
       lane.capacity = size;
     }
     Image image = {};
     image.channel[0] = lane.pixels;
     image.pitch[0] = row;
-    // Decoders take baseline JPEGs of the common kinds.
-    const bool decoded =
-        (lane.by_decoder != nullptr && nvjpeg_.DecodeBatched(decoders_, lane.by_decoder, &bytes, &count, &image, lane.stream) == kSuccess) ||
-        nvjpeg_.Decode(cores_, lane.by_cores, bytes, count, kOutputBgri, &image, lane.stream) == kSuccess;
-    if (!decoded) return false;
-    return cudaMemcpyAsync(bgr, lane.pixels, size, cudaMemcpyDeviceToHost, lane.stream) == cudaSuccess &&
-           cudaStreamSynchronize(lane.stream) == cudaSuccess;
+    // Should it say that it decoded what it left out, this image is not to look like the last one.
+    if (!Done(cudaMemsetAsync(lane.pixels, 0, size, lane.stream))) return false;
+    if (!DecodeByDecoder(lane, bytes, count, image) &&
+        nvjpeg_.Decode(cores_, lane.by_cores, bytes, count, kOutputBgri, &image, lane.stream) !=
+            kSuccess) {
+      return false;
+    }
+    return Done(cudaMemcpyAsync(bgr, lane.pixels, size, cudaMemcpyDeviceToHost, lane.stream)) &&
+           Done(cudaStreamSynchronize(lane.stream));
+  }
+
+  // Decoders take baseline JPEGs of the common kinds.
+  bool DecodeByDecoder(Lane& lane, const uint8_t* bytes, size_t count, Image& image) {
+    if (lane.by_decoder == nullptr) return false;
+    const Status status =
+        nvjpeg_.DecodeBatched(decoders_, lane.by_decoder, &bytes, &count, &image, lane.stream);
+    if (status != kSuccess) ResetDecoder(lane);
+    return status == kSuccess;
   }
 
   const Functions nvjpeg_;
@@ -154,8 +178,10 @@ class NvJpegDecoder : public JpegDecoder {
 absl::StatusOr<std::unique_ptr<JpegDecoder>> MakeNvJpegDecoder(int index) {
   Functions functions = {};
   if (absl::Status status = Load(functions); !status.ok()) return status;
-  if (const cudaError_t error = cudaSetDevice(index); error != cudaSuccess)
+  if (const cudaError_t error = cudaSetDevice(index); error != cudaSuccess) {
+    cudaGetLastError();
     return absl::FailedPreconditionError(cudaGetErrorString(error));
+  }
   auto decoder = std::make_unique<NvJpegDecoder>(functions, index);
   if (absl::Status status = decoder->Open(); !status.ok()) return status;
   return decoder;

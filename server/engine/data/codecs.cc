@@ -27,10 +27,19 @@ cv::Mat CmykToBgr(const cv::Mat& cmyk) {
   return bgr;
 }
 
-}  // namespace
-
 bool EndsAsJpeg(absl::Span<const uint8_t> bytes) {
   return bytes.size() >= 2 && bytes[bytes.size() - 2] == 0xff && bytes[bytes.size() - 1] == 0xd9;
+}
+
+}  // namespace
+
+bool IsCommonJpeg(absl::Span<const uint8_t> bytes) {
+  const std::unique_ptr<void, int (*)(tjhandle)> handle(tjInitDecompress(), tjDestroy);
+  int width = 0, height = 0, subsampling = 0, colorspace = 0;
+  return handle != nullptr && EndsAsJpeg(bytes) &&
+         tjDecompressHeader3(handle.get(), bytes.data(), bytes.size(), &width, &height,
+                             &subsampling, &colorspace) == 0 &&
+         (colorspace == TJCS_YCbCr || colorspace == TJCS_GRAY);
 }
 
 absl::StatusOr<cv::Mat> DecodeJpeg(absl::Span<const uint8_t> bytes) {

@@ -10,8 +10,9 @@
 
 namespace yoke::engine {
 
-// Whether the last marker is there: a JPEG that is cut off does not end with it.
-bool EndsAsJpeg(absl::Span<const uint8_t> bytes);
+// Whether a JPEG is one that all decoders read alike: its end is there, its colours are YCbCr or
+// grey.
+bool IsCommonJpeg(absl::Span<const uint8_t> bytes);
 absl::StatusOr<cv::Mat> DecodeJpeg(absl::Span<const uint8_t> bytes);
 absl::StatusOr<cv::Mat> DecodePng(absl::Span<const uint8_t> bytes);
 absl::StatusOr<cv::Mat> DecodeWebp(absl::Span<const uint8_t> bytes);

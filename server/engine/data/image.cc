@@ -42,7 +42,7 @@ absl::StatusOr<cv::Mat> DecodeStored(absl::Span<const uint8_t> bytes, const Imag
                                      JpegDecoder* jpegs) {
   switch (header.format) {
     case ImageFormat::kJpeg:
-      if (jpegs != nullptr && EndsAsJpeg(bytes)) {
+      if (jpegs != nullptr && IsCommonJpeg(bytes)) {
         cv::Mat image(header.height, header.width, CV_8UC3);
         if (jpegs->Decode(bytes.data(), bytes.size(), header.width, header.height, image.data))
           return image;

@@ -19,8 +19,8 @@ bool HasImageExtension(const std::string& path);
 
 // Decodes by magic bytes, not by extension; applies EXIF orientation; grey and alpha become BGR.
 // InvalidArgument with the reason (empty file, truncated, unsupported format, over `max_pixels`).
-// jpegs: may be null; is offered whole JPEGs, whose pixels then differ from the reference's by a
-// few levels.
+// jpegs: may be null; is offered whole JPEGs in YCbCr or grey, whose pixels then differ from the
+// reference's by up to three levels in the mean.
 absl::StatusOr<cv::Mat> DecodeImage(absl::Span<const uint8_t> bytes,
                                     int64_t max_pixels = 100'000'000, JpegDecoder* jpegs = nullptr);
 // NotFound if there is no such file; else as DecodeImage, the message starting with the path.

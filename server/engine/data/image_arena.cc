@@ -35,9 +35,10 @@ enum State : uint32_t { kEmpty, kClaimed, kReady, kNever };
 size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 // Of the images' files, as far as a look at the folder tells, and of what is made of them.
-std::string KeyOf(const Split& split, int imgsz) {
+std::string KeyOf(const Split& split, int imgsz, bool by_device) {
   Fingerprint fingerprint;
   fingerprint.Add(imgsz);
+  fingerprint.Add(by_device);
   for (const Sample& sample : split.samples) {
     struct stat info = {};
     ::stat(sample.image_path.c_str(), &info);
@@ -113,14 +114,14 @@ struct ImageArena::Entry {
 absl::StatusOr<std::shared_ptr<ImageArena>> ImageArena::Open(ArenaKind kind,
                                                              const std::string& folder,
                                                              const Split& split, int imgsz,
-                                                             int64_t budget) {
+                                                             int64_t budget, bool by_device) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) return FileError(folder, "make", error.value());
   fs::permissions(folder, fs::perms::owner_all, error);
   auto arena = std::shared_ptr<ImageArena>(new ImageArena());
   arena->kind_ = kind;
-  arena->path_ = absl::StrCat(folder, "/", KeyOf(split, imgsz), kArenaEnding);
+  arena->path_ = absl::StrCat(folder, "/", KeyOf(split, imgsz, by_device), kArenaEnding);
   arena->needed_ = PixelBytes(split, imgsz);
   const auto entries = static_cast<int64_t>(split.samples.size());
   const auto head =

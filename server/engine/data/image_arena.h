@@ -29,11 +29,12 @@ class ImageArena {
  public:
   // For `split`'s images as decoded for `imgsz`. `folder` is made if missing. `budget`: bytes that
   // all arenas in `folder` may have; to make room, those that nobody uses are removed, the one
-  // used longest ago first. An image that changes on disk is another image. Unavailable,
+  // used longest ago first. An image that changes on disk is another image, and so is one that a
+  // JpegDecoder may have decoded (`by_device`). Unavailable,
   // PermissionDenied, ResourceExhausted: no cache, for the reason given with the path.
   static absl::StatusOr<std::shared_ptr<ImageArena>> Open(ArenaKind kind, const std::string& folder,
                                                           const Split& split, int imgsz,
-                                                          int64_t budget);
+                                                          int64_t budget, bool by_device = false);
   ~ImageArena();
   ImageArena(const ImageArena&) = delete;
   ImageArena& operator=(const ImageArena&) = delete;

@@ -43,11 +43,12 @@ absl::StatusOr<std::shared_ptr<C10dGroup>> C10dGroup::Connect(const GroupOptions
     group->process_group_ =
         c10::make_intrusive<c10d::ProcessGroup>(scoped("main"), options.rank, options.world_size);
     if (options.backend == "nccl") {
-      YOKE_ASSIGN_OR_RETURN(group->cuda_, CudaModule::Load());
+      YOKE_ASSIGN_OR_RETURN(CudaModule * cuda, CudaModule::Load());
       group->process_group_->setBackend(
           c10::DeviceType::CUDA, c10d::ProcessGroup::BackendType::NCCL,
-          group->cuda_->MakeNccl(scoped("nccl"), options.rank, options.world_size,
-                                 options.timeout_seconds));
+          cuda->MakeNccl(scoped("nccl"), options.rank, options.world_size,
+                         options.timeout_seconds));
+      group->cuda_ = cuda;
       group->process_group_->setDefaultBackend(c10d::ProcessGroup::BackendType::NCCL);
     } else {
       group->process_group_->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO,
@@ -64,12 +65,15 @@ absl::StatusOr<std::shared_ptr<C10dGroup>> C10dGroup::Connect(const GroupOptions
 // gone; to abort them takes nobody, but peers may still read what this rank has sent.
 C10dGroup::~C10dGroup() {
   if (cuda_ == nullptr || process_group_ == nullptr) return;
+  // What goes wrong now is no news: the process is about to end.
   try {
     if (!failed_) cuda_->Synchronize();
     if (!failed_) Max({0}).IgnoreError();
+  } catch (const std::exception&) {
+  }
+  try {
     process_group_->abort();
   } catch (const std::exception&) {
-    // The process is about to end.
   }
 }
 

@@ -16,7 +16,7 @@ class CudaModule;
 class C10dGroup : public Group {
  public:
   static absl::StatusOr<std::shared_ptr<C10dGroup>> Connect(const GroupOptions& options);
-  // After collectives that all went well, waits until every rank is here.
+  // With NCCL, after collectives that all went well, waits until every rank is here.
   ~C10dGroup() override;
 
   int rank() const override { return options_.rank; }

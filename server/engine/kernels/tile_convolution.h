@@ -16,14 +16,14 @@ class TileConvolution {
   using Value = BFloat16;
   using Shape = Convolution::Shape;
 
-  // As Convolution's.
+  // As Convolution's. REQUIRES: a kernel of 3 for 3 input channels.
   TileConvolution(const Shape& shape, const float* weights, const float* bias,
                   const TileLoops& loops);
 
-  // y = act(conv(x) + bias) + add; null adds nothing. x has PaddedChannels(in) channels, or, if they
-  // are 3, kImageChannels, and zeros around it; y and add have PaddedChannels(out). Memory that is
-  // read beyond x's pixels, up to kBorderBehind rows, has to hold numbers. REQUIRES: y does not
-  // overlap x, and is as wide as the stride makes it.
+  // y = act(conv(x) + bias) + add; null adds nothing. x has PaddedChannels(in) channels, or, if
+  // they are 3, kImageChannels, and zeros around it; y and add have PaddedChannels(out). Memory
+  // that is read beyond x's pixels, up to kBorderBehind rows, has to hold numbers. REQUIRES: y does
+  // not overlap x, and is as wide as the stride makes it; x's rows lie whole pixels apart.
   void Run(const MapOf<const BFloat16>& x, const MapOf<BFloat16>& y,
            const MapOf<const BFloat16>* add) const;
   void Run(const MapOf<const BFloat16>& x, const MapOf<float>& y,

@@ -85,14 +85,14 @@ LoaderOptions OptionsOf(const TrainConfig& config, const Group& group) {
 }
 
 // Null: none is wanted, or none can be had, which is told.
-std::shared_ptr<ImageArena> OpenCache(const TrainConfig& config, const Split& split,
+std::shared_ptr<ImageArena> OpenCache(const TrainConfig& config, const Split& split, bool by_device,
                                       Observer& observer) {
   constexpr double kGib = 1 << 30;
   if (config.cache == "off") return nullptr;
   const ArenaKind kind = config.cache == "ram" ? ArenaKind::kMemory : ArenaKind::kDisk;
   const std::string folder = ArenaFolder(kind, config.cache_dir);
   const absl::StatusOr<std::shared_ptr<ImageArena>> cache =
-      ImageArena::Open(kind, folder, split, config.imgsz, ArenaBudget(kind, folder));
+      ImageArena::Open(kind, folder, split, config.imgsz, ArenaBudget(kind, folder), by_device);
   if (!cache.ok()) {
     observer.OnWarning(
         absl::StrCat("cache=", config.cache,
@@ -115,13 +115,15 @@ std::shared_ptr<ImageArena> OpenCache(const TrainConfig& config, const Split& sp
 void MakeLoaders(at::Device device, const Group& group, TrainingSetup& setup, Observer& observer) {
   LoaderOptions options = OptionsOf(setup.config, group);
   options.jpegs = OpenJpegDecoder(setup.config.nvjpeg, device, observer);
-  options.cache = OpenCache(setup.config, setup.data.train, observer);
+  const bool by_device = options.jpegs != nullptr;
+  options.cache = OpenCache(setup.config, setup.data.train, by_device, observer);
   setup.train_loader = MakeTrainLoader(setup.data.train, setup.config.augment, options,
                                        CloseMosaicFrom(setup.config));
   if (setup.data.val.samples.empty()) return;
   options.batch *= 2;  // no gradients to hold
   // Images that are looked at once are not kept.
-  options.cache = setup.config.val ? OpenCache(setup.config, setup.data.val, observer) : nullptr;
+  options.cache =
+      setup.config.val ? OpenCache(setup.config, setup.data.val, by_device, observer) : nullptr;
   setup.val_loader = MakeValLoader(setup.data.val, options, /*rect=*/true);
 }
 

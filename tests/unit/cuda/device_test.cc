@@ -261,14 +261,12 @@ TEST_F(DeviceTest, DecodesJpegsLikeTheHost) {
 TEST_F(DeviceTest, RanksExchangeByNccl) {
   const int ranks = cuda_->DeviceCount();
   std::vector<std::thread> threads;
-  std::vector<std::shared_ptr<C10dGroup>> groups(static_cast<size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) {
     threads.emplace_back([&, rank] {
       cuda_->SetDevice(rank);
       const auto group = C10dGroup::Connect(
           {.rank = rank, .world_size = ranks, .store_path = folder_.path() + "/store", .backend = "nccl", .timeout_seconds = 60});
       ASSERT_TRUE(group.ok()) << group.status();
-      groups[static_cast<size_t>(rank)] = *group;
       const auto options = at::TensorOptions(at::kFloat).device(at::kCUDA, static_cast<c10::DeviceIndex>(rank));
       at::Tensor sum = at::full({3 << 20}, rank + 1.0, options);
       ASSERT_TRUE((*group)->AllReduceSum(sum).ok());

@@ -88,6 +88,15 @@ TEST_F(ImageArenaTest, IsSharedByAllWhoOpenItAndHoldsEqualPixels) {
   EXPECT_TRUE(store.Get(3).ok());
 }
 
+TEST_F(ImageArenaTest, ADevicesPixelsAreOthers) {
+  Fill(MustOpen(ArenaKind::kDisk), split_);
+  const auto by_device =
+      ImageArena::Open(ArenaKind::kDisk, cache_, split_, kImgsz, kPlenty, /*by_device=*/true);
+  ASSERT_TRUE(by_device.ok()) << by_device.status();
+  EXPECT_EQ(Found(**by_device), 0);
+  EXPECT_EQ(Found(*MustOpen(ArenaKind::kDisk)), kImages);
+}
+
 TEST_F(ImageArenaTest, InMemoryGoesWithItsLastUserAndOnDiskStays) {
   for (const ArenaKind kind : {ArenaKind::kMemory, ArenaKind::kDisk}) {
     auto one = MustOpen(kind), other = MustOpen(kind);

@@ -27,10 +27,11 @@ void Products(const TileProducts& products) {
         for (int64_t p = 0; p < P * kTileSide; ++p) {
           const BFloat16* x =
               products.x + products.taps[t] + p * products.x_step + b * products.depth;
-          for (int64_t o = 0; o < kTileSide; ++o) {
-            float& sum = products.sums[p * C * kTileSide + c * kTileSide + o];
-            for (int64_t k = 0; k < products.depth; ++k)
-              sum += Load(x[k]) * Load(w[(k / 2 * kTileSide + o) * 2 + k % 2]);
+          float* const sums = products.sums + p * C * kTileSide + c * kTileSide;
+          for (int64_t k = 0; k < products.depth; k += 2) {
+            const BFloat16* const row = w + k * kTileSide;
+            for (int64_t o = 0; o < kTileSide; ++o)
+              sums[o] += Load(x[k]) * Load(row[2 * o]) + Load(x[k + 1]) * Load(row[2 * o + 1]);
           }
         }
       }
