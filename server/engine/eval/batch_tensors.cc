@@ -11,47 +11,29 @@
 namespace yoke::engine {
 namespace {
 
-// What brings a batch to a device while it still works on the one before.
-struct Copies {
-  explicit Copies(at::Device device)
-      : stream(c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device)),
-        converted(device.type()) {}
-  c10::Stream stream;
-  c10::Event converted;  // the bytes of the latest batch are used: others may lie there
-};
-
-// Each thread has its own.
-Copies& CopiesTo(at::Device device) {
-  thread_local std::optional<Copies> copies;
-  if (!copies.has_value() || copies->stream.device() != device) copies.emplace(device);
-  return *copies;
-}
-
-c10::Stream WorkOf(at::Device device) {
-  return c10::impl::VirtualGuardImpl(device.type()).getStream(device);
+// What brings a batch to `device` while it still works on the one before. Each thread has its own.
+c10::Stream CopyStream(at::Device device) {
+  thread_local std::optional<c10::Stream> stream;
+  if (!stream.has_value() || stream->device() != device)
+    stream = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+  return *stream;
 }
 
 // Out of pinned memory a device fetches the bytes by itself while the host goes on; what is
-// launched from now on waits for them. The memory is the copies' again as soon as nobody holds it.
+// launched from now on waits for them.
 at::Tensor Sent(const at::Tensor& here, at::Device device) {
-  Copies& copies = CopiesTo(device);
-  copies.converted.block(copies.stream);
+  if (device.is_cpu()) return here;
+  const c10::Stream work = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
+  const c10::Stream copies = CopyStream(device);
   at::Tensor there;
   {
-    const c10::StreamGuard on_copies(copies.stream);
+    const c10::StreamGuard on_copies(copies);
     there = here.pin_memory().to(device, /*non_blocking=*/true);
   }
   c10::Event arrived(device.type());
-  arrived.record(copies.stream);
-  arrived.block(WorkOf(device));
-  return there;
-}
-
-// For tensors that steps go on using: their memory is free when those are over.
-at::Tensor SentToStay(const at::Tensor& here, at::Device device) {
-  if (device.is_cpu()) return here;
-  at::Tensor there = Sent(here, device);
-  there.record_stream(WorkOf(device));
+  arrived.record(copies);
+  arrived.block(work);
+  there.record_stream(work);  // its memory is free when `work` is done with it
   return there;
 }
 
@@ -67,12 +49,9 @@ at::Tensor ImagesOf(const Batch& batch, at::Device device) {
 
 at::Tensor ImagesFrom(const at::Tensor& bytes_BCHW, at::Device device) {
   // `to` copies even when nothing but the type changes, so the result is free of the bytes.
-  at::Tensor images_BCHW =
-      (device.is_cpu() ? bytes_BCHW : Sent(bytes_BCHW, device))
-          .to(at::kFloat, /*non_blocking=*/false, /*copy=*/true, at::MemoryFormat::ChannelsLast)
-          .div_(255);
-  if (!device.is_cpu()) CopiesTo(device).converted.record(WorkOf(device));
-  return images_BCHW;
+  return Sent(bytes_BCHW, device)
+      .to(at::kFloat, /*non_blocking=*/false, /*copy=*/true, at::MemoryFormat::ChannelsLast)
+      .div_(255);
 }
 
 Targets TargetsOf(const Batch& batch, at::Device device) {
@@ -90,7 +69,7 @@ Targets TargetsOf(const Batch& batch, at::Device device) {
     const float values[] = {label.x, label.y, label.w, label.h};
     std::copy(values, values + 4, box + 4 * row);
   }
-  return {SentToStay(targets.class_BM, device), SentToStay(targets.boxes_xywh_BM4, device)};
+  return {Sent(targets.class_BM, device), Sent(targets.boxes_xywh_BM4, device)};
 }
 
 }  // namespace yoke::engine
