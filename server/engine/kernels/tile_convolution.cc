@@ -1,18 +1,13 @@
 #include "server/engine/kernels/tile_convolution.h"
 
 #include <algorithm>
-#include <bit>
 
 namespace yoke::engine::kernels {
 namespace {
 
 constexpr int64_t kBlock = 2 * kTileSide;  // pixels, and output channels, worked on at once
 
-// To nearest, ties to even; weights are numbers.
-BFloat16 Rounded(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
-}
+#include "server/engine/kernels/vector_math.inc"
 
 void FinishBy(const TileLoops& loops, const TileFinish<BFloat16>& finish) { loops.finish(finish); }
 void FinishBy(const TileLoops& loops, const TileFinish<float>& finish) {
@@ -53,8 +48,8 @@ void TileConvolution::Pack(const float* weights) {
         for (int64_t tile = first; tile < behind; tile += kTileSide) {
           for (int64_t c = b * depth_; c < (b + 1) * depth_; c += 2) {
             for (int64_t o = tile; o < tile + kTileSide; ++o) {
-              weights_.push_back(Rounded(value(o, t, c)));
-              weights_.push_back(Rounded(value(o, t, c + 1)));
+              Store(value(o, t, c), weights_.emplace_back());
+              Store(value(o, t, c + 1), weights_.emplace_back());
             }
           }
         }

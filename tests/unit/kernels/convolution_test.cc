@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/unit/kernels/bordered_map.h"
 
 namespace yoke::engine::kernels {
 namespace {
@@ -20,21 +21,6 @@ std::vector<float> Random(int64_t count, unsigned seed) {
   for (float& value : values) value = draw(generator);
   return values;
 }
-
-// A map with zeros around it, as wide a border as convolutions may read.
-struct Padded {
-  Padded(int64_t height, int64_t width, int64_t channels)
-      : memory(static_cast<size_t>((height + 5) * (width + 5) * channels), 0.0f),
-        map{memory.data() + (width + 6) * channels,
-            height,
-            width,
-            channels,
-            channels,
-            (width + 5) * channels} {}
-  float& At(int64_t i, int64_t j, int64_t c) { return map.at[i * map.row + j * map.step + c]; }
-  std::vector<float> memory;
-  Map map;
-};
 
 struct Case {
   Convolution::Shape shape;
@@ -59,22 +45,11 @@ class ConvolutionTest : public ::testing::TestWithParam<Case> {
   }
 
   double Want(int64_t i, int64_t j, int64_t o) {
-    const auto [in, out, kernel, stride, silu] = GetParam().shape;
-    double sum = bias_[static_cast<size_t>(o)];
-    for (int64_t a = 0; a < kernel; ++a) {
-      for (int64_t b = 0; b < kernel; ++b) {
-        const int64_t y = i * stride + a - kernel / 2, x = j * stride + b - kernel / 2;
-        if (y < 0 || x < 0 || y >= x_.map.height || x >= x_.map.width) continue;
-        for (int64_t c = 0; c < in; ++c) {
-          sum += static_cast<double>(x_.At(y, x, c)) *
-                 weights_[static_cast<size_t>(((o * in + c) * kernel + a) * kernel + b)];
-        }
-      }
-    }
-    return silu ? sum / (1 + std::exp(-sum)) : sum;
+    const auto x = [this](int64_t row, int64_t column, int64_t c) { return x_.At(row, column, c); };
+    return ConvolvedAt(GetParam().shape, x_.map.height, x_.map.width, x, weights_, bias_, i, j, o);
   }
 
-  Padded x_{GetParam().height, GetParam().width, PaddedChannels(GetParam().shape.in)};
+  BorderedMap<float> x_{GetParam().height, GetParam().width, PaddedChannels(GetParam().shape.in)};
   std::vector<float> weights_, bias_, scratch_;
 };
 
@@ -84,13 +59,13 @@ TEST_P(ConvolutionTest, IsTheSumAndTouchesNothingElse) {
   const int64_t height = (x_.map.height + shape.stride - 1) / shape.stride,
                 width = (x_.map.width + shape.stride - 1) / shape.stride;
   const int64_t channels = PaddedChannels(shape.out);
-  Padded add(height, width, channels);
+  BorderedMap<float> add(height, width, channels);
   add.memory = Random(static_cast<int64_t>(add.memory.size()), 4);
   const ConstMap add_map = add.map;
   const SupportedLoops all = AllLoops();
   for (int l = 0; l < all.count; ++l) {
     SCOPED_TRACE(all.loops[l]->name);
-    Padded y(height, width, channels + 2 * kChannelStep);
+    BorderedMap<float> y(height, width, channels + 2 * kChannelStep);
     std::fill(y.memory.begin(), y.memory.end(), kUntouched);
     const Convolution convolution(shape, weights_.data(), bias_.data(), *all.loops[l]);
     convolution.Run(x_.map, y.map.Slice(kChannelStep, channels),

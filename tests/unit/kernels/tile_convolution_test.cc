@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/unit/kernels/bordered_map.h"
 #include "tests/unit/kernels/plain_tiles.h"
 
 namespace yoke::engine::kernels {
@@ -28,22 +29,6 @@ std::vector<BFloat16> Draw(int64_t count, unsigned seed) {
     value.bits = static_cast<uint16_t>(std::bit_cast<uint32_t>(draw(generator)) >> 16);
   return values;
 }
-
-// A map with zeros around it, as wide a border as convolutions may read.
-template <typename T>
-struct Bordered {
-  Bordered(int64_t height, int64_t width, int64_t channels)
-      : memory(static_cast<size_t>((height + 5) * (width + 5) * channels)),
-        map{memory.data() + (width + 6) * channels,
-            height,
-            width,
-            channels,
-            channels,
-            (width + 5) * channels} {}
-  T& At(int64_t i, int64_t j, int64_t c) { return map.at[i * map.row + j * map.step + c]; }
-  std::vector<T> memory;
-  MapOf<T> map;
-};
 
 struct TileCase {
   TileConvolution::Shape shape;
@@ -70,19 +55,10 @@ class TileConvolutionTest : public ::testing::TestWithParam<TileCase> {
   }
 
   double Want(int64_t i, int64_t j, int64_t o) {
-    const auto [in, out, kernel, stride, silu] = GetParam().shape;
-    double sum = bias_[static_cast<size_t>(o)];
-    for (int64_t a = 0; a < kernel; ++a) {
-      for (int64_t b = 0; b < kernel; ++b) {
-        const int64_t y = i * stride + a - kernel / 2, x = j * stride + b - kernel / 2;
-        if (y < 0 || x < 0 || y >= x_.map.height || x >= x_.map.width) continue;
-        for (int64_t c = 0; c < in; ++c) {
-          sum += static_cast<double>(FloatOf(x_.At(y, x, first_ + c))) *
-                 weights_[static_cast<size_t>(((o * in + c) * kernel + a) * kernel + b)];
-        }
-      }
-    }
-    return silu ? sum / (1 + std::exp(-sum)) : sum;
+    const auto x = [this](int64_t row, int64_t column, int64_t c) {
+      return FloatOf(x_.At(row, column, first_ + c));
+    };
+    return ConvolvedAt(GetParam().shape, x_.map.height, x_.map.width, x, weights_, bias_, i, j, o);
   }
 
   std::vector<const TileLoops*> AllTiles() const {
@@ -99,7 +75,7 @@ class TileConvolutionTest : public ::testing::TestWithParam<TileCase> {
   MapOf<const BFloat16> x_slice() const { return x_.map.Slice(first_, channels_in()); }
 
   const int64_t first_ = of_image() ? 0 : kChannelStep;
-  Bordered<BFloat16> x_{GetParam().height, GetParam().width, channels_in() + 2 * first_};
+  BorderedMap<BFloat16> x_{GetParam().height, GetParam().width, channels_in() + 2 * first_};
   std::vector<float> weights_, bias_;
   int64_t height_ = 0, width_ = 0;
 };
@@ -108,18 +84,18 @@ class TileConvolutionTest : public ::testing::TestWithParam<TileCase> {
 TEST_P(TileConvolutionTest, IsTheSumAndTouchesNothingElse) {
   const TileConvolution::Shape& shape = GetParam().shape;
   const int64_t channels = PaddedChannels(shape.out);
-  Bordered<BFloat16> add(height_, width_, channels);
+  BorderedMap<BFloat16> add(height_, width_, channels);
   add.memory = Draw(static_cast<int64_t>(add.memory.size()), 4);
   add.map.at = add.memory.data() + (width_ + 6) * channels;
   const MapOf<const BFloat16> add_map = add.map;
   for (const TileLoops* loops : AllTiles()) {
     SCOPED_TRACE(loops == ProcessorTileLoops() ? "of the processor" : "plain");
     const TileConvolution convolution(shape, weights_.data(), bias_.data(), *loops);
-    Bordered<BFloat16> y(height_, width_, channels + 2 * kChannelStep);
+    BorderedMap<BFloat16> y(height_, width_, channels + 2 * kChannelStep);
     std::fill(y.memory.begin(), y.memory.end(), BFloat16{kNobodysBits});
     convolution.Run(x_slice(), y.map.Slice(kChannelStep, channels),
                     GetParam().add ? &add_map : nullptr);
-    Bordered<float> as_float(height_, width_, channels);
+    BorderedMap<float> as_float(height_, width_, channels);
     convolution.Run(x_slice(), as_float.map, GetParam().add ? &add_map : nullptr);
     double worst = 0, worst_as_float = 0;
     for (int64_t i = 0; i < height_; ++i) {
