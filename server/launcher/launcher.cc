@@ -245,7 +245,7 @@ class ThreadLauncher : public Launcher {
     if (attempt.child) attempt.spawn_problem = ReapProblem(attempt);
     attempt.pidfd.Reset();
     attempt.shim_pid = 0;
-    attempt.child = false;
+    attempt.child = attempt.alive = false;
     Look(attempt);
   }
 
@@ -255,6 +255,8 @@ class ThreadLauncher : public Launcher {
     attempt.look_due_ms = attempt.watched || !attempt.pidfd.valid() ? kNever : os::BootMilliseconds() + kUnwatchedLookMs;
     if (attempt.over || attempt.over_without_record) return Sweep(attempt);
     if (attempt.events.Read()) attempt.report_dirty = true;
+    // Its shim held the lock, and nothing has told of its end.
+    if (attempt.alive && attempt.pidfd.valid()) return Alive(attempt, {.sight = Sight::kAlive});
     absl::StatusOr<Observation> seen = attempt.folder.Observe();
     if (!seen.ok()) {
       spdlog::error("job {}: cannot tell how its attempt is: {}", attempt.job_id, seen.status().ToString());
@@ -263,7 +265,9 @@ class ThreadLauncher : public Launcher {
     switch (seen->sight) {
       case Sight::kNotStarted:
         return NotStarted(attempt, job);
-      case Sight::kAlive: return Alive(attempt, *seen);
+      case Sight::kAlive:
+        attempt.alive = true;
+        return Alive(attempt, *seen);
       case Sight::kEnded: return Over(attempt, std::move(*seen));
       case Sight::kLost:
         spdlog::error("job {}: the shim of attempt {} is gone without a record", attempt.job_id, attempt.number);

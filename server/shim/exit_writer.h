@@ -1,4 +1,4 @@
-// exit.json, even on a full disk: room for it is set aside before its ranks start to write.
+// exit.json, even on a full disk: room for it is set aside once the ranks are started.
 #pragma once
 
 #include <string>

@@ -48,7 +48,7 @@ HangWatch::HangWatch(const ipc::AttemptSpec& spec, bool prepare)
     : spec_(spec),
       prepare_(prepare),
       watchdog_(static_cast<int64_t>(spec.hang_seconds * 1000),
-                /*cpu_counts=*/prepare || spec.backend != "nccl") {
+                /*cpu_counts=*/spec.backend != "nccl") {
   if (spec.hang_seconds <= 0) return;
   if (!prepare) {
     absl::StatusOr<ipc::ProgressFile> slots =

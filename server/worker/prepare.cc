@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -83,7 +84,8 @@ absl::StatusOr<std::vector<engine::ClassList>> ClassesOf(const std::vector<std::
 
 class Preparer {
  public:
-  explicit Preparer(const ipc::AttemptSpec& attempt) : attempt_(attempt) {
+  Preparer(const ipc::AttemptSpec& attempt, std::function<void(int64_t, int64_t)> progress)
+      : attempt_(attempt), progress_(std::move(progress)) {
     for (const ipc::RankSpec& rank : attempt.ranks) threads_ += std::max(rank.threads, 1);
   }
 
@@ -129,6 +131,7 @@ class Preparer {
     options.cache_dir = attempt_.cache_dir;
     options.threads = threads_;
     options.warn = [this](const std::string& sentence) { Warn(sentence); };
+    options.progress = progress_;
     YOKE_ASSIGN_OR_RETURN(Split split, ScanSplit(sources, options));
     if (split.missing_labels > 0) {
       Warn(absl::StrCat(split.missing_labels, " of ", split.samples.size(), " images of ",
@@ -245,6 +248,7 @@ class Preparer {
   }
 
   const ipc::AttemptSpec& attempt_;
+  const std::function<void(int64_t, int64_t)> progress_;
   int threads_ = 0;
   Prepared prepared_;
   size_t warnings_left_out_ = 0;
@@ -252,9 +256,10 @@ class Preparer {
 
 }  // namespace
 
-absl::StatusOr<Prepared> Prepare(const ipc::AttemptSpec& attempt) {
+absl::StatusOr<Prepared> Prepare(const ipc::AttemptSpec& attempt,
+                                 std::function<void(int64_t done, int64_t total)> progress) {
   try {
-    return Preparer(attempt).Run();
+    return Preparer(attempt, std::move(progress)).Run();
   } catch (const std::bad_alloc&) {
     return OutOfMemory("out of memory while looking at data and weights");
   } catch (const std::exception& error) {

@@ -1,8 +1,10 @@
-// Looks at everything a job needs before its ranks start: data set, weights, folders to write to.
+// Looks at everything a job needs before it computes: data set, weights, folders to write to.
 // As the first phase of an attempt it also leaves the scan in the caches, so that ranks find it
 // there; as a check before a job is accepted it is the daemon's only look at files.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,8 +20,9 @@ struct Prepared {
 };
 
 // The error is the first thing that would end the job: FILE:LINE where there is a line, and what to
-// do.
-absl::StatusOr<Prepared> Prepare(const ipc::AttemptSpec& attempt);
+// do. `progress`, if given, hears of the images that were scanned, on the caller's thread.
+absl::StatusOr<Prepared> Prepare(const ipc::AttemptSpec& attempt,
+                                 std::function<void(int64_t done, int64_t total)> progress = {});
 
 // One line for the daemon: {"ok":true,"banner":[…],"warnings":[…]} or
 // {"ok":false,"reason":"BAD_INPUT","message":"…"}.

@@ -85,6 +85,16 @@ absl::StatusOr<TaskEnd> RunTask(const Job& job, Rank& rank) {
   return std::visit(Call{rank}, job.task);
 }
 
+// What the prepare phase is to several ranks.
+absl::Status PrepareHere(const ipc::AttemptSpec& attempt, EventObserver& observer) {
+  observer.OnPhase("prepare");
+  YOKE_ASSIGN_OR_RETURN(const Prepared prepared, Prepare(attempt, [&](int64_t done, int64_t total) {
+                          observer.OnProgress(done, total, "images");
+                        }));
+  for (const std::string& warning : prepared.warnings) observer.OnWarning(warning);
+  return absl::OkStatus();
+}
+
 // `group` outlives this call, see RunRank.
 absl::StatusOr<TaskEnd> Work(const ipc::AttemptSpec& attempt, Place place, EventObserver& observer,
                              const StopFlag& stop, std::shared_ptr<engine::Group>& group) {
@@ -94,12 +104,16 @@ absl::StatusOr<TaskEnd> Work(const ipc::AttemptSpec& attempt, Place place, Event
   if (place.rank == 0) {
     for (const std::string& warning : job.warnings) observer.OnWarning(warning);
   }
+  // Neither a long scan nor a peer that never comes may hold up the end; there is nothing to save
+  // yet.
+  stop.set_ends_at_once(true);
+  if (attempt.prepare && !ipc::PreparesApart(attempt)) {
+    YOKE_RETURN_IF_ERROR(PrepareHere(attempt, observer));
+  }
   YOKE_RETURN_IF_ERROR(os::MakeDirs(attempt.run_dir));
   YOKE_ASSIGN_OR_RETURN(
       const at::Device device,
       OpenDevice(attempt.ranks[static_cast<size_t>(place.rank)], place.local_rank));
-  // A peer that never comes must not hold up the end.
-  stop.set_ends_at_once(true);
   YOKE_ASSIGN_OR_RETURN(group,
                         engine::MakeGroup({.rank = place.rank,
                                            .world_size = static_cast<int>(attempt.ranks.size()),

@@ -190,7 +190,8 @@ class Draining(unittest.TestCase):
             shown = world.gpus()[0]
             self.assertEqual((shown["state"], "failed" in shown and shown["failed"]), ("DRAINED", False))
             self.assertIn("fan is loud", box.yoke("devices").stdout)
-            self.assertEqual(json.loads(box.yoke("device", "resume", "0", "-o", "json").stdout)["state"], "FREE")
+            resumed = json.loads(box.yoke("device", "resume", "0", "-o", "json").stdout)["state"]
+            self.assertIn(resumed, ("FREE", "LEASED"))  # the job that waits for it is quick
             box.wait(waits)
 
     def test_cpu_slots_too_and_nonsense_is_refused(self):

@@ -220,8 +220,8 @@ class Retries(unittest.TestCase):
                 b.yoke("job", "cancel", job, "--grace", "1s")
 
     def test_bad_input_is_never_tried_again(self):
-        said = json.dumps({"ok": False, "reason": "BAD_INPUT", "message": "data.yaml has no names"})
-        with box(flags=["--attempts-max-failed", "5"], prepare={"exit_code": 10, "lines": [said]}) as b:
+        said = {"reason": "BAD_INPUT", "message": "data.yaml has no names"}
+        with box(flags=["--attempts-max-failed", "5"], run_for=0, exit_code=10, error=said) as b:
             job = submit(b)
             failed = b.wait(job, "FAILED")
             self.assertEqual((failed["reason"], len(failed["attempts"])), ("BAD_INPUT", 1))

@@ -28,7 +28,7 @@ class Upgrade(unittest.TestCase):
             os.rename(folder / (name + ".new"), folder / name)
 
     def test_programs_are_replaced_under_jobs_that_prepare_run_and_stop(self):
-        kinds = {"long": ({"run_for": 3 * harness.SLOWDOWN}, 1, ("SUCCEEDED", 0, 0))}
+        kinds = {name: ({"run_for": 3 * harness.SLOWDOWN}, ranks, ("SUCCEEDED", 0, 0)) for name, ranks in (("long", 1), ("two", 2))}
         with FaultBox(supervised=False, start=False, slots=5, kinds=kinds) as box:
             box.programs = box.dir / "bin"
             self.put_programs(box.programs)
@@ -40,7 +40,7 @@ class Upgrade(unittest.TestCase):
             runs, stops = box.run("long", "cpu:0"), box.run("ever", "cpu:1")
             for name in (runs, stops):
                 box.until(name, lambda job: job["state"] == "RUNNING")
-            prepares, waits = box.run("long", "cpu:2"), box.run("short", "cpu:2")
+            prepares, waits = box.run("two", "cpu:2,4"), box.run("short", "cpu:2")
             box.until(prepares, lambda job: job["state"] == "STARTING" and bool(box.shims(prepares)))
             old = box.shims()
             self.assertEqual(len(old), 3)
@@ -59,7 +59,7 @@ class Upgrade(unittest.TestCase):
             box.drain()
             for name in (runs, prepares, waits):
                 self.assertEqual([attempt["outcome"] for attempt in box.job(name)["attempts"]], ["SUCCEEDED"])
-            self.assertEqual(invariants.judge(box)["rank starts"], 5)
+            self.assertEqual(invariants.judge(box)["rank starts"], 6)
 
 
 class Reboot(unittest.TestCase):

@@ -100,7 +100,9 @@ void AddLogs(CLI::App& app, Shell& shell) {
   command->add_option("id", options->id, "A job's id, or the beginning of one")->required()->type_name("ID");
   command->add_flag("-f,--follow", options->follow, "Go on until the job has ended");
   command->add_option("--rank", options->rank, "Only this rank")->check(CLI::Range(0, (1 << 16) - 1));
-  command->add_flag("--prepare", options->prepare, "What was printed before the ranks: the check of the data");
+  command->add_flag(
+      "--prepare", options->prepare,
+      "What was printed before the ranks of a job that has several: the check of the data");
   command->add_option("--tail", options->tail, "Begin this many lines before the end, counted before anything is left out")->check(CLI::Range(0, 1 << 30));
   command->add_option("--level", options->level, "Only lines that call themselves this or worse")->check(CLI::IsMember({"info", "warning", "error"}));
   command->add_option("--since", options->since, "Only what was written since: 10m (ago), 14:30, '2024-05-01 14:30', 2024-05-01T14:30:05Z");

@@ -212,7 +212,7 @@ TEST_F(DaemonCore, AKilledRankFailsTheJobWithItsRankAndSignal) {
 TEST_F(DaemonCore, BadInputFoundByThePreparationIsTheJobsReason) {
   Script(R"({"prepare": {"exit_code": 10, "lines": ["{\"ok\":false,\"reason\":\"BAD_INPUT\",\"message\":\"data.yaml has no names\"}"]}})");
   Open();
-  const Job job = WaitForEnd(Submit("0"));
+  const Job job = WaitForEnd(Submit("0,1"));
   EXPECT_EQ(job.state(), Job::FAILED);
   EXPECT_EQ(job.reason(), JobReason::BAD_INPUT);
   EXPECT_EQ(job.message(), "data.yaml has no names");

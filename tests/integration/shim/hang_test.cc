@@ -182,7 +182,7 @@ TEST(Hang, IsNotLookedForWhenSwitchedOff) {
 }
 
 TEST(Hang, FindsAStoppedPreparation) {
-  AttemptFolder attempt(1, {{"prepare", {{"run_for", kLong}}}});
+  AttemptFolder attempt(2, {{"prepare", {{"run_for", kLong}}}});
   attempt.spec.hang_seconds = kLimitSeconds;
   const pid_t shim = attempt.Start();
   ASSERT_TRUE(Until(5, [&] { return !attempt.ReadText("prepare.log").empty(); }));

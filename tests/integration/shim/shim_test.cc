@@ -319,7 +319,7 @@ TEST(Shim, FailsWhenThePreparationFails) {
 }
 
 TEST(Shim, StopsDuringThePreparation) {
-  AttemptFolder attempt(1, {{"prepare", {{"run_for", kLong}}}});
+  AttemptFolder attempt(2, {{"prepare", {{"run_for", kLong}}}});
   const pid_t shim = attempt.Start();
   ASSERT_TRUE(Until(5, [&] { return !attempt.ReadText("prepare.log").empty(); }));
   attempt.AskToStop(shim, "cancel", 2);
@@ -328,8 +328,14 @@ TEST(Shim, StopsDuringThePreparation) {
   EXPECT_FALSE(attempt.Has("rank0.log"));
 }
 
-TEST(Shim, SkipsThePreparationWhenTold) {
+TEST(Shim, LeavesThePreparationToASingleRank) {
   AttemptFolder attempt(1, {{"run_for", 0.1}, {"prepare", {{"exit_code", 10}}}});
+  EXPECT_EQ(attempt.Run().outcome, "succeeded");
+  EXPECT_FALSE(attempt.Has("prepare.log"));
+}
+
+TEST(Shim, SkipsThePreparationWhenTold) {
+  AttemptFolder attempt(2, {{"run_for", 0.1}, {"prepare", {{"exit_code", 10}}}});
   attempt.spec.prepare = false;
   EXPECT_EQ(attempt.Run().outcome, "succeeded");
 }

@@ -121,6 +121,33 @@ TEST_F(Worker, PrepareAnswersOneObjectAndExitsAsTheJobWould) {
   EXPECT_THAT(refused.talk, HasSubstr("yoke-worker: "));
 }
 
+TEST_F(Worker, OneThatIsAloneLooksAtEverythingFirst) {
+  const auto first_phase = [&](const std::string& folder, const std::vector<std::string>& devices,
+                               bool prepare) {
+    Attempt attempt(At(folder), devices);
+    attempt.spec.prepare = prepare;
+    attempt.SetTask("train", Train({{"epochs", 1}, {"val", false}}));
+    for (const int code : attempt.Run()) EXPECT_EQ(code, 0) << attempt.Log(0);
+    const auto phases = attempt.Events(0, "phase");
+    return phases.empty() ? "none" : phases[0].fields["phase"].get<std::string>();
+  };
+  EXPECT_EQ(first_phase("alone", {"cpu:0"}, true), "prepare");
+  EXPECT_EQ(first_phase("told", {"cpu:0"}, false), "scan");
+  EXPECT_EQ(first_phase("two", {"cpu:0", "cpu:1"}, true), "scan");  // they were prepared for
+}
+
+TEST_F(Worker, OneThatIsAloneWarnsOfWhatItsLookFound) {
+  fs::copy(SharedPath("set"), At("set"), fs::copy_options::recursive);
+  fs::remove(At("set/labels/train/00003.txt"));
+  Attempt attempt(folder_.path(), {"cpu:0"});
+  attempt.SetTask("train", Train({{"data", At("set/data.yaml")}, {"epochs", 1}, {"val", false}}));
+  EXPECT_THAT(attempt.Run(), ElementsAre(0)) << attempt.Log(0);
+  const auto warnings = attempt.Events(0, "warning");
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_THAT(warnings[0].fields["message"].get<std::string>(),
+              HasSubstr("1 of 16 images of train have no label file"));
+}
+
 TEST_F(Worker, ARankThatIsGivenBadInputSaysSoInItsEvents) {
   fs::copy(SharedPath("set"), At("set"), fs::copy_options::recursive);
   ASSERT_TRUE(os::AtomicWriteFile(At("set/labels/train/00003.txt"), "9 0.5 0.5 0.1 0.1\n").ok());

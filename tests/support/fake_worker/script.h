@@ -6,35 +6,32 @@
 //   epochs            the steps are spread over (3)
 //   end_at_step       ends at this step instead (0: never)
 //   exit_code         at the end (0)
-//   signal            dies of it at the end, by its default action (0: none); 11 is a segmentation
-//   fault hang              sleeps for ever instead of ending (false); still heeds SIGTERM
+//   signal            dies of it at the end, by its default action (0: none)
+//   hang              sleeps for ever instead of ending (false); still heeds SIGTERM
 //   collective        a step ends only once every rank has begun it, as an all-reduce does (false)
 //   stuck_at_step     does nothing any more at this step (0: never); heeds SIGTERM
 //   spin_at_step      computes at this step and never reports again (0: never); heeds SIGTERM
 //   phase             in which it does its steps ("train")
 //   ignore_term       ignores SIGTERM (false); else SIGTERM saves and ends with 11
 //   eat               allocates and writes memory at the end until no more is given: MiB that it
-//   may have beyond what it
-//                     has then (0: never). std::bad_alloc ends it, uncaught
-//   eat_in            joins this (version 1) memory cgroup first, whose limit then counts instead
-//   of the above ("") eat_caught        catches std::bad_alloc and ends as a worker does for want
-//   of memory (false) fork_bomb         forks at the end, each child too, for ever; ends itself a
-//   second after no more could be forked (false) stray             leaves a process in a session of
-//   its own: "marked" keeps the attempt's environment,
-//                     "bare" has an empty one (""); its pid goes to RUN_DIR/stray.pid
+//                     may have beyond what it has then (0: never). std::bad_alloc ends it, uncaught
+//   eat_in            joins this (version 1) memory cgroup first, whose limit then counts ("")
+//   eat_caught        catches std::bad_alloc and ends as a worker does for want of memory (false)
+//   fork_bomb         forks at the end, each child too, for ever; ends itself a second after no
+//                     more could be forked (false)
+//   stray             leaves a process in a session of its own: "marked" keeps the attempt's
+//                     environment, "bare" has an empty one (""); its pid goes to RUN_DIR/stray.pid
 //   lines             log lines written first, as they are ([])
 //   error             {"reason", "message"}: an event before the end (none)
 //   result            fields of the result event of rank 0; {} writes none
 //   events            writes events at all (true)
-//   witness           file outside the attempt that gets "START JOB ATTEMPT RUN_ID RANK PID TICKS
-//   TIME" and
-//                     "END JOB ATTEMPT RUN_ID RANK CODE" (none); TIME is that of the clock, in
-//                     microseconds
+//   witness           file outside the attempt (none) that gets "START JOB ATTEMPT RUN_ID RANK PID
+//                     TICKS TIME", the time in microseconds, and "END JOB ATTEMPT RUN_ID RANK CODE"
 //   checked           each step's line ends with the CRC-32 of what stands before it (false)
-//   data              {"NAME": {…}}: members that replace the above for a training whose data is
-//   …/NAME.yaml ranks             {"1": {…}}: members that replace the above for one rank prepare
-//   {…}: members of the prepare phase, which otherwise does nothing and succeeds;
-//                     none of the above hold for it, the witness neither
+//   data              {"NAME": {…}}: members that replace the above where data is …/NAME.yaml
+//   ranks             {"1": {…}}: members that replace the above for one rank
+//   prepare           {…}: members of the prepare phase before several ranks, which otherwise does
+//                     nothing and succeeds; none of the above hold for it, the witness neither
 #pragma once
 
 #include <string>
