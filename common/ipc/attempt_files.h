@@ -1,18 +1,19 @@
 // The files of an attempt's folder: what daemon, shim and worker tell each other. All JSON, so that
 // a person can read them. Layout of a job's folder, under the daemon's state folder:
-//   jobs/JOB/run/                        the run folder: weights/, results.csv ..., continued by
-//   attempts jobs/JOB/attempts/N/spec.json        daemon -> shim, worker; written before the shim
-//   is started jobs/JOB/attempts/N/lock             OFD write lock, held by the shim for its whole
-//   life jobs/JOB/attempts/N/started          shim: created with O_EXCL, holds a StartRecord
-//   jobs/JOB/attempts/N/stop.json        daemon -> shim: StopRequest
-//   jobs/JOB/attempts/N/prepare.log      output of the prepare phase, if there are several ranks
-//   jobs/JOB/attempts/N/rankK.log        stdout and stderr of rank K, O_APPEND
-//   jobs/JOB/attempts/N/rankK.log.times  shim: when the log was how long (log_times.h)
-//   jobs/JOB/attempts/N/rankK.events.jsonl  events of rank K, one object a line
-//   jobs/JOB/attempts/N/progress         made by the shim, a slot a rank (progress.h): what it does
-//   now jobs/JOB/attempts/N/hang/            shim: what the ranks did when they made no progress
-//   any more jobs/JOB/attempts/N/rendezvous       c10d FileStore, made by the ranks
-//   jobs/JOB/attempts/N/exit.json        shim: ExitRecord, the last thing it writes
+//   jobs/JOB/run/              the run folder: weights/, results.csv ..., continued by attempts
+//   jobs/JOB/attempts/N/       of one attempt:
+//     spec.json                daemon -> shim, worker; written before the shim is started
+//     lock                     OFD write lock, held by the shim for its whole life
+//     started                  shim: created with O_EXCL, holds a StartRecord
+//     stop.json                daemon -> shim: StopRequest
+//     prepare.log              output of the prepare phase, if there are several ranks
+//     rankK.log                stdout and stderr of rank K, O_APPEND
+//     rankK.log.times          shim: when the log was how long (log_times.h)
+//     rankK.events.jsonl       events of rank K, one object a line
+//     progress                 made by the shim, a slot a rank (progress.h): what it does now
+//     hang/                    shim: what the ranks did when they made no progress any more
+//     rendezvous               c10d FileStore, made by the ranks
+//     exit.json                shim: ExitRecord, the last thing it writes
 #pragma once
 
 #include <cstdint>
@@ -63,8 +64,7 @@ struct AttemptSpec {
   std::string run_dir;       // absolute
   std::string cache_dir;     // absolute: label and image caches of the machine
   std::string worker;        // absolute path of yoke-worker
-  bool prepare =
-      true;  // data and weights are looked at before anything is computed, see PreparesApart
+  bool prepare = true;       // data and weights are looked at first, see PreparesApart
   std::string backend = "gloo";  // gloo | nccl
   std::string resume_from;   // a run folder or checkpoint to continue from; empty: afresh
   double grace_seconds = 10; // between SIGTERM and SIGKILL

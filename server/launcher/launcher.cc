@@ -164,10 +164,7 @@ class ThreadLauncher : public Launcher {
 
   int TimeoutMs() {
     int64_t due = unread_due_ms_;
-    for (const auto& [id, attempt] : live_) {
-      due = std::min(due, attempt.look_due_ms);
-      if (attempt.report_dirty) due = std::min(due, attempt.report_due_ms);
-    }
+    for (const auto& [id, attempt] : live_) due = std::min(due, attempt.look_due_ms);
     MutexLock lock(mutex_);
     if (!asked_.empty() || devices_changed_ || stopping_) return 0;
     due = std::min(due, quarantine_due_ms_);
@@ -178,7 +175,7 @@ class ThreadLauncher : public Launcher {
     const int64_t now = os::BootMilliseconds();
     std::vector<std::string> due;
     for (auto& [id, attempt] : live_) {
-      if (attempt.look_due_ms <= now || (attempt.report_dirty && attempt.report_due_ms <= now)) due.push_back(id);
+      if (attempt.look_due_ms <= now) due.push_back(id);
     }
     for (const std::string& id : due) Look(live_.at(id));
   }
@@ -353,7 +350,10 @@ class ThreadLauncher : public Launcher {
     if (!told && now < attempt.tell_due_ms) return LookAgainIn(attempt, attempt.tell_due_ms - now);
     const bool running = !attempt.running_told && attempt.folder.RanksStarted();
     const bool report = attempt.report_dirty && attempt.report_due_ms <= now;
-    if (!running && !report && attempt.pid_told) return;
+    if (!running && !report && attempt.pid_told) {
+      if (attempt.report_dirty) LookAgainIn(attempt, attempt.report_due_ms - now);
+      return;
+    }
     const auto updated = store_.Update(attempt.job_id, [&](JobRecord& job, LeaseChange&) {
       ShowReport(attempt, job.public_job);
       if (job.public_job.attempts_size() > 0) job.public_job.mutable_attempts(job.public_job.attempts_size() - 1)->set_shim_pid(attempt.shim_pid);

@@ -167,6 +167,18 @@ class Daemon(unittest.TestCase):
             invariants.check_leftovers(box)
 
 
+class Launcher(unittest.TestCase):
+    def test_looks_at_an_attempt_only_when_something_happened_to_it(self):
+        """One that goes on looking while it waits dies of it: a wait without rest is thousands of looks."""
+        points = ("launcher.tell.before", "launcher.sweep.before")
+        with FaultBox(supervised=False, failpoints=";".join(f"yoked:{point}=300*off->1*kill9" for point in points)) as box:
+            for kind in ("short", "stray"):
+                self.assertEqual(box.wait(box.run(kind, "cpu:0"))["state"], "SUCCEEDED")
+            self.assertIsNone(box.daemon.poll())
+            self.assertEqual(set(points) - {line.split(":")[1] for line in box.visited.read_text().split()}, set())
+            invariants.judge(box)
+
+
 class Disk(unittest.TestCase):
     def one(self, plan):
         """The outcome as a word; whatever it is, what was acknowledged is kept and what was refused is not there."""
