@@ -252,7 +252,7 @@ class ThreadLauncher : public Launcher {
     attempt.look_due_ms = attempt.watched || !attempt.pidfd.valid() ? kNever : os::BootMilliseconds() + kUnwatchedLookMs;
     if (attempt.over || attempt.over_without_record) return Sweep(attempt);
     if (attempt.events.Read()) attempt.report_dirty = true;
-    // Its shim held the lock, and nothing has told of its end.
+    // It was ours when we looked last, and its end would have been told.
     if (attempt.alive && attempt.pidfd.valid()) return Alive(attempt, {.sight = Sight::kAlive});
     absl::StatusOr<Observation> seen = attempt.folder.Observe();
     if (!seen.ok()) {
@@ -263,7 +263,6 @@ class ThreadLauncher : public Launcher {
       case Sight::kNotStarted:
         return NotStarted(attempt, job);
       case Sight::kAlive:
-        attempt.alive = true;
         return Alive(attempt, *seen);
       case Sight::kEnded: return Over(attempt, std::move(*seen));
       case Sight::kLost:
@@ -310,6 +309,7 @@ class ThreadLauncher : public Launcher {
     absl::StatusOr<os::UniqueFd> pidfd = os::PidfdOpen(attempt.shim_pid);
     if (!pidfd.ok()) return LookAgainIn(attempt, kRetryMs);
     attempt.pidfd = std::move(*pidfd);
+    if (!attempt.watched) LookAgainIn(attempt, kUnwatchedLookMs);
   }
 
   // No space, no descriptors, no processes left: that may pass, and costs the job nothing.
@@ -337,6 +337,7 @@ class ThreadLauncher : public Launcher {
   void Alive(LiveAttempt& attempt, const Observation& seen) {
     WatchFolder(attempt);
     if (!attempt.pidfd.valid() && !Adopt(attempt, seen)) return LookAgainIn(attempt, kSweepAgainMs);
+    attempt.alive = attempt.alive || (seen.started && seen.started->pid == attempt.shim_pid);
     if (attempt.stop && !attempt.stop_sent) SendStop(attempt);
     if (attempt.stop_sent) LookAgainIn(attempt, PressOn(attempt) - os::BootMilliseconds());
     Tell(attempt);

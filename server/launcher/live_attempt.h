@@ -32,7 +32,7 @@ struct LiveAttempt {
   // The shim. `child`: this daemon started it and reaps it.
   pid_t shim_pid = 0;
   bool child = false;
-  bool alive = false;  // it was seen to hold the attempt's lock
+  bool alive = false;  // it was seen to have claimed the attempt
   os::UniqueFd pidfd;
   int spawns = 0;
   std::string spawn_problem;  // how the last spawned shim ended

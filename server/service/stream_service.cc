@@ -34,8 +34,9 @@ absl::Status CheckLogsRequest(const v1::TailLogsRequest& request) {
   if (request.has_rank() && (request.rank() < -1 || request.rank() > kRankMax)) {
     return InvalidField(
         "rank",
-        absl::StrCat("rank=", request.rank(),
-                     " is out of range; it takes 0 and more, or -1 for the prepare phase"),
+        absl::StrCat(
+            "rank=", request.rank(),
+            " is out of range; it takes 0 and more, or -1 for the prepare phase of several ranks"),
         "RANK_INVALID");
   }
   if (request.has_tail_lines() && request.tail_lines() < 0)

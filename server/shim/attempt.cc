@@ -45,17 +45,20 @@ int ClaimFailureCode(const absl::Status& status) {
 }
 
 // `synced`: whether the claim became durable. The preparation, which changes nothing of the job,
-// goes on beside that; ranks are started only after it.
+// goes on beside that and beside setting room aside; ranks are started only after it.
 History RunPhases(const ipc::AttemptSpec& spec, const ExitWriter& writer, Signals& signals,
                   Stop& stop, absl::Status& synced) {
   History history;
   const int64_t processes_max = UserProcessesMax(spec);
-  const auto sync = [&] { synced = SyncClaim(spec); };
+  const auto settle = [&] {
+    synced = SyncClaim(spec);
+    writer.Reserve();
+  };
   stop.Look(/*signalled=*/false);
   if (ipc::PreparesApart(spec) && !stop.requested()) {
-    history.prepare = RunPhase(spec, {PrepareCommand(spec, processes_max)}, signals, stop, sync);
+    history.prepare = RunPhase(spec, {PrepareCommand(spec, processes_max)}, signals, stop, settle);
   } else {
-    sync();
+    synced = SyncClaim(spec);
   }
   const bool prepared = !history.prepare || history.prepare->members[0].exit.ok();
   if (prepared && synced.ok() && !stop.requested()) {

@@ -1,4 +1,4 @@
-// exit.json, even on a full disk: room for it is set aside once the ranks are started.
+// exit.json, even on a full disk: room for it is set aside beside the first processes.
 #pragma once
 
 #include <string>
@@ -11,7 +11,7 @@ namespace yoke::shim {
 class ExitWriter {
  public:
   explicit ExitWriter(std::string attempt_dir);
-  // Sets room aside, as well as the disk allows.
+  // Sets room aside, as well as the disk allows. May be repeated.
   void Reserve() const;
 
   // Gives the room back and writes the record; while the disk is full, again and again for at most

@@ -54,9 +54,10 @@ Hang Describe(const Sight& culprit, const std::vector<Sight>& sights, int64_t si
 
 double PatienceOf(const Sight& sight) {
   const std::string& phase = sight.progress.phase;
-  if (sight.rank < 0 || phase == "prepare") return 30;
+  if (sight.rank < 0 || phase == "prepare") return kBusyPatience;
   if (phase == "train") return sight.progress.step > 1 ? 1 : 5;
-  if (phase.empty() || phase == "val" || phase == "save" || phase == "label") return 5;
+  if (phase.empty() || phase == "start" || phase == "val" || phase == "save" || phase == "label")
+    return 5;
   return 15;
 }
 

@@ -53,10 +53,10 @@ class FrameSource {
   virtual void JobChanged() = 0;
 };
 
-// Attempts are read in order, the ranks of one side by side; rank -1, when asked for, is the
-// prepare phase's output. End comes once the job has ended and its files are read to their ends;
-// without `follow`, at what is there now. InvalidArgument: a token of another job or mangled; a
-// pattern that cannot be used. NotFound: no such job.
+// Attempts are read in order, the ranks of one side by side; rank -1, when asked for, is what
+// the prepare phase of several ranks printed. End comes once the job has ended and its files are
+// read to their ends; without `follow`, at what is there now. InvalidArgument: a token of another
+// job or mangled; a pattern that cannot be used. NotFound: no such job.
 absl::StatusOr<std::unique_ptr<FrameSource<v1::TailLogsResponse>>> OpenLogs(
     jobs::JobStore& store, const std::function<std::string(int attempt)>& attempt_dir,
     const SourceOptions& options);

@@ -84,8 +84,8 @@ absl::StatusOr<std::vector<engine::ClassList>> ClassesOf(const std::vector<std::
 
 class Preparer {
  public:
-  Preparer(const ipc::AttemptSpec& attempt, std::function<void(int64_t, int64_t)> progress)
-      : attempt_(attempt), progress_(std::move(progress)) {
+  Preparer(const ipc::AttemptSpec& attempt, PrepareListener listener)
+      : attempt_(attempt), listener_(std::move(listener)) {
     for (const ipc::RankSpec& rank : attempt.ranks) threads_ += std::max(rank.threads, 1);
   }
 
@@ -105,6 +105,7 @@ class Preparer {
 
  private:
   void Warn(const std::string& sentence) {
+    if (listener_.warn) listener_.warn(sentence);
     if (std::find(prepared_.warnings.begin(), prepared_.warnings.end(), sentence) !=
         prepared_.warnings.end())
       return;
@@ -131,7 +132,7 @@ class Preparer {
     options.cache_dir = attempt_.cache_dir;
     options.threads = threads_;
     options.warn = [this](const std::string& sentence) { Warn(sentence); };
-    options.progress = progress_;
+    options.progress = listener_.progress;
     YOKE_ASSIGN_OR_RETURN(Split split, ScanSplit(sources, options));
     if (split.missing_labels > 0) {
       Warn(absl::StrCat(split.missing_labels, " of ", split.samples.size(), " images of ",
@@ -248,7 +249,7 @@ class Preparer {
   }
 
   const ipc::AttemptSpec& attempt_;
-  const std::function<void(int64_t, int64_t)> progress_;
+  const PrepareListener listener_;
   int threads_ = 0;
   Prepared prepared_;
   size_t warnings_left_out_ = 0;
@@ -256,10 +257,9 @@ class Preparer {
 
 }  // namespace
 
-absl::StatusOr<Prepared> Prepare(const ipc::AttemptSpec& attempt,
-                                 std::function<void(int64_t done, int64_t total)> progress) {
+absl::StatusOr<Prepared> Prepare(const ipc::AttemptSpec& attempt, PrepareListener listener) {
   try {
-    return Preparer(attempt, std::move(progress)).Run();
+    return Preparer(attempt, std::move(listener)).Run();
   } catch (const std::bad_alloc&) {
     return OutOfMemory("out of memory while looking at data and weights");
   } catch (const std::exception& error) {

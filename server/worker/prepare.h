@@ -16,13 +16,18 @@ namespace yoke::worker {
 
 struct Prepared {
   std::vector<std::string> banner;
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;  // the first 100, each once
+};
+
+// Hears of what goes on, on the caller's thread.
+struct PrepareListener {
+  std::function<void(int64_t done, int64_t total)> progress;  // images scanned
+  std::function<void(const std::string& sentence)> warn;      // every warning, again and again
 };
 
 // The error is the first thing that would end the job: FILE:LINE where there is a line, and what to
-// do. `progress`, if given, hears of the images that were scanned, on the caller's thread.
-absl::StatusOr<Prepared> Prepare(const ipc::AttemptSpec& attempt,
-                                 std::function<void(int64_t done, int64_t total)> progress = {});
+// do.
+absl::StatusOr<Prepared> Prepare(const ipc::AttemptSpec& attempt, PrepareListener listener = {});
 
 // One line for the daemon: {"ok":true,"banner":[…],"warnings":[…]} or
 // {"ok":false,"reason":"BAD_INPUT","message":"…"}.

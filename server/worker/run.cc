@@ -88,11 +88,12 @@ absl::StatusOr<TaskEnd> RunTask(const Job& job, Rank& rank) {
 // What the prepare phase is to several ranks.
 absl::Status PrepareHere(const ipc::AttemptSpec& attempt, EventObserver& observer) {
   observer.OnPhase("prepare");
-  YOKE_ASSIGN_OR_RETURN(const Prepared prepared, Prepare(attempt, [&](int64_t done, int64_t total) {
-                          observer.OnProgress(done, total, "images");
-                        }));
-  for (const std::string& warning : prepared.warnings) observer.OnWarning(warning);
-  return absl::OkStatus();
+  const absl::StatusOr<Prepared> prepared = Prepare(
+      attempt,
+      {.progress = [&](int64_t done, int64_t total) { observer.OnProgress(done, total, "images"); },
+       .warn = [&](const std::string& sentence) { observer.OnWarning(sentence); }});
+  if (prepared.ok()) observer.OnPhase("start");
+  return prepared.status();
 }
 
 // `group` outlives this call, see RunRank.

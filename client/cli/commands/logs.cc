@@ -56,6 +56,7 @@ absl::Status RunLogs(Shell& shell, const LogsOptions& options) {
   YOKE_ASSIGN_OR_RETURN(client::Client * client, shell.Connect());
   const bool terminal = shell.out_terminal().is_terminal();
   const bool mark = terminal && !request.has_rank();
+  bool any = false;
   bool bar = false;  // the last line of the terminal is one that goes on
   const auto wipe = [&bar] {
     if (std::exchange(bar, false)) std::cout << "\r\x1b[K";
@@ -73,6 +74,7 @@ absl::Status RunLogs(Shell& shell, const LogsOptions& options) {
         bar = true;
       });
   const absl::Status status = client->TailLogs(request, [&](const v1::TailLogsResponse& frame) {
+    any = any || frame.has_chunk();
     if (shell.format() != Format::kTable && PrintMessage(std::cout, Format::kJsonLines, frame)) {
       std::cout << std::flush;
       return client::Next::kContinue;
@@ -88,6 +90,10 @@ absl::Status RunLogs(Shell& shell, const LogsOptions& options) {
   lines.Flush();
   wipe();
   std::cout << std::flush;
+  if (status.ok() && options.prepare && !any) {
+    shell.Warn(
+        "nothing was printed before its ranks; a job of one rank looks at its data in its own log");
+  }
   return status;
 }
 

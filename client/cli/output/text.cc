@@ -215,7 +215,9 @@ std::string FailureText(const v1::Job& job) {
   }
   if (!job.has_error()) return text;
   const v1::JobError& error = job.error();
-  if (error.rank() >= 0 && !ExitText(error).empty()) absl::StrAppend(&text, "rank ", error.rank(), " ended first: ", ExitText(error), "\n");
+  const bool alone = job.attempts_size() > 0 && job.attempts().rbegin()->world_size() == 1;
+  if (error.rank() >= 0 && !alone && !ExitText(error).empty())
+    absl::StrAppend(&text, "rank ", error.rank(), " ended first: ", ExitText(error), "\n");
   if (error.last_lines_size() > 0) absl::StrAppend(&text, "its last lines:\n");
   for (const std::string& line : error.last_lines()) absl::StrAppend(&text, "  ", line, "\n");
   return text;

@@ -159,6 +159,14 @@ TEST(Hang, GivesOtherPhasesMoreTime) {
   EXPECT_GT(SecondsSince(start), 1.5);
 }
 
+TEST(Hang, GivesOneThatPreparesMostTime) {
+  AttemptFolder attempt(1, {{"run_for", kLong}, {"phase", "prepare"}, {"stuck_at_step", 1}});
+  attempt.spec.hang_seconds = 0.1;
+  const int64_t start = os::BootMilliseconds();
+  EXPECT_EQ(attempt.Run().reason, "HANG");
+  EXPECT_GT(SecondsSince(start), 2);  // 30 limits; a phase that scans has 15
+}
+
 TEST(Hang, IsNotSuspectedAfterTheSupervisorItselfWasStopped) {
   AttemptFolder attempt(2, {{"run_for", 4}, {"collective", true}});
   attempt.spec.hang_seconds = 1;

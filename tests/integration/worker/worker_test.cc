@@ -1,5 +1,6 @@
 // yoke-worker as a process, on a few drawn images.
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <memory>
@@ -136,6 +137,17 @@ TEST_F(Worker, OneThatIsAloneLooksAtEverythingFirst) {
   EXPECT_EQ(first_phase("two", {"cpu:0", "cpu:1"}, true), "scan");  // they were prepared for
 }
 
+TEST_F(Worker, OneThatIsAloneStopsWhileItLooks) {
+  ASSERT_EQ(mkfifo(At("model.pt").c_str(), 0600), 0);  // nobody ever writes to it
+  Attempt attempt(folder_.path(), {"cpu:0"});
+  attempt.SetTask("train", Train({{"model", At("model.pt")}}));
+  attempt.StartRanks();
+  ASSERT_TRUE(attempt.Await("phase")) << attempt.Log(0);
+  attempt.Signal(0, SIGTERM);
+  EXPECT_THAT(attempt.Wait(10), ElementsAre(ipc::kWorkerStopped));
+  EXPECT_EQ(attempt.Events(0, "phase").size(), 1u);
+}
+
 TEST_F(Worker, OneThatIsAloneWarnsOfWhatItsLookFound) {
   fs::copy(SharedPath("set"), At("set"), fs::copy_options::recursive);
   fs::remove(At("set/labels/train/00003.txt"));
@@ -159,6 +171,7 @@ TEST_F(Worker, ARankThatIsGivenBadInputSaysSoInItsEvents) {
   EXPECT_EQ(errors[0].fields["reason"], "BAD_INPUT");
   EXPECT_THAT(errors[0].fields["message"].get<std::string>(), HasSubstr("00003.txt:1:"));
   EXPECT_THAT(attempt.Log(0), HasSubstr("yoke-worker: "));
+  EXPECT_EQ(attempt.Events(0, "phase").size(), 1u);  // found before the training began
 }
 
 TEST_F(Worker, ValidatesOnTwoRanksAsOnOne) {

@@ -70,6 +70,9 @@ TEST(Failure, NamesRankSignalAndLastLines) {
   EXPECT_THAT(text, HasSubstr("job abc failed (RANK_FAILED): rank 1 was killed"));
   EXPECT_THAT(text, HasSubstr("rank 1 ended first: signal 9 (Killed)"));
   EXPECT_THAT(text, HasSubstr("epoch 3: loss 1.0"));
+  v1::Job alone = FailedJob();
+  alone.add_attempts()->set_world_size(1);
+  EXPECT_THAT(FailureText(alone), Not(HasSubstr("ended first")));
   v1::Job fine;
   fine.set_state(v1::Job::SUCCEEDED);
   EXPECT_EQ(FailureText(fine), "");
