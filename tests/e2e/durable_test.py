@@ -187,7 +187,7 @@ class Backups(unittest.TestCase):
 
 class Retries(unittest.TestCase):
     def test_a_killed_supervisor_costs_one_try_and_the_wait_is_shown(self):
-        with box(run_for=2) as b:
+        with box(run_for=2 * harness.SLOWDOWN) as b:
             job = submit(b)
             found = b.until(job, lambda job: job["state"] == "RUNNING" and job["attempts"][0].get("shimPid", "0") != "0")
             os.kill(int(found["attempts"][0]["shimPid"]), signal.SIGKILL)
