@@ -62,8 +62,9 @@ History RunPhases(const ipc::AttemptSpec& spec, const ExitWriter& writer, Signal
   }
   const bool prepared = !history.prepare || history.prepare->members[0].exit.ok();
   if (prepared && synced.ok() && !stop.requested()) {
-    history.ranks =
-        RunPhase(spec, RankCommands(spec, processes_max), signals, stop, [&] { writer.Reserve(); });
+    history.ranks = RunPhase(spec, RankCommands(spec, processes_max), signals, stop, [&] {
+      if (!history.prepare) writer.Reserve();
+    });
   }
   YOKE_FAILPOINT("shim.sweep.before");
   history.strays = KillStrays(spec.run_id, spec.cgroup, kStrayLimitSeconds);

@@ -11,7 +11,7 @@ namespace yoke::shim {
 class ExitWriter {
  public:
   explicit ExitWriter(std::string attempt_dir);
-  // Sets room aside, as well as the disk allows. May be repeated.
+  // Sets room aside, as well as the disk allows.
   void Reserve() const;
 
   // Gives the room back and writes the record; while the disk is full, again and again for at most

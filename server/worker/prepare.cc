@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -33,7 +34,6 @@
 #include "server/worker/banner.h"
 #include "server/worker/failure.h"
 #include "server/worker/inputs.h"
-#include "server/worker/spec_reader.h"
 
 namespace yoke::worker {
 namespace {
@@ -82,39 +82,22 @@ absl::StatusOr<std::vector<engine::ClassList>> ClassesOf(const std::vector<std::
   return lists;
 }
 
-class Preparer {
+class Checker {
  public:
-  Preparer(const ipc::AttemptSpec& attempt, PrepareListener listener)
+  Checker(const ipc::AttemptSpec& attempt, CheckListener listener)
       : attempt_(attempt), listener_(std::move(listener)) {
     for (const ipc::RankSpec& rank : attempt.ranks) threads_ += std::max(rank.threads, 1);
   }
 
-  absl::StatusOr<Prepared> Run() {
-    YOKE_ASSIGN_OR_RETURN(Job job, ReadJob(attempt_));
-    YOKE_RETURN_IF_ERROR(ResolveInputs(attempt_, job));
+  absl::Status Run(const Job& job) {
     YOKE_RETURN_IF_ERROR(CheckDevices());
     YOKE_RETURN_IF_ERROR(CheckWritable("run folder", attempt_.run_dir));
     YOKE_RETURN_IF_ERROR(CheckWritable("cache folder", attempt_.cache_dir));
-    for (const std::string& warning : job.warnings) Warn(warning);
-    YOKE_RETURN_IF_ERROR(std::visit([this](const auto& task) { return Check(task); }, job.task));
-    if (warnings_left_out_ > 0)
-      prepared_.warnings.push_back(absl::StrCat("… and ", warnings_left_out_, " more warnings"));
-    prepared_.banner = BannerLines(attempt_, job);
-    return std::move(prepared_);
+    return std::visit([this](const auto& task) { return Check(task); }, job.task);
   }
 
  private:
-  void Warn(const std::string& sentence) {
-    if (listener_.warn) listener_.warn(sentence);
-    if (std::find(prepared_.warnings.begin(), prepared_.warnings.end(), sentence) !=
-        prepared_.warnings.end())
-      return;
-    if (prepared_.warnings.size() < kWarningsMax) {
-      prepared_.warnings.push_back(sentence);
-    } else {
-      ++warnings_left_out_;
-    }
-  }
+  void Warn(const std::string& sentence) { listener_.warn(sentence); }
 
   absl::Status CheckDevices() const {
     if (OnCpu(attempt_)) return absl::OkStatus();
@@ -131,7 +114,7 @@ class Preparer {
     options.skip_bad = on_bad_label == "skip";
     options.cache_dir = attempt_.cache_dir;
     options.threads = threads_;
-    options.warn = [this](const std::string& sentence) { Warn(sentence); };
+    options.warn = listener_.warn;
     options.progress = listener_.progress;
     YOKE_ASSIGN_OR_RETURN(Split split, ScanSplit(sources, options));
     if (split.missing_labels > 0) {
@@ -249,22 +232,49 @@ class Preparer {
   }
 
   const ipc::AttemptSpec& attempt_;
-  const PrepareListener listener_;
+  const CheckListener listener_;
   int threads_ = 0;
-  Prepared prepared_;
-  size_t warnings_left_out_ = 0;
 };
 
-}  // namespace
-
-absl::StatusOr<Prepared> Prepare(const ipc::AttemptSpec& attempt, PrepareListener listener) {
+// `look()`, with what it throws as an error.
+template <typename Look>
+std::invoke_result_t<Look> Guarded(const Look& look) {
   try {
-    return Preparer(attempt, std::move(listener)).Run();
+    return look();
   } catch (const std::bad_alloc&) {
     return OutOfMemory("out of memory while looking at data and weights");
   } catch (const std::exception& error) {
     return absl::InternalError(absl::StrCat("while looking at data and weights: ", error.what()));
   }
+}
+
+}  // namespace
+
+absl::Status CheckJob(const ipc::AttemptSpec& attempt, const Job& job, CheckListener listener) {
+  return Guarded([&] { return Checker(attempt, std::move(listener)).Run(job); });
+}
+
+absl::StatusOr<Prepared> Prepare(const ipc::AttemptSpec& attempt) {
+  return Guarded([&]() -> absl::StatusOr<Prepared> {
+    YOKE_ASSIGN_OR_RETURN(Job job, ReadJob(attempt));
+    YOKE_RETURN_IF_ERROR(ResolveInputs(attempt, job));
+    Prepared prepared;
+    std::vector<std::string>& kept = prepared.warnings;
+    size_t left_out = 0;
+    const auto keep = [&](const std::string& sentence) {
+      if (std::find(kept.begin(), kept.end(), sentence) != kept.end()) return;
+      if (kept.size() < kWarningsMax) {
+        kept.push_back(sentence);
+      } else {
+        ++left_out;
+      }
+    };
+    for (const std::string& warning : job.warnings) keep(warning);
+    YOKE_RETURN_IF_ERROR(CheckJob(attempt, job, {.warn = keep, .progress = {}}));
+    if (left_out > 0) kept.push_back(absl::StrCat("… and ", left_out, " more warnings"));
+    prepared.banner = BannerLines(attempt, job);
+    return prepared;
+  });
 }
 
 nlohmann::json PrepareAnswer(const absl::StatusOr<Prepared>& prepared) {

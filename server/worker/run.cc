@@ -86,14 +86,15 @@ absl::StatusOr<TaskEnd> RunTask(const Job& job, Rank& rank) {
 }
 
 // What the prepare phase is to several ranks.
-absl::Status PrepareHere(const ipc::AttemptSpec& attempt, EventObserver& observer) {
+absl::Status PrepareHere(const ipc::AttemptSpec& attempt, const Job& job, EventObserver& observer) {
   observer.OnPhase("prepare");
-  const absl::StatusOr<Prepared> prepared = Prepare(
-      attempt,
-      {.progress = [&](int64_t done, int64_t total) { observer.OnProgress(done, total, "images"); },
-       .warn = [&](const std::string& sentence) { observer.OnWarning(sentence); }});
-  if (prepared.ok()) observer.OnPhase("start");
-  return prepared.status();
+  YOKE_RETURN_IF_ERROR(
+      CheckJob(attempt, job,
+               {.warn = [&](const std::string& sentence) { observer.OnWarning(sentence); },
+                .progress = [&](int64_t done,
+                                int64_t total) { observer.OnProgress(done, total, "images"); }}));
+  observer.OnPhase("start");
+  return absl::OkStatus();
 }
 
 // `group` outlives this call, see RunRank.
@@ -109,7 +110,7 @@ absl::StatusOr<TaskEnd> Work(const ipc::AttemptSpec& attempt, Place place, Event
   // yet.
   stop.set_ends_at_once(true);
   if (attempt.prepare && !ipc::PreparesApart(attempt)) {
-    YOKE_RETURN_IF_ERROR(PrepareHere(attempt, observer));
+    YOKE_RETURN_IF_ERROR(PrepareHere(attempt, job, observer));
   }
   YOKE_RETURN_IF_ERROR(os::MakeDirs(attempt.run_dir));
   YOKE_ASSIGN_OR_RETURN(
